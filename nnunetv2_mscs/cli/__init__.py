@@ -1,0 +1,1 @@
+"""The `mscs` command: parses, calls, prints. No logic, and no heavy import before a command runs."""

@@ -1,0 +1,56 @@
+"""Entry point of `mscs`: one argument parser, one module a command, one place where errors become exit codes."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from nnunetv2_mscs import __version__
+from nnunetv2_mscs.cli import convert, doctor
+from nnunetv2_mscs.errors import MscsError
+
+COMMANDS = {"convert": convert, "doctor": doctor}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands. A command module offers SUMMARY, EXAMPLE, configure(parser) and run(args)."""
+    parser = argparse.ArgumentParser(
+        prog="mscs",
+        description="MSCS-Net for low-resolution stroke MRI, inside stock nnU-Net v2.",
+        epilog="Training and prediction are nnU-Net's own: nnUNetv2_train DATASET 3d_fullres 0 -tr MSCSTrainer",
+    )
+    parser.add_argument("--version", action="version", version=f"nnunetv2-mscs {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, module in COMMANDS.items():
+        command = subparsers.add_parser(
+            name,
+            help=module.SUMMARY,
+            description=module.__doc__,
+            epilog=f"example:\n  {module.EXAMPLE}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.configure(command)
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 on success, 1 on failed work, 2 on wrong use (argparse), 130 on Ctrl-C."""
+    args = build_parser().parse_args(argv)
+    try:
+        return COMMANDS[args.command].run(args)
+    except MscsError as error:
+        if args.debug:
+            raise
+        print(f"mscs {args.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"mscs {args.command}: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if args.debug:
+            raise
+        print(
+            f"mscs {args.command}: unexpected {type(error).__name__}: {error} (--debug shows the traceback)",
+            file=sys.stderr,
+        )
+        return 1

@@ -1,0 +1,127 @@
+"""What is installed, found and missing: everything that decides whether a training could start."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from nnunetv2_mscs import __version__
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_shims.link import nnunet_folder, shim_source
+
+OK, NOTE, MISSING = "ok", "note", "MISSING"
+SUPPORTED_NNUNET = ((2, 8), (3, 0))
+FOLDERS = {
+    "nnUNet_raw": ("the converted data sets", os.R_OK),
+    "nnUNet_preprocessed": ("plans and preprocessed data", os.R_OK | os.W_OK),
+    "nnUNet_results": ("trained models", os.R_OK | os.W_OK),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; `state` is OK, NOTE or MISSING, and with MISSING no training could start."""
+
+    state: str
+    subject: str
+    text: str
+    remedy: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """All findings, one by one as they are made; the look-ups import torch and nnU-Net and take some seconds."""
+    yield Finding(OK, "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield Finding(OK, "nnunetv2-mscs", f"{__version__} in {Path(__file__).parent}")
+    nnunet_works = True
+    for finding in (_nnunet(), _device()):
+        yield finding
+        nnunet_works &= finding.state != MISSING
+    for package in ("SimpleITK", "numpy", "pandas", "scipy", "batchgeneratorsv2", "acvl-utils"):
+        yield _version(package)
+    for variable in FOLDERS:
+        yield _folder(variable)
+    if nnunet_works:
+        yield _trainer()
+        yield _planner()
+
+
+def _version(package: str) -> Finding:
+    try:
+        return Finding(OK, package, importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(MISSING, package, "not installed", f"pip install {package}")
+
+
+def _nnunet() -> Finding:
+    found = _version("nnunetv2")
+    if found.state == MISSING:
+        return found
+    try:
+        folder = nnunet_folder()
+    except MscsError as error:
+        return Finding(MISSING, "nnunetv2", error.finding, error.remedy)
+    version = tuple(int(part) for part in found.text.split(".")[:2])
+    lowest, above = SUPPORTED_NNUNET
+    if not lowest <= version < above:
+        return Finding(MISSING, "nnunetv2", f"{found.text} is not supported", "pip install 'nnunetv2>=2.8,<3'")
+    return Finding(OK, "nnunetv2", f"{found.text} in {folder}")
+
+
+def _device() -> Finding:
+    try:
+        import torch
+    except ImportError as error:
+        return Finding(MISSING, "torch", f"cannot be imported: {error}", "pip install torch")
+    version = f"torch {torch.__version__}"
+    if torch.cuda.is_available():
+        gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+        names = ", ".join(f"{gpu.name} ({gpu.total_memory / 1e9:.0f} GB)" for gpu in gpus)
+        return Finding(OK, "device", f"{version}, {names}")
+    if torch.backends.mps.is_available():
+        return Finding(NOTE, "device", f"{version}, Apple GPU", "give nnU-Net's commands -device mps")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return Finding(NOTE, "device", f"{version}, no GPU, {cores} CPU cores", "give nnU-Net's commands -device cpu")
+
+
+def _folder(variable: str) -> Finding:
+    purpose, rights = FOLDERS[variable]
+    value = os.environ.get(variable)
+    if not value:
+        return Finding(MISSING, variable, f"not set; it names the folder of {purpose}", f"export {variable}=FOLDER")
+    if not os.path.isdir(value):
+        return Finding(MISSING, variable, f"{value} is not a folder", f"mkdir -p {value}")
+    if not os.access(value, rights):
+        return Finding(MISSING, variable, f"no right to use {value}", f"check the owner and rights of {value}")
+    return Finding(OK, variable, f"{value}, {shutil.disk_usage(value).free / 1e9:.0f} GB free")
+
+
+def _trainer() -> Finding:
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+    try:
+        with redirect_stdout(StringIO()):
+            found = recursive_find_trainer_class_by_name("MSCSTrainer")
+    except RuntimeError:
+        return Finding(
+            MISSING,
+            "MSCSTrainer",
+            "nnU-Net does not find it: an editable installation puts no file into nnU-Net's folder",
+            f"mscs doctor --link, or for the trainer alone: export nnUNet_extTrainer={shim_source('trainer')}",
+        )
+    return Finding(OK, "MSCSTrainer", f"found by nnU-Net, from {found.__module__}")
+
+
+def _planner() -> Finding:
+    from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
+
+    folder = nnunet_folder() / "experiment_planning"
+    found = recursive_find_python_class(str(folder), "MSCSPlanner", "nnunetv2.experiment_planning")
+    if found is None:
+        text = "nnU-Net does not find it; a training with nnU-Net's own plans could start"
+        return Finding(NOTE, "MSCSPlanner", text, "mscs doctor --link")
+    return Finding(OK, "MSCSPlanner", f"found by nnU-Net, from {found.__module__}")

@@ -1,0 +1,312 @@
+"""MSCS-Net as encoder and decoder over any number of stages, in the terms in which nnU-Net's plans describe a network."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import nn
+
+from nnunetv2_mscs.network.blocks import CBS, DMSA, SPPF, DecoderBlock, NormFactory, pointwise, upsampling
+
+PAPER_SCALES = (3, 5, 7)
+N_AXES = {nn.Conv2d: 2, nn.Conv3d: 3}
+INSTANCE_NORM = {nn.Conv2d: nn.InstanceNorm2d, nn.Conv3d: nn.InstanceNorm3d}
+
+
+def multi_scale_kernels(kernel: Sequence[int]) -> list[list[int]]:
+    """The three DMSA kernels of a stage: 3, 5 and 7 along the axes in which the stage convolves, 1 along the others."""
+    return [[scale if width > 1 else 1 for width in kernel] for scale in PAPER_SCALES]
+
+
+def features_of_stages(n_stages: int, base_features: int, max_features: int | None = None) -> list[int]:
+    """Width of every stage: half the base at stage 0, the base at stage 1, doubling from there up to a cap.
+
+    The paper has five stages (the image and four levels), base 16: 8, 16, 32, 64, 128.
+    """
+    widths = [max(base_features // 2, 1), *(base_features * 2**i for i in range(n_stages - 1))]
+    return widths if max_features is None else [min(width, max_features) for width in widths]
+
+
+class MSCSEncoder(nn.Module):
+    """The image, then a CBS and a DMSA a stage, then SPPF.
+
+    The skip connections leave from the CBS, before the DMSA of their stage; that of stage 0 is the image itself.
+    """
+
+    def __init__(
+        self,
+        input_channels: int,
+        features: Sequence[int],
+        conv_op: type[nn.Module],
+        kernel_sizes: Sequence[Sequence[int]],
+        dmsa_kernel_sizes: Sequence[Sequence[Sequence[int]]],
+        strides: Sequence[Sequence[int]],
+        norm: NormFactory,
+        inner_norm: NormFactory,
+        *,
+        shift_only: bool,
+    ):
+        super().__init__()
+        self.downsampling = nn.ModuleList()
+        self.attention = nn.ModuleList()
+        self.skip_channels = [input_channels]
+        channels = input_channels
+        for stage in range(1, len(strides)):
+            entry_features = features[stage] * (2 if stage == 1 else 1)
+            kernel = kernel_sizes[stage]
+            self.downsampling.append(CBS(conv_op, channels, entry_features, kernel, strides[stage], norm))
+            gate_kernel = dmsa_kernel_sizes[stage][0]
+            dmsa = DMSA(
+                conv_op,
+                entry_features,
+                features[stage],
+                dmsa_kernel_sizes[stage],
+                gate_kernel,
+                norm,
+                inner_norm,
+                shift_only=shift_only,
+            )
+            self.attention.append(dmsa)
+            self.skip_channels.append(entry_features)
+            channels = dmsa.out_channels
+        self.pyramid = SPPF(conv_op, channels, 2 * features[-1], len(strides[0]), norm)
+
+    def forward(self, x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """(N, C, *space) -> the skip connections, stage 0 first, and the bottleneck's features."""
+        skips = [x]
+        for downsample, attend in zip(self.downsampling, self.attention, strict=True):
+            skips.append(downsample(x))
+            x = attend(skips[-1])
+        return skips, self.pyramid(x)
+
+
+class MSCSDecoder(nn.Module):
+    """A block at every stage, joined by transposed convolutions, with a segmentation head on each but the lowest.
+
+    The heads always exist, so that a checkpoint fits with deep supervision on and off. `stages`, `upsampling` and
+    `seg_layers` are in order of computation, lowest resolution first.
+    """
+
+    def __init__(
+        self,
+        encoder: MSCSEncoder,
+        num_classes: int,
+        features: Sequence[int],
+        conv_op: type[nn.Module],
+        kernel_sizes: Sequence[Sequence[int]],
+        strides: Sequence[Sequence[int]],
+        dropout: float,
+        deep_supervision: bool,
+    ):
+        super().__init__()
+        block = partial(DecoderBlock, conv_op, dropout=dropout)
+        last = len(strides) - 1
+        self.bottleneck = block(
+            encoder.pyramid.out_channels + encoder.skip_channels[last], features[last], kernel_sizes[last]
+        )
+        self.upsampling = nn.ModuleList()
+        self.stages = nn.ModuleList()
+        self.seg_layers = nn.ModuleList()
+        for stage in reversed(range(last)):
+            self.upsampling.append(upsampling(conv_op, features[stage + 1], features[stage], strides[stage + 1]))
+            joined = features[stage] + encoder.skip_channels[stage]
+            self.stages.append(block(joined, features[stage], kernel_sizes[stage]))
+            self.seg_layers.append(pointwise(conv_op, features[stage], num_classes))
+        self.deep_supervision = deep_supervision
+
+    @property
+    def deep_supervision(self) -> bool:
+        """Whether every head speaks. While it is off the lower heads are frozen: they take no part in the output, and
+        DistributedDataParallel would wait for their gradients in vain."""
+        return self._deep_supervision
+
+    @deep_supervision.setter
+    def deep_supervision(self, enabled: bool) -> None:
+        self._deep_supervision = enabled
+        self.seg_layers[:-1].requires_grad_(enabled)
+
+    def forward(self, skips: Sequence[torch.Tensor], x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
+        """Skips and bottleneck -> logits (N, classes, *space), or a list of them, highest resolution first."""
+        x = self.bottleneck(torch.cat([x, skips[-1]], 1))
+        outputs = []
+        for upsample, stage, head, skip in zip(
+            self.upsampling, self.stages, self.seg_layers, reversed(skips[:-1]), strict=True
+        ):
+            x = stage(torch.cat([upsample(x), skip], 1))
+            if self._deep_supervision:
+                outputs.append(head(x))
+        return outputs[::-1] if self._deep_supervision else self.seg_layers[-1](x)
+
+
+class MSCSNet(nn.Module):
+    """MSCS-Net (Zaman et al., Measurement 2025, 118925) for any topology that an nnU-Net plan can describe.
+
+    Input (N, input_channels, *space), output logits (N, num_classes, *space); with deep supervision a list of
+    len(strides) - 1 of them, highest resolution first. Stage 0 is the image itself: only its decoder block convolves.
+
+    Args:
+        input_channels: channels of the image.
+        num_classes: classes of the output, background included.
+        strides: per stage, stage 0 first (which must be 1): an int or one per axis.
+        kernel_sizes: per stage, as the plan gives them (1 or 3 per axis).
+        features_per_stage: width of every stage, see `features_of_stages`; stage 0's is that of its decoder block.
+        conv_op: nn.Conv3d or nn.Conv2d; decides the number of space axes.
+        dmsa_kernel_sizes: per stage the three kernels of its DMSA (stage 0's entry is not used). Default: 3, 5 and 7
+            along every axis in which the stage's kernel is wider than 1.
+        norm_op: norm class; default the instance norm of `conv_op`, as nnU-Net trains with batches too small for
+            BatchNorm. None leaves the norms out.
+        norm_op_kwargs: its arguments, default eps 1e-5 and affine.
+        shift_only_dmsa_norm: let the norms inside DMSA learn a shift and no scale, as the paper's do.
+        dropout: probability inside the decoder's blocks, 0.3 in the paper.
+        deep_supervision: see above; `net.decoder.deep_supervision` can be set at any time.
+
+    Weights start as the original's do: He uniform for CBS, DMSA and the decoder's convs, Glorot uniform for DCA, SPPF,
+    the transposed convs and the heads, biases 0.
+
+    Raises:
+        ValueError: if the arguments do not describe a network.
+    """
+
+    def __init__(
+        self,
+        input_channels: int,
+        num_classes: int,
+        strides: Sequence[int | Sequence[int]],
+        kernel_sizes: Sequence[int | Sequence[int]],
+        features_per_stage: Sequence[int],
+        conv_op: type[nn.Module] = nn.Conv3d,
+        dmsa_kernel_sizes: Sequence[Sequence[int | Sequence[int]]] | None = None,
+        norm_op: type[nn.Module] | None | str = "instance",
+        norm_op_kwargs: dict | None = None,
+        shift_only_dmsa_norm: bool = False,
+        dropout: float = 0.3,
+        deep_supervision: bool = False,
+    ):
+        super().__init__()
+        if conv_op not in N_AXES:
+            raise ValueError(f"MSCS-Net has 2 or 3 space axes: conv_op is nn.Conv2d or nn.Conv3d, not {conv_op}.")
+        n_axes = N_AXES[conv_op]
+        strides = [_per_axis(stride, n_axes, "stride") for stride in strides]
+        kernel_sizes = [_per_axis(kernel, n_axes, "kernel size") for kernel in kernel_sizes]
+        if dmsa_kernel_sizes is None:
+            dmsa_kernel_sizes = [multi_scale_kernels(kernel) for kernel in kernel_sizes]
+        dmsa_kernel_sizes = [
+            [_per_axis(kernel, n_axes, "DMSA kernel size") for kernel in stage] for stage in dmsa_kernel_sizes
+        ]
+        _check_topology(strides, kernel_sizes, dmsa_kernel_sizes, features_per_stage, dropout)
+
+        norm_class = INSTANCE_NORM[conv_op] if norm_op == "instance" else norm_op
+        norm_kwargs = {"eps": 1e-5, "affine": True} if norm_op_kwargs is None else dict(norm_op_kwargs)
+        norm = _norm_factory(norm_class, norm_kwargs)
+        inner_norm = _norm_factory(norm_class, norm_kwargs | {"affine": False}) if shift_only_dmsa_norm else norm
+
+        self.input_channels = input_channels
+        self.divisors = [math.prod(axis) for axis in zip(*strides, strict=True)]
+        self.encoder = MSCSEncoder(
+            input_channels,
+            features_per_stage,
+            conv_op,
+            kernel_sizes,
+            dmsa_kernel_sizes,
+            strides,
+            norm,
+            inner_norm,
+            shift_only=shift_only_dmsa_norm,
+        )
+        self.decoder = MSCSDecoder(
+            self.encoder, num_classes, features_per_stage, conv_op, kernel_sizes, strides, dropout, deep_supervision
+        )
+
+    @classmethod
+    def original(
+        cls, input_channels: int = 2, num_classes: int = 2, base_features: int = 16, deep_supervision: bool = False
+    ) -> "MSCSNet":
+        """The network of the paper: four levels, every axis halved at each, BatchNorm as Keras computes it."""
+        return cls(
+            input_channels,
+            num_classes,
+            strides=[1, 2, 2, 2, 2],
+            kernel_sizes=[3] * 5,
+            features_per_stage=features_of_stages(5, base_features),
+            norm_op=nn.BatchNorm3d,
+            norm_op_kwargs={"eps": 1e-3, "momentum": 0.01},
+            shift_only_dmsa_norm=True,
+            deep_supervision=deep_supervision,
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
+        if not torch.jit.is_tracing():
+            self._check_input(x)
+        skips, bottleneck = self.encoder(x)
+        return self.decoder(skips, bottleneck)
+
+    def compute_conv_feature_map_size(self, input_size: Sequence[int]) -> int:
+        """Number of values that all convolutions together put out for one image of `input_size` voxels.
+
+        nnU-Net's planner compares networks by this number. It is counted in a pass without data or arithmetic.
+        """
+        counts: list[int] = []
+        convolutions = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+        hooks = [
+            module.register_forward_hook(lambda _module, _args, output: counts.append(output.numel()))
+            for module in self.modules()
+            if isinstance(module, convolutions)
+        ]
+        try:
+            self.forward_without_data((1, self.input_channels, *input_size))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return sum(counts)
+
+    @torch.no_grad()
+    def forward_without_data(self, shape: Sequence[int]) -> torch.Tensor | list[torch.Tensor]:
+        """A forward pass of shapes alone (PyTorch's meta device) for an input of `shape` (N, C, *space)."""
+        tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        shapes = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
+        return torch.func.functional_call(self, shapes, (torch.empty(tuple(shape), device="meta"),))
+
+    def _check_input(self, x: torch.Tensor) -> None:
+        expected = ", ".join(["N", str(self.input_channels), *(f"{divisor} * n" for divisor in self.divisors)])
+        if x.ndim != 2 + len(self.divisors) or x.shape[1] != self.input_channels:
+            raise ValueError(f"MSCS-Net got an input of shape {tuple(x.shape)}; this one takes ({expected}).")
+        if any(size == 0 or size % divisor for size, divisor in zip(x.shape[2:], self.divisors, strict=True)):
+            raise ValueError(
+                f"MSCS-Net got an input of shape {tuple(x.shape)}, whose space axes must be divisible by "
+                f"{tuple(self.divisors)}: ({expected})."
+            )
+
+
+def _per_axis(value: int | Sequence[int], n_axes: int, what: str) -> list[int]:
+    values = [value] * n_axes if isinstance(value, int) else [int(v) for v in value]
+    if len(values) != n_axes or any(v < 1 for v in values):
+        raise ValueError(
+            f"MSCS-Net with {n_axes} space axes got the {what} {value}: {n_axes} numbers from 1 are needed."
+        )
+    return values
+
+
+def _check_topology(strides, kernel_sizes, dmsa_kernel_sizes, features_per_stage, dropout) -> None:
+    lengths = [len(strides), len(kernel_sizes), len(dmsa_kernel_sizes), len(features_per_stage)]
+    if len(set(lengths)) > 1 or lengths[0] < 2:
+        raise ValueError(
+            "MSCS-Net needs at least two stages, and a stride, a kernel size, three DMSA kernels and a width for each: "
+            f"got {lengths} of them."
+        )
+    if any(stride != 1 for stride in strides[0]):
+        raise ValueError(f"Stage 0 of MSCS-Net is the image itself: its stride is 1, not {strides[0]}.")
+    if any(width % 2 == 0 for stage in [kernel_sizes[:], *dmsa_kernel_sizes] for kernel in stage for width in kernel):
+        raise ValueError(f"MSCS-Net's kernels have odd widths: got {kernel_sizes} and {dmsa_kernel_sizes}.")
+    if any(len(stage) != len(PAPER_SCALES) for stage in dmsa_kernel_sizes):
+        raise ValueError(f"A DMSA has {len(PAPER_SCALES)} kernels: got {dmsa_kernel_sizes}.")
+    if any(width < 1 for width in features_per_stage):
+        raise ValueError(f"MSCS-Net's widths start at 1: got {list(features_per_stage)}.")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"Dropout is a probability below 1: got {dropout}.")
+
+
+def _norm_factory(norm_op: type[nn.Module] | None, kwargs: dict) -> NormFactory:
+    if norm_op is None:
+        return lambda channels: nn.Identity()
+    return lambda channels: norm_op(channels, **kwargs)

@@ -1,0 +1,1 @@
+"""nnunetv2_mscs's planner, where nnU-Net looks for planners."""

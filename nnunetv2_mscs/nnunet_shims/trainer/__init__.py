@@ -1,0 +1,1 @@
+"""nnunetv2_mscs's trainers, where nnU-Net looks for trainers."""

@@ -1,0 +1,5 @@
+"""From nnU-Net's plan topology to MSCS-Net: the architecture, the memory it needs, and the planner that chooses by it."""
+
+from nnunetv2_mscs.planning.topology import mscs_architecture
+
+__all__ = ["mscs_architecture"]

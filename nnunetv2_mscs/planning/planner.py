@@ -1,0 +1,156 @@
+"""`MSCSPlanner`: nnU-Net's experiment planner, choosing patch and batch by the memory that MSCS-Net needs."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.planning.memory import GIGABYTE, TrainingMemory, training_memory
+from nnunetv2_mscs.planning.topology import BASE_FEATURES, MAX_FEATURES, mscs_architecture
+
+DEFAULT_PLANS = "nnUNetPlans"
+
+
+class MSCSPlanner(ExperimentPlanner):
+    """Writes `MSCSPlans`: strides, kernels, spacing and preprocessing by nnU-Net's rules, MSCS-Net as the network.
+
+    nnU-Net's planner shrinks the patch until its estimate of the network at batch size 2 stays below a reference, both
+    in feature map values of a U-Net. Here both are bytes, and the estimate is that of MSCS-Net for the same topology.
+    """
+
+    def __init__(
+        self,
+        dataset_name_or_id: str | int,
+        gpu_memory_target_in_gb: float = 8,
+        preprocessor_name: str = "DefaultPreprocessor",
+        plans_name: str = "MSCSPlans",
+        overwrite_target_spacing: Sequence[float] | None = None,
+        suppress_transpose: bool = False,
+    ):
+        super().__init__(
+            dataset_name_or_id,
+            gpu_memory_target_in_gb,
+            preprocessor_name,
+            plans_name,
+            overwrite_target_spacing,
+            suppress_transpose,
+        )
+        reference_bytes = self.UNet_reference_val_corresp_GB * GIGABYTE
+        self.UNet_reference_val_2d = self.UNet_reference_val_3d = reference_bytes
+        self.UNet_reference_val_corresp_bs_2d = self.UNet_reference_val_corresp_bs_3d = self.UNet_min_batch_size
+
+    @staticmethod
+    def static_estimate_VRAM_usage(
+        patch_size, input_channels, output_channels, arch_class_name, arch_kwargs, arch_kwargs_req_import
+    ) -> float:
+        """Bytes that MSCS-Net of this topology takes in training at batch size 2, nnU-Net's smallest."""
+        if min(patch_size) < 1:
+            raise MscsError(
+                "The GPU memory target is too small for MSCS-Net: no patch is left that it could train on.",
+                "Give a larger -gpu_memory_target to nnUNetv2_plan_experiment.",
+            )
+        architecture = {
+            "network_class_name": arch_class_name,
+            "arch_kwargs": arch_kwargs,
+            "_kw_requires_import": arch_kwargs_req_import,
+        }
+        architecture = mscs_architecture(architecture, patch_size)
+        return _architecture_memory(architecture, input_channels, output_channels, patch_size).at_batch_size(2)
+
+    def generate_data_identifier(self, configuration_name: str) -> str:
+        """The default planner's for what it preprocesses in the same way, so that the data lie on disk once."""
+        same_preprocessing = self.overwrite_target_spacing is None and self.preprocessor_name == "DefaultPreprocessor"
+        if same_preprocessing and not self.suppress_transpose and configuration_name in ("2d", "3d_fullres"):
+            return f"{DEFAULT_PLANS}_{configuration_name}"
+        return super().generate_data_identifier(configuration_name)
+
+    def get_plans_for_configuration(
+        self, spacing, median_shape, data_identifier, approximate_n_voxels_dataset, _cache
+    ) -> dict:
+        plan = super().get_plans_for_configuration(
+            spacing, median_shape, data_identifier, approximate_n_voxels_dataset, _cache
+        )
+        patch_size = plan["patch_size"]
+        channels, labels = len(self._channel_names), len(self.dataset_json["labels"])
+        plan["architecture"] = mscs_architecture(plan["architecture"], patch_size)
+        memory = _architecture_memory(plan["architecture"], channels, labels, patch_size)
+
+        fitting = memory.largest_batch_size(self.UNet_vram_target_GB * GIGABYTE)
+        patches_in_share = approximate_n_voxels_dataset * self.max_dataset_covered / np.prod(patch_size, dtype=float)
+        plan["batch_size"] = max(min(fitting, round(patches_in_share)), self.UNet_min_batch_size)
+        plan["mscs_net"] = {
+            "parameters": memory.parameters,
+            "estimated_memory_gb": round(memory.at_batch_size(plan["batch_size"]) / GIGABYTE, 2),
+            "gpu_memory_target_gb": self.UNet_vram_target_GB,
+            "reasons": self._reasons(plan, median_shape, fitting, patches_in_share),
+        }
+        return plan
+
+    def plan_experiment(self) -> dict:
+        plans = super().plan_experiment()
+        print(f"\n{self.plans_identifier}: what MSCS-Net will train with")
+        for name, configuration in plans["configurations"].items():
+            if "mscs_net" in configuration:
+                print("\n".join(_summary(name, configuration)))
+        return plans
+
+    @property
+    def _channel_names(self) -> dict:
+        return self.dataset_json.get("channel_names") or self.dataset_json["modality"]
+
+    def _reasons(self, plan: dict, median_shape, fitting: int, patches_in_share: float) -> list[str]:
+        """One sentence each for topology, width, patch and batch."""
+        strides = plan["architecture"]["arch_kwargs"]["strides"]
+        n_axes = len(plan["patch_size"])
+        covers = all(p >= int(m) for p, m in zip(plan["patch_size"], median_shape, strict=False))
+        target = f"{self.UNet_vram_target_GB:g} GB"
+        if plan["batch_size"] == fitting:
+            batch = f"batch size: {fitting} is the most that fits into {target}"
+        elif round(patches_in_share) > self.UNet_min_batch_size:
+            batch = f"batch size: {fitting} would fit into {target}, but one batch is to see at most "
+            batch += f"{self.max_dataset_covered:.0%} of the data set's voxels"
+        else:
+            batch = f"batch size: nnU-Net's smallest; {fitting} would fit into {target}, but "
+            batch += f"{self.max_dataset_covered:.0%} of the data set's voxels make only {patches_in_share:.1f} patches"
+        return [
+            f"topology: {len(strides) - 1} levels below the image, strides and kernels by nnU-Net's rules from "
+            f"spacing {_joined(plan['spacing'])} mm and the patch",
+            f"width: {BASE_FEATURES} at level 1 as in the paper, doubling to at most {MAX_FEATURES[n_axes]}",
+            "patch: holds the median image"
+            if covers
+            else f"patch: smaller than the median image ({_joined(median_shape)}), by the initial aspect ratio or "
+            f"because two larger ones would not fit into {target}",
+            batch,
+        ]
+
+
+def _architecture_memory(
+    architecture: dict, input_channels: int, output_channels: int, patch_size: Sequence[int]
+) -> TrainingMemory:
+    build = partial(
+        get_network_from_plans,
+        architecture["network_class_name"],
+        architecture["arch_kwargs"],
+        architecture["_kw_requires_import"],
+        input_channels,
+        output_channels,
+        deep_supervision=True,
+    )
+    return training_memory(build, input_channels, patch_size)
+
+
+def _summary(name: str, configuration: dict) -> list[str]:
+    choice = configuration["mscs_net"]
+    return [
+        f"  {name}: patch {_joined(configuration['patch_size'])}, batch size {configuration['batch_size']}, "
+        f"{choice['parameters'] / 1e6:.1f} million parameters, about {choice['estimated_memory_gb']:.1f} GB "
+        f"of GPU memory (target {choice['gpu_memory_target_gb']:g} GB)",
+        *(f"    {reason}" for reason in choice["reasons"]),
+    ]
+
+
+def _joined(values) -> str:
+    return " x ".join(f"{float(value):.3g}" if float(value) % 1 else f"{int(value)}" for value in values)

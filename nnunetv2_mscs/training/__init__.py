@@ -1,0 +1,11 @@
+"""`MSCSTrainer` and its variants by name; a class is found by name without importing anything before it is asked for."""
+
+import importlib
+
+__all__ = ["MSCSTrainer"]
+
+
+def __getattr__(name: str):
+    if not name.startswith("MSCSTrainer"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("nnunetv2_mscs.training.variants"), name)

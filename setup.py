@@ -1,0 +1,49 @@
+"""Distribution `nnunetv2-mscs`: the package, its dataset converters, and the shims that stock nnU-Net finds."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "nnunetv2_mscs/__init__.py").read_text()).group(1)
+
+# The folder a package is read from, for each package that does not lie where its name says. The last two lie inside
+# nnU-Net's own package after installation, because nnU-Net looks for trainers and planners there and nowhere else.
+PACKAGE_DIR = {
+    "nnunetv2_mscs.dataset_conversion": "dataset_conversion",
+    "nnunetv2.training.nnUNetTrainer.mscs": "nnunetv2_mscs/nnunet_shims/trainer",
+    "nnunetv2.experiment_planning.mscs": "nnunetv2_mscs/nnunet_shims/planner",
+}
+ROOMS = ["network", "planning", "training", "scans", "cli", "nnunet_shims"]
+
+setup(
+    name="nnunetv2-mscs",
+    version=VERSION,
+    description="MSCS-Net for low-resolution stroke MRI as a plugin of stock nnU-Net v2",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    packages=["nnunetv2_mscs", *(f"nnunetv2_mscs.{room}" for room in ROOMS), *PACKAGE_DIR],
+    package_dir=PACKAGE_DIR,
+    install_requires=[
+        "nnunetv2>=2.8,<3",
+        "torch",
+        "SimpleITK>=2.2",
+        "numpy",
+        "pandas",
+        "scipy",
+        "tqdm",
+    ],
+    extras_require={
+        "test": ["pytest>=8", "onnx", "onnxruntime", "onnxscript", "ruff", "mypy", "build"],
+    },
+    entry_points={"console_scripts": ["mscs=nnunetv2_mscs.cli.main:main"]},
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+    ],
+)

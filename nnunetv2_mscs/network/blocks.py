@@ -11,14 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+ConvOp = type[nn.Conv2d] | type[nn.Conv3d]
 NormFactory = Callable[[int], nn.Module]
 Kernel = Sequence[int]
 
 he_uniform = partial(nn.init.kaiming_uniform_, nonlinearity="relu")
 glorot_uniform = nn.init.xavier_uniform_
 
-TRANSPOSED = {nn.Conv2d: nn.ConvTranspose2d, nn.Conv3d: nn.ConvTranspose3d}
-MAX_POOL = {nn.Conv2d: nn.MaxPool2d, nn.Conv3d: nn.MaxPool3d}
+TRANSPOSED: dict[ConvOp, Callable[..., nn.Module]] = {nn.Conv2d: nn.ConvTranspose2d, nn.Conv3d: nn.ConvTranspose3d}
+MAX_POOL: dict[ConvOp, type[nn.Module]] = {nn.Conv2d: nn.MaxPool2d, nn.Conv3d: nn.MaxPool3d}
 
 
 class SameConv(nn.Module):
@@ -35,7 +36,7 @@ class SameConv(nn.Module):
 
     def __init__(
         self,
-        conv_op: type[nn.Module],
+        conv_op: ConvOp,
         in_channels: int,
         out_channels: int,
         kernel: Kernel,
@@ -60,7 +61,7 @@ class SameConv(nn.Module):
             bias=bias,
         )
         initialise(self.conv.weight)
-        if bias:
+        if self.conv.bias is not None:
             nn.init.zeros_(self.conv.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -72,7 +73,7 @@ class CBS(nn.Module):
 
     def __init__(
         self,
-        conv_op: type[nn.Module],
+        conv_op: ConvOp,
         in_channels: int,
         out_channels: int,
         kernel: Kernel,
@@ -89,31 +90,36 @@ class CBS(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    """Conv without bias, norm, ReLU.
-
-    The paper's BatchNorm here learns a shift and no scale. `shift_only` builds that: `norm` then comes without
-    parameters of its own and the shift is added behind it, so that no scale exists to be counted or trained.
-    """
+    """Conv without bias, norm, ReLU."""
 
     def __init__(
         self,
-        conv_op: type[nn.Module],
+        conv_op: ConvOp,
         in_channels: int,
         out_channels: int,
         kernel: Kernel,
         norm: NormFactory,
-        *,
-        shift_only: bool,
     ):
         super().__init__()
         self.conv = SameConv(conv_op, in_channels, out_channels, kernel, bias=False)
         self.norm = norm(out_channels)
-        self.shift = nn.Parameter(torch.zeros(out_channels, *[1] * len(kernel))) if shift_only else None
         self.nonlin = nn.ReLU(inplace=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.norm(self.conv(x))
-        return self.nonlin(x if self.shift is None else x + self.shift.to(x.dtype))
+        return self.nonlin(self.norm(self.conv(x)))
+
+
+class ShiftOnlyNorm(nn.Module):
+    """A norm without parameters, then a learned shift a channel: no scale exists to be counted or trained."""
+
+    def __init__(self, norm: nn.Module, channels: int, n_axes: int):
+        super().__init__()
+        self.norm = norm
+        self.shift = nn.Parameter(torch.zeros(channels, *[1] * n_axes))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.norm(x)
+        return x + self.shift.to(x.dtype)
 
 
 class DCA(nn.Module):
@@ -126,7 +132,7 @@ class DCA(nn.Module):
 
     REDUCTION = 5
 
-    def __init__(self, conv_op: type[nn.Module], channels: int, kernel: Kernel):
+    def __init__(self, conv_op: ConvOp, channels: int, kernel: Kernel):
         super().__init__()
         one = [1] * len(kernel)
         squeezed = max(channels // self.REDUCTION, 1)
@@ -156,27 +162,25 @@ class DMSA(nn.Module):
         kernels: the three kernels, smallest first; the paper's are 3, 5 and 7 along every axis.
         gate_kernel: kernel of the spatial gate, 3 in the paper.
         norm: norm of the sum, always with its own parameters.
-        inner_norm: norm of the four ConvNorm.
+        inner_norm: norm of the four ConvNorm; in the paper it learns a shift alone (`ShiftOnlyNorm`).
     """
 
     EXPANSION = 1.67
 
     def __init__(
         self,
-        conv_op: type[nn.Module],
+        conv_op: ConvOp,
         in_channels: int,
         features: int,
         kernels: Sequence[Kernel],
         gate_kernel: Kernel,
         norm: NormFactory,
         inner_norm: NormFactory,
-        *,
-        shift_only: bool,
     ):
         super().__init__()
         width = int(self.EXPANSION * features)
         self.out_channels = 3 * width
-        conv_norm = partial(ConvNorm, conv_op, norm=inner_norm, shift_only=shift_only)
+        conv_norm = partial(ConvNorm, conv_op, norm=inner_norm)
         self.scales = nn.ModuleList(
             conv_norm(in_channels if i == 0 else width, width, kernel) for i, kernel in enumerate(kernels)
         )
@@ -203,7 +207,7 @@ class SPPF(nn.Module):
 
     NEGATIVE_SLOPE = 0.2
 
-    def __init__(self, conv_op: type[nn.Module], in_channels: int, features: int, n_axes: int, norm: NormFactory):
+    def __init__(self, conv_op: ConvOp, in_channels: int, features: int, n_axes: int, norm: NormFactory):
         super().__init__()
         one = [1] * n_axes
         self.out_channels = 4 * features
@@ -225,7 +229,7 @@ class SPPF(nn.Module):
 class DecoderBlock(nn.Sequential):
     """Conv, ReLU, dropout, conv, ReLU; convs with bias, no norm."""
 
-    def __init__(self, conv_op: type[nn.Module], in_channels: int, features: int, kernel: Kernel, dropout: float):
+    def __init__(self, conv_op: ConvOp, in_channels: int, features: int, kernel: Kernel, dropout: float):
         super().__init__(
             SameConv(conv_op, in_channels, features, kernel),
             nn.ReLU(inplace=True),
@@ -235,17 +239,20 @@ class DecoderBlock(nn.Sequential):
         )
 
 
-def upsampling(conv_op: type[nn.Module], in_channels: int, features: int, stride: Sequence[int]) -> nn.Module:
+def upsampling(conv_op: ConvOp, in_channels: int, features: int, stride: Sequence[int]) -> nn.Module:
     """Transposed convolution whose kernel is its stride: every voxel becomes a block of `stride` voxels."""
-    up = TRANSPOSED[conv_op](in_channels, features, tuple(stride), stride=tuple(stride))
-    glorot_uniform(up.weight)
-    nn.init.zeros_(up.bias)
-    return up
+    return _glorot(TRANSPOSED[conv_op](in_channels, features, tuple(stride), stride=tuple(stride)))
 
 
-def pointwise(conv_op: type[nn.Module], in_channels: int, out_channels: int) -> nn.Module:
+def pointwise(conv_op: ConvOp, in_channels: int, out_channels: int) -> nn.Module:
     """1x1x1 convolution to the classes: a segmentation head."""
-    head = conv_op(in_channels, out_channels, 1)
-    glorot_uniform(head.weight)
-    nn.init.zeros_(head.bias)
-    return head
+    return _glorot(conv_op(in_channels, out_channels, 1))
+
+
+def _glorot(conv: nn.Module) -> nn.Module:
+    for name, parameter in conv.named_parameters():
+        if name == "bias":
+            nn.init.zeros_(parameter)
+        else:
+            glorot_uniform(parameter)
+    return conv

@@ -1,14 +1,13 @@
 """The original program's weights, under readable names, into an `MSCSNet`.
 
-Names are `E2.conv5x5.conv.kernel`, `SPPF.cbl1.bn.gamma`, `D2.up.bias`, `out.conv.kernel`: block of the paper, layer, tensor.
-Keras keeps kernels as (*space, in, out), and transposed ones as (*space, out, in); PyTorch wants the last two first.
+Names are `E2.conv5x5.conv.kernel`, `SPPF.cbl1.bn.gamma`, `D2.up.bias`, `out.conv.kernel`: block, layer, tensor. Keras
+keeps kernels as (*space, in, out), and transposed ones as (*space, out, in); PyTorch wants the last two first.
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import nn
 
 from nnunetv2_mscs.network.mscs_net import MSCSNet
 
@@ -42,9 +41,9 @@ def keras_names(levels: int = 4) -> dict[str, str]:
         dmsa, theirs = f"encoder.attention.{level}", f"E{2 * level + 2}"
         for layer, ours in DMSA_LAYERS.items():
             conv(f"{theirs}.{layer}.conv", f"{dmsa}.{ours}.conv.conv", bias=False)
-            names[f"{theirs}.{layer}.bn.beta"] = f"{dmsa}.{ours}.shift"
-            names[f"{theirs}.{layer}.bn.moving_mean"] = f"{dmsa}.{ours}.norm.running_mean"
-            names[f"{theirs}.{layer}.bn.moving_variance"] = f"{dmsa}.{ours}.norm.running_var"
+            names[f"{theirs}.{layer}.bn.beta"] = f"{dmsa}.{ours}.norm.shift"
+            names[f"{theirs}.{layer}.bn.moving_mean"] = f"{dmsa}.{ours}.norm.norm.running_mean"
+            names[f"{theirs}.{layer}.bn.moving_variance"] = f"{dmsa}.{ours}.norm.norm.running_var"
         for layer, ours in DCA_LAYERS.items():
             conv(f"{theirs}.dca.{layer}", f"{dmsa}.attention.{ours}.conv")
         batch_norm(f"{theirs}.bn", f"{dmsa}.norm")
@@ -93,4 +92,4 @@ def load_keras_weights(
             expected = "no such tensor" if target is None else tuple(target.shape)
             raise ValueError(f"{theirs} has shape {tuple(array.shape)} as {ours}, where the network has {expected}.")
         loaded[ours] = array
-    nn.Module.load_state_dict(network, state | loaded)
+    network.load_state_dict(state | loaded)

@@ -1,17 +1,40 @@
-"""MSCS-Net as encoder and decoder over any number of stages, in the terms in which nnU-Net's plans describe a network."""
+"""MSCS-Net as encoder and decoder over any number of stages, in the terms of nnU-Net's plans."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import nn
 
-from nnunetv2_mscs.network.blocks import CBS, DMSA, SPPF, DecoderBlock, NormFactory, pointwise, upsampling
+from nnunetv2_mscs.network.blocks import (
+    CBS,
+    DMSA,
+    SPPF,
+    ConvOp,
+    DecoderBlock,
+    NormFactory,
+    ShiftOnlyNorm,
+    pointwise,
+    upsampling,
+)
 
 PAPER_SCALES = (3, 5, 7)
-N_AXES = {nn.Conv2d: 2, nn.Conv3d: 3}
-INSTANCE_NORM = {nn.Conv2d: nn.InstanceNorm2d, nn.Conv3d: nn.InstanceNorm3d}
+N_AXES: dict[ConvOp, int] = {nn.Conv2d: 2, nn.Conv3d: 3}
+INSTANCE_NORM: dict[ConvOp, type[nn.Module]] = {nn.Conv2d: nn.InstanceNorm2d, nn.Conv3d: nn.InstanceNorm3d}
+
+
+def per_axis(value: int | Sequence[int], n_axes: int) -> list[int]:
+    """One number for every axis, from one number for all or from one each.
+
+    Raises:
+        ValueError: if these are not `n_axes` numbers from 1.
+    """
+    values = [value] * n_axes if isinstance(value, int) else [int(v) for v in value]
+    if len(values) != n_axes or min(values) < 1:
+        raise ValueError(f"A stride or kernel over {n_axes} axes is {n_axes} numbers from 1: got {value}.")
+    return values
 
 
 def multi_scale_kernels(kernel: Sequence[int]) -> list[list[int]]:
@@ -28,49 +51,71 @@ def features_of_stages(n_stages: int, base_features: int, max_features: int | No
     return widths if max_features is None else [min(width, max_features) for width in widths]
 
 
+@dataclass(frozen=True)
+class Topology:
+    """Strides, kernels and widths a stage, stage 0 first, every stride and kernel with one number an axis.
+
+    Raises:
+        ValueError: if these do not describe a network.
+    """
+
+    conv_op: ConvOp
+    strides: list[list[int]]
+    kernel_sizes: list[list[int]]
+    dmsa_kernel_sizes: list[list[list[int]]]
+    features: list[int]
+
+    def __post_init__(self):
+        counts = [len(self.strides), len(self.kernel_sizes), len(self.dmsa_kernel_sizes), len(self.features)]
+        if len(set(counts)) > 1 or counts[0] < 2:
+            raise ValueError(
+                "MSCS-Net needs at least two stages, and for each a stride, a kernel size, three DMSA kernels and a "
+                f"width: got {counts} of them."
+            )
+        if max(self.strides[0]) != 1:
+            raise ValueError(f"Stage 0 of MSCS-Net is the image itself: its stride is 1, not {self.strides[0]}.")
+        kernels = [*self.kernel_sizes, *(kernel for stage in self.dmsa_kernel_sizes for kernel in stage)]
+        if any(width % 2 == 0 for kernel in kernels for width in kernel):
+            raise ValueError(f"MSCS-Net's kernels have odd widths: got {kernels}.")
+        if any(len(stage) != len(PAPER_SCALES) for stage in self.dmsa_kernel_sizes):
+            raise ValueError(f"A DMSA has {len(PAPER_SCALES)} kernels: got {self.dmsa_kernel_sizes}.")
+        if min(self.features) < 1:
+            raise ValueError(f"MSCS-Net's widths start at 1: got {self.features}.")
+
+    @property
+    def n_axes(self) -> int:
+        return N_AXES[self.conv_op]
+
+    @property
+    def divisors(self) -> list[int]:
+        """What the size of each axis must be divisible by."""
+        return [math.prod(axis) for axis in zip(*self.strides, strict=True)]
+
+
 class MSCSEncoder(nn.Module):
     """The image, then a CBS and a DMSA a stage, then SPPF.
 
     The skip connections leave from the CBS, before the DMSA of their stage; that of stage 0 is the image itself.
     """
 
-    def __init__(
-        self,
-        input_channels: int,
-        features: Sequence[int],
-        conv_op: type[nn.Module],
-        kernel_sizes: Sequence[Sequence[int]],
-        dmsa_kernel_sizes: Sequence[Sequence[Sequence[int]]],
-        strides: Sequence[Sequence[int]],
-        norm: NormFactory,
-        inner_norm: NormFactory,
-        *,
-        shift_only: bool,
-    ):
+    def __init__(self, input_channels: int, topology: Topology, norm: NormFactory, inner_norm: NormFactory):
         super().__init__()
+        conv_op = topology.conv_op
         self.downsampling = nn.ModuleList()
         self.attention = nn.ModuleList()
         self.skip_channels = [input_channels]
         channels = input_channels
-        for stage in range(1, len(strides)):
-            entry_features = features[stage] * (2 if stage == 1 else 1)
-            kernel = kernel_sizes[stage]
-            self.downsampling.append(CBS(conv_op, channels, entry_features, kernel, strides[stage], norm))
-            gate_kernel = dmsa_kernel_sizes[stage][0]
-            dmsa = DMSA(
-                conv_op,
-                entry_features,
-                features[stage],
-                dmsa_kernel_sizes[stage],
-                gate_kernel,
-                norm,
-                inner_norm,
-                shift_only=shift_only,
-            )
+        for stage in range(1, len(topology.strides)):
+            features = topology.features[stage]
+            entry_features = 2 * features if stage == 1 else features
+            kernel, stride = topology.kernel_sizes[stage], topology.strides[stage]
+            self.downsampling.append(CBS(conv_op, channels, entry_features, kernel, stride, norm))
+            kernels = topology.dmsa_kernel_sizes[stage]
+            dmsa = DMSA(conv_op, entry_features, features, kernels, kernels[0], norm, inner_norm)
             self.attention.append(dmsa)
             self.skip_channels.append(entry_features)
             channels = dmsa.out_channels
-        self.pyramid = SPPF(conv_op, channels, 2 * features[-1], len(strides[0]), norm)
+        self.pyramid = SPPF(conv_op, channels, 2 * topology.features[-1], topology.n_axes, norm)
 
     def forward(self, x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
         """(N, C, *space) -> the skip connections, stage 0 first, and the bottleneck's features."""
@@ -89,30 +134,21 @@ class MSCSDecoder(nn.Module):
     """
 
     def __init__(
-        self,
-        encoder: MSCSEncoder,
-        num_classes: int,
-        features: Sequence[int],
-        conv_op: type[nn.Module],
-        kernel_sizes: Sequence[Sequence[int]],
-        strides: Sequence[Sequence[int]],
-        dropout: float,
-        deep_supervision: bool,
+        self, encoder: MSCSEncoder, num_classes: int, topology: Topology, dropout: float, deep_supervision: bool
     ):
         super().__init__()
-        block = partial(DecoderBlock, conv_op, dropout=dropout)
-        last = len(strides) - 1
-        self.bottleneck = block(
-            encoder.pyramid.out_channels + encoder.skip_channels[last], features[last], kernel_sizes[last]
-        )
+        conv_op, features, skip_channels = topology.conv_op, topology.features, encoder.skip_channels
+        below = encoder.pyramid.out_channels + skip_channels[-1]
+        self.bottleneck = DecoderBlock(conv_op, below, features[-1], topology.kernel_sizes[-1], dropout)
         self.upsampling = nn.ModuleList()
         self.stages = nn.ModuleList()
         self.seg_layers = nn.ModuleList()
-        for stage in reversed(range(last)):
-            self.upsampling.append(upsampling(conv_op, features[stage + 1], features[stage], strides[stage + 1]))
-            joined = features[stage] + encoder.skip_channels[stage]
-            self.stages.append(block(joined, features[stage], kernel_sizes[stage]))
-            self.seg_layers.append(pointwise(conv_op, features[stage], num_classes))
+        for stage in reversed(range(len(features) - 1)):
+            width, stride = features[stage], topology.strides[stage + 1]
+            self.upsampling.append(upsampling(conv_op, features[stage + 1], width, stride))
+            joined = width + skip_channels[stage]
+            self.stages.append(DecoderBlock(conv_op, joined, width, topology.kernel_sizes[stage], dropout))
+            self.seg_layers.append(pointwise(conv_op, width, num_classes))
         self.deep_supervision = deep_supervision
 
     @property
@@ -154,7 +190,7 @@ class MSCSNet(nn.Module):
         conv_op: nn.Conv3d or nn.Conv2d; decides the number of space axes.
         dmsa_kernel_sizes: per stage the three kernels of its DMSA (stage 0's entry is not used). Default: 3, 5 and 7
             along every axis in which the stage's kernel is wider than 1.
-        norm_op: norm class; default the instance norm of `conv_op`, as nnU-Net trains with batches too small for
+        norm_op: norm class; "instance" is the instance norm of `conv_op`, as nnU-Net trains with batches too small for
             BatchNorm. None leaves the norms out.
         norm_op_kwargs: its arguments, default eps 1e-5 and affine.
         shift_only_dmsa_norm: let the norms inside DMSA learn a shift and no scale, as the paper's do.
@@ -175,9 +211,9 @@ class MSCSNet(nn.Module):
         strides: Sequence[int | Sequence[int]],
         kernel_sizes: Sequence[int | Sequence[int]],
         features_per_stage: Sequence[int],
-        conv_op: type[nn.Module] = nn.Conv3d,
+        conv_op: ConvOp = nn.Conv3d,
         dmsa_kernel_sizes: Sequence[Sequence[int | Sequence[int]]] | None = None,
-        norm_op: type[nn.Module] | None | str = "instance",
+        norm_op: type[nn.Module] | str | None = "instance",
         norm_op_kwargs: dict | None = None,
         shift_only_dmsa_norm: bool = False,
         dropout: float = 0.3,
@@ -186,37 +222,25 @@ class MSCSNet(nn.Module):
         super().__init__()
         if conv_op not in N_AXES:
             raise ValueError(f"MSCS-Net has 2 or 3 space axes: conv_op is nn.Conv2d or nn.Conv3d, not {conv_op}.")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"Dropout is a probability below 1: got {dropout}.")
         n_axes = N_AXES[conv_op]
-        strides = [_per_axis(stride, n_axes, "stride") for stride in strides]
-        kernel_sizes = [_per_axis(kernel, n_axes, "kernel size") for kernel in kernel_sizes]
-        if dmsa_kernel_sizes is None:
-            dmsa_kernel_sizes = [multi_scale_kernels(kernel) for kernel in kernel_sizes]
-        dmsa_kernel_sizes = [
-            [_per_axis(kernel, n_axes, "DMSA kernel size") for kernel in stage] for stage in dmsa_kernel_sizes
-        ]
-        _check_topology(strides, kernel_sizes, dmsa_kernel_sizes, features_per_stage, dropout)
-
-        norm_class = INSTANCE_NORM[conv_op] if norm_op == "instance" else norm_op
-        norm_kwargs = {"eps": 1e-5, "affine": True} if norm_op_kwargs is None else dict(norm_op_kwargs)
-        norm = _norm_factory(norm_class, norm_kwargs)
-        inner_norm = _norm_factory(norm_class, norm_kwargs | {"affine": False}) if shift_only_dmsa_norm else norm
-
-        self.input_channels = input_channels
-        self.divisors = [math.prod(axis) for axis in zip(*strides, strict=True)]
-        self.encoder = MSCSEncoder(
-            input_channels,
-            features_per_stage,
+        kernels = [per_axis(kernel, n_axes) for kernel in kernel_sizes]
+        topology = Topology(
             conv_op,
-            kernel_sizes,
-            dmsa_kernel_sizes,
-            strides,
-            norm,
-            inner_norm,
-            shift_only=shift_only_dmsa_norm,
+            strides=[per_axis(stride, n_axes) for stride in strides],
+            kernel_sizes=kernels,
+            dmsa_kernel_sizes=[multi_scale_kernels(kernel) for kernel in kernels]
+            if dmsa_kernel_sizes is None
+            else [[per_axis(kernel, n_axes) for kernel in stage] for stage in dmsa_kernel_sizes],
+            features=list(features_per_stage),
         )
-        self.decoder = MSCSDecoder(
-            self.encoder, num_classes, features_per_stage, conv_op, kernel_sizes, strides, dropout, deep_supervision
-        )
+        norm = _norm_factory(norm_op, norm_op_kwargs, conv_op)
+        inner_norm = _shift_only(norm_op, norm_op_kwargs, conv_op) if shift_only_dmsa_norm else norm
+        self.input_channels = input_channels
+        self.divisors = topology.divisors
+        self.encoder = MSCSEncoder(input_channels, topology, norm, inner_norm)
+        self.decoder = MSCSDecoder(self.encoder, num_classes, topology, dropout, deep_supervision)
 
     @classmethod
     def original(
@@ -278,35 +302,15 @@ class MSCSNet(nn.Module):
             )
 
 
-def _per_axis(value: int | Sequence[int], n_axes: int, what: str) -> list[int]:
-    values = [value] * n_axes if isinstance(value, int) else [int(v) for v in value]
-    if len(values) != n_axes or any(v < 1 for v in values):
-        raise ValueError(
-            f"MSCS-Net with {n_axes} space axes got the {what} {value}: {n_axes} numbers from 1 are needed."
-        )
-    return values
-
-
-def _check_topology(strides, kernel_sizes, dmsa_kernel_sizes, features_per_stage, dropout) -> None:
-    lengths = [len(strides), len(kernel_sizes), len(dmsa_kernel_sizes), len(features_per_stage)]
-    if len(set(lengths)) > 1 or lengths[0] < 2:
-        raise ValueError(
-            "MSCS-Net needs at least two stages, and a stride, a kernel size, three DMSA kernels and a width for each: "
-            f"got {lengths} of them."
-        )
-    if any(stride != 1 for stride in strides[0]):
-        raise ValueError(f"Stage 0 of MSCS-Net is the image itself: its stride is 1, not {strides[0]}.")
-    if any(width % 2 == 0 for stage in [kernel_sizes[:], *dmsa_kernel_sizes] for kernel in stage for width in kernel):
-        raise ValueError(f"MSCS-Net's kernels have odd widths: got {kernel_sizes} and {dmsa_kernel_sizes}.")
-    if any(len(stage) != len(PAPER_SCALES) for stage in dmsa_kernel_sizes):
-        raise ValueError(f"A DMSA has {len(PAPER_SCALES)} kernels: got {dmsa_kernel_sizes}.")
-    if any(width < 1 for width in features_per_stage):
-        raise ValueError(f"MSCS-Net's widths start at 1: got {list(features_per_stage)}.")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"Dropout is a probability below 1: got {dropout}.")
-
-
-def _norm_factory(norm_op: type[nn.Module] | None, kwargs: dict) -> NormFactory:
+def _norm_factory(norm_op: type[nn.Module] | str | None, kwargs: dict | None, conv_op: ConvOp) -> NormFactory:
     if norm_op is None:
         return lambda channels: nn.Identity()
-    return lambda channels: norm_op(channels, **kwargs)
+    if isinstance(norm_op, str) and norm_op != "instance":
+        raise ValueError(f'norm_op is a class, "instance" or None: got {norm_op!r}.')
+    norm_class = INSTANCE_NORM[conv_op] if isinstance(norm_op, str) else norm_op
+    return partial(norm_class, **({"eps": 1e-5, "affine": True} if kwargs is None else kwargs))
+
+
+def _shift_only(norm_op: type[nn.Module] | str | None, kwargs: dict | None, conv_op: ConvOp) -> NormFactory:
+    norm = _norm_factory(norm_op, {**(kwargs or {}), "affine": False}, conv_op)
+    return lambda channels: ShiftOnlyNorm(norm(channels), channels, N_AXES[conv_op])

@@ -1,4 +1,4 @@
-"""From nnU-Net's plan topology to MSCS-Net: the architecture, the memory it needs, and the planner that chooses by it."""
+"""From nnU-Net's plan topology to MSCS-Net: its architecture, the memory it needs, and the planner choosing by it."""
 
 from nnunetv2_mscs.planning.topology import mscs_architecture
 

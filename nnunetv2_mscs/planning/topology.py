@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.network.mscs_net import features_of_stages, multi_scale_kernels
+from nnunetv2_mscs.network.mscs_net import features_of_stages, multi_scale_kernels, per_axis
 
 MSCS_NET = "nnunetv2_mscs.network.MSCSNet"
 BASE_FEATURES = 16
@@ -39,8 +39,8 @@ def mscs_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
             "Use plans of MSCSPlanner, of nnU-Net's default planner or of one of its ResEnc planners.",
         )
     n_axes = len(patch_size)
-    strides = [_per_axis(stride, n_axes) for stride in unet["strides"]]
-    kernels = [_per_axis(kernel, n_axes) for kernel in unet["kernel_sizes"]]
+    strides = [per_axis(stride, n_axes) for stride in unet["strides"]]
+    kernels = [per_axis(kernel, n_axes) for kernel in unet["kernel_sizes"]]
     sizes = _feature_map_sizes(patch_size, strides)
     read_sizes = [sizes[0], *sizes[:-1]]
     return {
@@ -59,10 +59,6 @@ def mscs_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
         },
         "_kw_requires_import": ["conv_op", "norm_op"],
     }
-
-
-def _per_axis(value: int | Sequence[int], n_axes: int) -> list[int]:
-    return [value] * n_axes if isinstance(value, int) else [int(v) for v in value]
 
 
 def _feature_map_sizes(patch_size: Sequence[int], strides: Sequence[Sequence[int]]) -> list[list[int]]:

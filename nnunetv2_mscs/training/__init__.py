@@ -1,4 +1,4 @@
-"""`MSCSTrainer` and its variants by name; a class is found by name without importing anything before it is asked for."""
+"""`MSCSTrainer` and its variants by name; nothing heavy is imported before a class is asked for."""
 
 import importlib
 

@@ -26,6 +26,9 @@ class MSCSTrainer(nnUNetTrainer):
     `MSCSTrainer_<N>epochs_<M>iterations` are this class with another length (see `variants`).
     """
 
+    num_iterations_per_epoch: int
+    num_val_iterations_per_epoch: int
+    save_every: int
     epochs: int | None = None
     iterations: int | None = None
 

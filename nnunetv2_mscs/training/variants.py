@@ -4,7 +4,7 @@ nnU-Net looks a trainer up by its name alone, in every process anew, and so the 
 """
 
 import re
-from functools import lru_cache
+from functools import cache
 
 from nnunetv2_mscs.training.trainer import MSCSTrainer
 
@@ -12,7 +12,7 @@ BASES = {"MSCSTrainer": MSCSTrainer}
 LENGTH = re.compile(r"(?P<base>[A-Za-z]+)_(?P<epochs>[1-9]\d*)epochs(_(?P<iterations>[1-9]\d*)iterations)?")
 
 
-@lru_cache(maxsize=None)
+@cache
 def trainer_by_name(name: str) -> type[MSCSTrainer] | None:
     """The trainer class of that name, or None if the name is not one of ours. The same name gives the same class."""
     if name in BASES:

@@ -1,4 +1,4 @@
-"""Hands nnU-Net the planner of nnunetv2_mscs. Imported at every look-up of any planner: light, never raising."""
+"""Hands nnU-Net our planner. Every look-up of any planner imports this: light, never raising."""
 
 
 def __getattr__(name):

@@ -1,4 +1,4 @@
-"""Hands nnU-Net the trainers of nnunetv2_mscs by name. Imported at every look-up of any trainer: light, never raising."""
+"""Hands nnU-Net our trainers by name. Every look-up of any trainer imports this: light, never raising."""
 
 
 def __getattr__(name):

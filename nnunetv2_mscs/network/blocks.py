@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-ConvOp = type[nn.Conv2d] | type[nn.Conv3d]
+ConvOp = Callable[..., nn.Module]  # nn.Conv2d or nn.Conv3d
 NormFactory = Callable[[int], nn.Module]
 Kernel = Sequence[int]
 
@@ -20,6 +20,16 @@ glorot_uniform = nn.init.xavier_uniform_
 
 TRANSPOSED: dict[ConvOp, Callable[..., nn.Module]] = {nn.Conv2d: nn.ConvTranspose2d, nn.Conv3d: nn.ConvTranspose3d}
 MAX_POOL: dict[ConvOp, type[nn.Module]] = {nn.Conv2d: nn.MaxPool2d, nn.Conv3d: nn.MaxPool3d}
+
+
+def initialised(conv: nn.Module, initialise: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
+    """The convolution with its weight drawn anew and its bias 0."""
+    for name, parameter in conv.named_parameters():
+        if name == "bias":
+            nn.init.zeros_(parameter)
+        else:
+            initialise(parameter)
+    return conv
 
 
 class SameConv(nn.Module):
@@ -52,7 +62,7 @@ class SameConv(nn.Module):
         self.outer_padding = (
             None if symmetric else [side for pad in reversed(total) for side in (pad // 2, pad - pad // 2)]
         )
-        self.conv = conv_op(
+        conv = conv_op(
             in_channels,
             out_channels,
             tuple(kernel),
@@ -60,9 +70,7 @@ class SameConv(nn.Module):
             padding=tuple(pad // 2 for pad in total) if symmetric else 0,
             bias=bias,
         )
-        initialise(self.conv.weight)
-        if self.conv.bias is not None:
-            nn.init.zeros_(self.conv.bias)
+        self.conv = initialised(conv, initialise)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.conv(x if self.outer_padding is None else F.pad(x, self.outer_padding))
@@ -241,18 +249,9 @@ class DecoderBlock(nn.Sequential):
 
 def upsampling(conv_op: ConvOp, in_channels: int, features: int, stride: Sequence[int]) -> nn.Module:
     """Transposed convolution whose kernel is its stride: every voxel becomes a block of `stride` voxels."""
-    return _glorot(TRANSPOSED[conv_op](in_channels, features, tuple(stride), stride=tuple(stride)))
+    return initialised(TRANSPOSED[conv_op](in_channels, features, tuple(stride), stride=tuple(stride)), glorot_uniform)
 
 
 def pointwise(conv_op: ConvOp, in_channels: int, out_channels: int) -> nn.Module:
     """1x1x1 convolution to the classes: a segmentation head."""
-    return _glorot(conv_op(in_channels, out_channels, 1))
-
-
-def _glorot(conv: nn.Module) -> nn.Module:
-    for name, parameter in conv.named_parameters():
-        if name == "bias":
-            nn.init.zeros_(parameter)
-        else:
-            glorot_uniform(parameter)
-    return conv
+    return initialised(conv_op(in_channels, out_channels, 1), glorot_uniform)

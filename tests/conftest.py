@@ -1,0 +1,27 @@
+"""Where the shared files lie: the original's golden numbers and real scans, by the project or by variables."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def _shared(variable: str, folder: str) -> Path:
+    path = Path(os.environ.get(variable, PROJECT.parent / "shared" / folder))
+    if not path.is_dir():
+        pytest.skip(f"{path} is not there; name its place by {variable}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def golden_folder() -> Path:
+    """Inputs, weights, inner tensors and outputs of the original network."""
+    return _shared("MSCS_GOLDEN_DATA", "golden")
+
+
+@pytest.fixture(scope="session")
+def real_folder() -> Path:
+    """Real scans: images/, masks/, unlabelled/."""
+    return _shared("MSCS_REAL_DATA", "real")

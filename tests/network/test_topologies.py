@@ -1,0 +1,150 @@
+"""MSCSNet over topologies: shapes, deep supervision, wrong input, and the rules of nnU-Net that bind it."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from nnunetv2_mscs.network import MSCSNet
+from nnunetv2_mscs.network.mscs_net import features_of_stages, multi_scale_kernels
+
+TOPOLOGIES = {
+    "3d": (nn.Conv3d, [1, 2, 2], [3, 3, 3], (8, 12, 16)),
+    "3d anisotropic": (nn.Conv3d, [1, [1, 2, 2], [1, 2, 2], 2], [[1, 3, 3], [1, 3, 3], 3, 3], (4, 16, 24)),
+    "3d deep": (nn.Conv3d, [1, 2, 2, 2, 2, 2], [3] * 6, (32, 32, 64)),
+    "2d": (nn.Conv2d, [1, 2, [2, 1]], [3, 3, 3], (16, 20)),
+    "2d two stages": (nn.Conv2d, [1, 2], [3, 3], (8, 10)),
+}
+
+
+def build(name: str, input_channels: int = 2, num_classes: int = 3, **arguments) -> MSCSNet:
+    conv_op, strides, kernel_sizes, _ = TOPOLOGIES[name]
+    features = features_of_stages(len(strides), 4)
+    return MSCSNet(input_channels, num_classes, strides, kernel_sizes, features, conv_op, **arguments)
+
+
+@pytest.mark.parametrize("deep_supervision", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", TOPOLOGIES)
+def test_output_shapes(name, channels, deep_supervision):
+    _, strides, _, size = TOPOLOGIES[name]
+    network = build(name, channels, deep_supervision=deep_supervision).eval()
+    with torch.no_grad():
+        output = network(torch.rand(2, channels, *size))
+    if not deep_supervision:
+        assert output.shape == (2, 3, *size)
+        return
+    per_axis = [[s] * len(size) if isinstance(s, int) else s for s in strides]
+    expected = [
+        (2, 3, *(n // math.prod(s[axis] for s in per_axis[: stage + 1]) for axis, n in enumerate(size)))
+        for stage in range(len(strides) - 1)
+    ]
+    assert [tuple(level.shape) for level in output] == expected
+
+
+@pytest.mark.parametrize("name", TOPOLOGIES)
+def test_full_resolution_output_is_the_same_with_deep_supervision(name):
+    network = build(name).eval()
+    image = torch.rand(1, 2, *TOPOLOGIES[name][3])
+    with torch.no_grad():
+        alone = network(image)
+        network.decoder.deep_supervision = True
+        torch.testing.assert_close(network(image)[0], alone)
+
+
+def test_state_dict_fits_with_deep_supervision_on_and_off():
+    on, off = build("3d", deep_supervision=True).eval(), build("3d", deep_supervision=False).eval()
+    off.load_state_dict(on.state_dict())
+    on.load_state_dict(off.state_dict())
+    image = torch.rand(1, 2, 8, 12, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(on(image)[0], off(image))
+
+
+@pytest.mark.parametrize("deep_supervision", [False, True])
+def test_every_trainable_parameter_gets_a_gradient(deep_supervision):
+    network = build("3d anisotropic", deep_supervision=deep_supervision)
+    outputs = network(torch.rand(1, 2, *TOPOLOGIES["3d anisotropic"][3]))
+    sum(output.square().sum() for output in (outputs if deep_supervision else [outputs])).backward()
+    without = [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None]
+    assert not without
+    frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
+    heads = {f"decoder.seg_layers.{i}.{part}" for i in range(2) for part in ("weight", "bias")}
+    assert frozen == (set() if deep_supervision else heads)
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 2, 9, 12, 16), (1, 2, 8, 12), (1, 3, 8, 12, 16), (2, 8, 12, 16), (1, 2, 0, 12, 16)]
+)
+def test_input_that_does_not_fit_is_named(shape):
+    with pytest.raises(ValueError, match=r"4 \* n, 4 \* n, 4 \* n") as error:
+        build("3d")(torch.rand(shape))
+    assert str(tuple(shape)) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"strides": [2, 2, 2]}, "Stage 0"),
+        ({"strides": [1, 2]}, "for each a stride"),
+        ({"strides": [1], "kernel_sizes": [3], "features_per_stage": [4]}, "at least two stages"),
+        ({"strides": [1, [2, 2], 2]}, "3 numbers"),
+        ({"kernel_sizes": [3, 2, 3]}, "odd"),
+        ({"dmsa_kernel_sizes": [[3, 5]] * 3}, "3 kernels"),
+        ({"features_per_stage": [4, 0, 8]}, "widths"),
+        ({"conv_op": nn.Conv1d}, "space axes"),
+        ({"dropout": 1.0}, "probability"),
+        ({"norm_op": "batch"}, "norm_op"),
+    ],
+)
+def test_arguments_that_describe_no_network_are_refused(change, message):
+    arguments = {"strides": [1, 2, 2], "kernel_sizes": [3, 3, 3], "features_per_stage": [2, 4, 8]} | change
+    with pytest.raises(ValueError, match=message):
+        MSCSNet(2, 2, **arguments)
+
+
+def test_norm_width_and_dropout_are_taken_from_the_arguments():
+    network = build("2d", norm_op=nn.BatchNorm2d, norm_op_kwargs={"eps": 0.5}, dropout=0.1)
+    assert {m.eps for m in network.modules() if isinstance(m, nn.BatchNorm2d)} == {0.5}
+    assert {m.p for m in network.modules() if isinstance(m, nn.Dropout)} == {0.1}
+    assert not [m for m in build("2d", norm_op=None).modules() if isinstance(m, nn.InstanceNorm2d | nn.BatchNorm2d)]
+    assert network.encoder.attention[1].out_channels == 3 * int(1.67 * 8)
+
+
+def test_dmsa_kernels_follow_the_stage():
+    assert multi_scale_kernels([1, 3, 3]) == [[1, 3, 3], [1, 5, 5], [1, 7, 7]]
+    network = MSCSNet(1, 2, [1, 2], [3, 3], [2, 4], dmsa_kernel_sizes=[[1, 1, 1], [[1, 3, 3], [1, 3, 5], [3, 3, 7]]])
+    kernels = [scale.conv.conv.kernel_size for scale in network.encoder.attention[0].scales]
+    assert kernels == [(1, 3, 3), (1, 3, 5), (3, 3, 7)]
+
+
+def test_feature_map_size_counts_the_convolutions():
+    """Against the formula of a two-stage network worked by hand: 8 x 8 image, level 1 of 4 x 4."""
+    network = MSCSNet(1, 2, [1, 2], [3, 3], features_per_stage=[3, 5], conv_op=nn.Conv2d)
+    width, level, image = int(1.67 * 5), 4 * 4, 8 * 8
+    cbs = 10 * level
+    dmsa = 3 * width * level + 3 * width * level + (3 * width // 5) + 3 * width + level
+    sppf = 10 * level + 40 * level
+    bottleneck = 2 * 5 * level
+    decoder = 3 * image + 2 * 3 * image + 2 * image
+    assert network.compute_conv_feature_map_size((8, 8)) == cbs + dmsa + sppf + bottleneck + decoder
+    assert not any(p.is_meta for p in network.parameters())
+
+
+def test_weights_start_as_the_originals():
+    """He and Glorot uniform: bounds sqrt(6 / fan_in) and sqrt(6 / (fan_in + fan_out)), reached within a few percent."""
+    torch.manual_seed(0)
+    network = MSCSNet.original()
+    encoder, decoder = network.encoder, network.decoder
+    he = [encoder.downsampling[2].conv.conv, encoder.attention[0].scales[2].conv.conv, decoder.stages[0][3].conv]
+    for conv in he:
+        bound = math.sqrt(6 / conv.weight[0].numel())
+        assert 0.97 * bound < conv.weight.abs().max() <= bound
+    glorot = [encoder.pyramid.merge.conv, encoder.attention[3].attention.squeeze.conv, decoder.upsampling[0]]
+    for conv in glorot:
+        fans = (conv.weight.shape[0] + conv.weight.shape[1]) * conv.weight[0, 0].numel()
+        bound = math.sqrt(6 / fans)
+        assert 0.97 * bound < conv.weight.abs().max() <= bound
+    biases = [p for name, p in network.named_parameters() if name.endswith("bias")]
+    assert all(not bias.any() for bias in biases)

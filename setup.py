@@ -15,7 +15,16 @@ PACKAGE_DIR = {
     "nnunetv2.training.nnUNetTrainer.mscs": "nnunetv2_mscs/nnunet_shims/trainer",
     "nnunetv2.experiment_planning.mscs": "nnunetv2_mscs/nnunet_shims/planner",
 }
-ROOMS = ["network", "planning", "training", "scans", "cli", "nnunet_shims"]
+ROOMS = [
+    "network",
+    "planning",
+    "training",
+    "scans",
+    "cli",
+    "nnunet_shims",
+    "nnunet_shims.trainer",
+    "nnunet_shims.planner",
+]
 
 setup(
     name="nnunetv2-mscs",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.nnunet_shims.link import nnunet_folder, shim_source
+from nnunetv2_mscs.nnunet_shims.link import hiding_folders, nnunet_folder, shim_source
 
 OK, NOTE, MISSING = "ok", "note", "MISSING"
 SUPPORTED_NNUNET = ((2, 8), (3, 0))
@@ -62,9 +62,12 @@ def _nnunet() -> Finding:
     if found.state == MISSING:
         return found
     try:
-        folder = nnunet_folder()
+        folder, hiding = nnunet_folder(), hiding_folders()
     except MscsError as error:
         return Finding(MISSING, "nnunetv2", error.finding, error.remedy)
+    if hiding:
+        text = f"{hiding[0]} hides the nnU-Net in {folder}: pip made it when it installed this package"
+        return Finding(MISSING, "nnunetv2", text, "mscs doctor --link puts this right")
     version = tuple(int(part) for part in found.text.split(".")[:2])
     lowest, above = SUPPORTED_NNUNET
     if not lowest <= version < above:

@@ -25,3 +25,12 @@ def golden_folder() -> Path:
 def real_folder() -> Path:
     """Real scans: images/, masks/, unlabelled/."""
     return _shared("MSCS_REAL_DATA", "real")
+
+
+@pytest.fixture
+def nnunet_folders(tmp_path, monkeypatch) -> Path:
+    """nnU-Net's three folders, new and empty, as its environment variables name them."""
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    return tmp_path

@@ -1,7 +1,10 @@
 """Where the shims lie inside nnU-Net, and putting them there by hand when pip could not.
 
-A regular installation lays them there itself. An editable one, of this package or of nnU-Net, puts no file into
-nnU-Net's folder, and nnU-Net looks for classes on disk only.
+nnU-Net looks for classes on disk, in its own folder. A regular installation lays the shims there. Two do not:
+
+- an editable one of this package puts no file anywhere;
+- beside an editable nnU-Net pip makes a folder `nnunetv2` that holds the shims alone. Python then takes this folder for
+  nnU-Net, and nnU-Net no longer finds classes of its own: the folder has to go, the shims belong into the real one.
 """
 
 import importlib.metadata
@@ -22,26 +25,29 @@ PLACES = {
 
 
 def nnunet_folder() -> Path:
-    """Folder of the nnU-Net in use, found without importing it.
+    """Folder of the nnU-Net in use, found without importing more than its empty top.
 
     Raises:
-        MscsError: if there is none, or only remains of one.
+        MscsError: if there is none.
     """
-    spec = importlib.util.find_spec("nnunetv2")
-    if spec is None:
+    try:
+        spec = importlib.util.find_spec("nnunetv2.paths")
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None:
         raise MscsError("nnU-Net is not installed.", "Install it: pip install nnunetv2")
-    folders = [Path(folder) for folder in spec.submodule_search_locations or []]
-    for folder in folders:
-        if all((folder / place).is_dir() for place in PLACES) and (folder / "__init__.py").is_file():
-            return folder
-    raise MscsError(
-        f"The folder {folders[0] if folders else 'of nnunetv2'} does not hold nnU-Net, but stands in the way of one.",
-        "Reinstall nnU-Net: pip install --force-reinstall --no-deps nnunetv2",
-    )
+    return Path(spec.origin).parent
+
+
+def hiding_folders() -> list[Path]:
+    """Folders `nnunetv2` without nnU-Net in them that Python takes for the nnU-Net in use."""
+    spec = importlib.util.find_spec("nnunetv2")
+    folders = [Path(folder) for folder in (spec.submodule_search_locations if spec else None) or []]
+    return [folder for folder in folders if folder.resolve() != nnunet_folder().resolve()]
 
 
 def shim_source(name: str) -> Path:
-    """Folder of a shim ("trainer" or "planner") in this package's source tree."""
+    """Folder of a shim ("trainer" or "planner") in this package."""
     return Path(__file__).parent / name
 
 
@@ -61,20 +67,20 @@ def owned_by_pip() -> set[Path]:
 
 
 def link() -> list[Path]:
-    """Place the shims in the nnU-Net in use; returns the folders written, none where pip has put them already.
+    """Place the shims in the nnU-Net in use, and remove folders that hide it.
+
+    Returns:
+        The folders written; none where pip has put them already.
 
     Raises:
         MscsError: if a folder of that name holds something else, or nnU-Net's folder cannot be written.
     """
+    for folder in hiding_folders():
+        _remove_hiding(folder)
     written = []
     for name, target in shim_targets():
         if target.resolve() in owned_by_pip():
             continue
-        if not shim_source(name).is_dir():
-            raise MscsError(
-                f"This installation holds no copy of the shim {name!r} to place in {target}.",
-                "Install this package from its source folder with pip install -e, then link again.",
-            )
         if target.exists() and not _is_ours(name, target):
             raise MscsError(f"{target} exists and was not placed by this command.", "Move it away and try again.")
         try:
@@ -102,6 +108,20 @@ def unlink() -> list[Path]:
         shutil.rmtree(target)
         removed.append(target)
     return removed
+
+
+def _remove_hiding(folder: Path) -> None:
+    """Remove the shims of a folder `nnunetv2` and what is empty without them; refuse if anything else is there."""
+    for place, name in PLACES.items():
+        shim = folder / place / SHIM_FOLDER
+        if shim.is_dir() and _is_ours(name, shim):
+            shutil.rmtree(shim)
+    left = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    if left:
+        raise MscsError(
+            f"{folder} hides nnU-Net and holds files that are not ours, such as {left[0]}.", "Move it away."
+        )
+    shutil.rmtree(folder)
 
 
 def _is_ours(name: str, target: Path) -> bool:

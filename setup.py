@@ -42,12 +42,11 @@ setup(
         "torch",
         "SimpleITK>=2.2",
         "numpy",
-        "pandas",
         "scipy",
         "tqdm",
     ],
     extras_require={
-        "test": ["pytest>=8", "onnx", "onnxruntime", "onnxscript", "ruff", "mypy", "build"],
+        "test": ["pytest>=8", "onnx", "onnxruntime", "onnxscript", "ruff", "mypy", "setuptools>=70", "wheel"],
     },
     entry_points={"console_scripts": ["mscs=nnunetv2_mscs.cli.main:main"]},
     classifiers=[

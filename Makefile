@@ -1,0 +1,38 @@
+# make setup, make test: the two commands for a fresh machine. Both build their own virtual environment.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+
+.PHONY: setup test check clean
+
+setup: $(VENV)/installed
+
+test: $(VENV)/installed-for-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest --durations=15
+
+check: $(VENV)/installed-for-tests
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+SOURCES := setup.py pyproject.toml $(shell find nnunetv2_mscs dataset_conversion -name '*.py')
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# A regular installation, as a user's: what the tests see is what the wheel holds.
+$(VENV)/installed: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install .
+	rm -rf build *.egg-info
+	touch $@
+
+$(VENV)/installed-for-tests: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install ".[test]"
+	rm -rf build *.egg-info
+	touch $@ $(VENV)/installed

@@ -1,0 +1,50 @@
+"""The commands of this environment, run as a user runs them: in processes of their own, with nnU-Net's folders set."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# Two cores: without these nnU-Net starts a dozen workers that each import torch.
+FEW_WORKERS = {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "2"}
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory) -> Path:
+    """A folder with nnU-Net's three folders in it."""
+    folder = tmp_path_factory.mktemp("end_to_end")
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        (folder / name).mkdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def variables(folders) -> dict[str, str]:
+    """What the commands find exported."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+    return kept | FEW_WORKERS | {name: str(folders / name) for name in names}
+
+
+@pytest.fixture(scope="session")
+def command(folders, variables) -> Callable[..., str]:
+    """A function that runs a command of this environment, insists on success, and returns what it printed."""
+
+    def run(*words: str | int | Path) -> str:
+        program, *arguments = (str(word) for word in words)
+        result = subprocess.run(
+            [str(Path(sys.executable).parent / program), *arguments],
+            env=variables,
+            cwd=folders,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=1200,
+        )
+        assert result.returncode == 0, result.stdout[-5000:]
+        return result.stdout
+
+    return run

@@ -1,0 +1,66 @@
+"""A loss that is NaN on one of two distributed workers: no worker may step, and none may wait for the other."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from nnunetv2_mscs.training.trainer import MSCSTrainer
+
+
+def _work(rank: int, folder: Path, preprocessed: Path) -> None:
+    plans = json.loads((preprocessed / "MSCSPlans.json").read_text()) | {"continue_training": False}
+    dataset = json.loads((preprocessed / "dataset.json").read_text())
+    torch.manual_seed(0)
+    trainer = MSCSTrainer(plans, "2d", rank, dataset, torch.device("cpu"))
+    trainer.initialize()
+    # nnU-Net distributes over GPUs only; from here on the trainer is as in its distributed mode, on the CPU.
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    trainer.is_ddp, trainer.network = True, DistributedDataParallel(trainer.network)
+    trainer.loss = trainer._build_loss()
+    trainer.network.train()
+
+    torch.manual_seed(rank)
+    data = torch.rand(2, 2, *trainer.configuration_manager.patch_size)
+    scales = trainer._get_deep_supervision_scales()
+    target = [
+        (torch.rand(2, 1, *[round(n * s) for n, s in zip(data.shape[2:], scale, strict=True)]) > 0.5).float()
+        for scale in scales
+    ]
+    states = [_state(trainer)]
+    for poisoned in (False, True, False):
+        batch = {"data": torch.full_like(data, torch.nan) if poisoned and rank == 1 else data, "target": target}
+        trainer.train_step(batch)
+        states.append(_state(trainer))
+    torch.save(states, folder / f"{rank}.pth")
+    distributed.destroy_process_group()
+
+
+def _state(trainer: MSCSTrainer) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in trainer.network.module.named_parameters()}
+
+
+def _same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_nan_on_one_worker_stops_the_step_on_both(preprocessed, tmp_path, monkeypatch):
+    monkeypatch.setenv("nnUNet_results", str(tmp_path))
+    command = [sys.executable, __file__, str(tmp_path), str(preprocessed(601))]
+    workers = [subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(2)]
+    errors = [worker.communicate(timeout=300)[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], errors
+    first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
+    start, stepped, poisoned, stepped_again = first
+    assert not _same(start, stepped)
+    assert _same(stepped, poisoned)
+    assert not _same(poisoned, stepped_again)
+    assert all(_same(a, b) for a, b in zip(first, second, strict=True))
+
+
+if __name__ == "__main__":
+    _work(int(sys.argv[3]), Path(sys.argv[1]), Path(sys.argv[2]))

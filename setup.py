@@ -41,6 +41,7 @@ setup(
         "nnunetv2>=2.8,<3",
         "torch",
         "SimpleITK>=2.2",
+        "nibabel",
         "numpy",
         "scipy",
         "tqdm",

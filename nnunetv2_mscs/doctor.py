@@ -41,7 +41,7 @@ def examine() -> Iterator[Finding]:
     for finding in (_nnunet(), _device()):
         yield finding
         nnunet_works &= finding.state != MISSING
-    for package in ("SimpleITK", "numpy", "scipy", "batchgeneratorsv2", "acvl-utils"):
+    for package in ("SimpleITK", "nibabel", "numpy", "scipy", "batchgeneratorsv2", "acvl-utils"):
         yield _version(package)
     for variable in FOLDERS:
         yield _folder(variable)

@@ -1,0 +1,177 @@
+"""The whole way from a source folder to nnU-Net's raw dataset: find, check, split, write."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nnunetv2_mscs.dataset_conversion.cases import Case, with_clean_names, with_patients
+from nnunetv2_mscs.dataset_conversion.checking import (
+    CaseReport,
+    check_cases,
+    check_spacing,
+    check_together,
+    settle_channels,
+)
+from nnunetv2_mscs.dataset_conversion.destination import Destination, clear_leftovers, find_destination, staged
+from nnunetv2_mscs.dataset_conversion.former_data import warn_of_former_data
+from nnunetv2_mscs.dataset_conversion.images_masks import IGNORED_ENTRY
+from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS, check_source, detect
+from nnunetv2_mscs.dataset_conversion.roles import Folds, settle_folds, settle_roles, warn_of_leaks
+from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
+from nnunetv2_mscs.dataset_conversion.writer import DatasetFacts, write_dataset
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.scans.channels import ReadingRules
+from nnunetv2_mscs.scans.findings import Finding, Findings
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for; see `mscs convert --help`."""
+
+    source: Path
+    dataset_id: int
+    name: str
+    layout: str | None = None
+    spacing: tuple[float, ...] | None = None
+    channels: tuple[str, ...] = ()
+    test_fraction: float | None = None
+    patient_pattern: re.Pattern[str] | None = None
+    unlabelled: Path | None = None
+    resample: bool = False
+    overwrite: bool = False
+    seed: int = 0
+    processes: int = 1
+
+    @property
+    def rules(self) -> ReadingRules:
+        return ReadingRules(self.spacing, self.resample, self.channels)
+
+    @property
+    def roots(self) -> list[Path]:
+        return [self.source, *([self.unlabelled] if self.unlabelled else [])]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A dataset that was written.
+
+    Args:
+        destination: where it stands.
+        layout: the layout it was read from.
+        reports: of all cases, in order.
+        role_of: "train", "test" or "unlabelled" for each case name.
+        folds: nnU-Net's splits.
+        findings: warnings and notes.
+        needs_clean: nnU-Net holds data of a former dataset of this name, which it would take for this one's.
+    """
+
+    destination: Destination
+    layout: str
+    reports: Sequence[CaseReport]
+    role_of: dict[str, str]
+    folds: Folds
+    findings: Sequence[Finding]
+    needs_clean: bool
+
+
+class SourceRefused(MscsError):
+    """The source has errors, all of them in `findings`; nothing was written."""
+
+    def __init__(self, findings: Sequence[Finding]):
+        errors = [item for item in findings if item.severity == "error"]
+        cases = {item.case for item in errors if item.case}
+        what = f"{len(errors)} error{'s' * (len(errors) > 1)}"
+        where = f" in {len(cases)} case{'s' * (len(cases) > 1)}" if cases else ""
+        super().__init__(f"{what}{where}; nothing was written.", "Mend what the table lists and run the command again.")
+        self.findings = findings
+
+
+def convert(request: Request) -> Conversion:
+    """Convert a source folder into a dataset of nnU-Net's raw format.
+
+    Raises:
+        SourceRefused: with all findings.
+        MscsError: anything else that the user can mend. In either case nothing is written.
+    """
+    with _listing():
+        check_source(request.source)
+    destination = find_destination(request.dataset_id, request.name, overwrite=request.overwrite)
+    clear_leftovers(destination.raw)
+    findings = Findings()
+    with _listing():
+        layout, cases = _find_labelled(request, findings)
+    reports = check_cases(cases, request.rules, processes=request.processes)
+    if request.unlabelled:
+        reports += _check_unlabelled(request, reports, findings)
+    for report in reports:
+        findings.extend(list(report.findings))
+    check_together(reports, findings)
+    if findings.errors:
+        raise SourceRefused(findings.items)
+    role_of = settle_roles(reports, request.test_fraction, request.seed)
+    warn_of_leaks(reports, role_of, findings)
+    folds = settle_folds(reports, role_of, request.seed, findings)
+    needs_clean = warn_of_former_data(destination.name, folds, findings)
+    facts = DatasetFacts(destination.name, str(request.source), layout, request.rules, str(request.unlabelled or ""))
+    with staged(destination, overwrite=request.overwrite) as folder:
+        write_dataset(folder, reports, role_of, folds, facts, request.roots, processes=request.processes)
+    return Conversion(destination, layout, reports, role_of, folds, findings.items, needs_clean)
+
+
+@contextmanager
+def _listing() -> Iterator[None]:
+    """Turn a folder that cannot be listed into the user's error."""
+    try:
+        yield
+    except OSError as error:
+        raise MscsError(f"{error.filename} cannot be listed: {error.strerror}.", "Check its permissions.") from error
+
+
+def _find_labelled(request: Request, findings: Findings) -> tuple[str, list[Case]]:
+    """The layout's name and all cases with masks; complaints go to the findings."""
+    if request.layout:
+        layout, source = LAYOUTS[request.layout], request.source
+    else:
+        layout, source = detect(request.source)
+    if source != request.source:
+        findings.note(f"the scans lie in its folder {source.name}", file=source)
+    discovery = with_clean_names(layout.find_cases(source, request.channels))
+    findings.extend([item for item in discovery.findings.items if not _is_unlabelled(item, request)])
+    cases = with_patients(discovery.cases, request.patient_pattern, findings)
+    cases = settle_channels(cases, request.channels, findings)
+    check_spacing(cases, request.spacing, findings)
+    if not cases and not findings.errors:
+        findings.error(f"no case found in the layout {layout.name}: {layout.description}", file=source)
+    if request.test_fraction and any(case.split == "test" for case in cases):
+        findings.error("--test-fraction is given, but the source has a test folder", "Drop --test-fraction.")
+    if request.test_fraction and len({case.patient for case in cases}) == 1:
+        findings.error("--test-fraction needs two patients or more; there is one", "Drop --test-fraction.")
+    return layout.name, cases
+
+
+def _is_unlabelled(item: Finding, request: Request) -> bool:
+    """Whether a note only says that the layout has no place for the folder that --unlabelled names."""
+    if request.unlabelled is None or item.finding != IGNORED_ENTRY:
+        return False
+    return request.unlabelled.resolve().is_relative_to(Path(item.file).resolve())
+
+
+def _check_unlabelled(request: Request, reports: Sequence[CaseReport], findings: Findings) -> list[CaseReport]:
+    """Reports of the scans without masks, in the channels of those with masks."""
+    assert request.unlabelled is not None
+    channels = next((report.channels for report in reports if report.channels), request.channels)
+    if not channels:
+        return []
+    with _listing():
+        found = with_clean_names(find_unlabelled(request.unlabelled, channels))
+    taken = {report.case.name.lower() for report in reports}
+    for case in found.cases:
+        if case.name.lower() in taken:
+            found.findings.error("a scan with a mask has the same name", "Rename one of them.", case=case.name)
+    findings.extend(found.findings.items)
+    if request.spacing is None:
+        check_spacing(found.cases, None, findings)
+    cases = [replace(case, patient=case.name) for case in found.cases]
+    return check_cases(cases, request.rules, processes=request.processes)

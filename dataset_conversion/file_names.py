@@ -1,0 +1,108 @@
+"""What a file's name says: the case, the channel, and whether it is a mask."""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunetv2_mscs.scans.channels import ADC, DWI
+from nnunetv2_mscs.scans.findings import Findings
+from nnunetv2_mscs.scans.reading import ENDINGS
+
+KNOWN_CHANNELS = r"adc|dwi\d?|b0|b\d{3,4}|flair|t1|t1w|t2|t2w|swi|trace|tracew|pwi|cbf|cbv|mtt|tmax|ttp"
+MASK_WORDS = ("mask", "msk", "seg", "label", "lesion")
+MASK_SUFFIX = re.compile(rf"[_\-. ](?:{'|'.join(MASK_WORDS)})$", re.IGNORECASE)
+IMAGE_SUFFIX = re.compile(r"[_\-. ](?:image|img)$", re.IGNORECASE)
+NUMBERED = re.compile(r"(?P<case>.+)_(?P<token>\d{4})")
+
+
+@dataclass(frozen=True)
+class ImageName:
+    """The parts of an image file's name.
+
+    Args:
+        case: the case's name.
+        channel: the channel's name, or "" if the name tells none.
+        token: the channel as written, such as "DWI2" or "0001".
+    """
+
+    case: str
+    channel: str = ""
+    token: str = ""
+
+
+def ending_of(path: Path) -> str:
+    """The ending that makes the file a scan, such as ".nii.gz", or "" if it is none."""
+    return next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), "")
+
+
+def stem_of(path: Path) -> str:
+    """The file's name without the ending of its format."""
+    return path.name[: len(path.name) - len(ending_of(path))]
+
+
+def scan_files(folder: Path, findings: Findings) -> list[Path]:
+    """The scans in a folder by name; other files are noted as ignored, one note an ending."""
+    found: list[Path] = []
+    ignored: dict[str, list[str]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            continue
+        if ending_of(path) and not path.name.startswith("."):
+            found.append(path)
+        else:
+            kind = "hidden" if path.name.startswith(".") else path.suffix or "no ending"
+            ignored.setdefault(kind, []).append(path.name)
+    for kind, names in ignored.items():
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        findings.note(f"{len(names)} file(s) ignored ({kind}): {shown}", file=folder)
+    return found
+
+
+def channel_name(token: str, channel_names: Sequence[str] = ()) -> str:
+    """The channel a token stands for: adc, dwi, dwi2, flair, or nnU-Net's 0000 (ADC), 0001 (DWI), 0002, ...
+
+    Args:
+        token: as written in a file's name, any case.
+        channel_names: the user's own names, in the order of nnU-Net's numbers.
+    """
+    lower = token.lower()
+    if lower.isdigit():
+        order = list(channel_names) or [ADC, DWI]
+        index = int(lower)
+        return order[index] if index < len(order) else f"channel_{index}"
+    for name in channel_names:
+        if name.lower() == lower:
+            return name
+    return DWI if re.fullmatch(r"dwi\d?", lower) else token.upper()
+
+
+def parse_image_name(
+    stem: str, *, mask_names: Collection[str] = (), siblings: Collection[str] = (), channel_names: Sequence[str] = ()
+) -> ImageName:
+    """Split an image's stem into case and channel.
+
+    A stem that is a mask's own name is a case as a whole. Numbers such as _0001 are channels only where a sibling
+    file ends in _0000, so that case names may end in numbers.
+
+    Args:
+        stem: name without ending.
+        mask_names: names of the cases that masks tell.
+        siblings: stems of all images of the folder.
+        channel_names: the user's own channel names.
+    """
+    if stem in mask_names:
+        return ImageName(stem)
+    numbered = NUMBERED.fullmatch(stem)
+    if numbered and f"{numbered['case']}_0000" in siblings:
+        return ImageName(numbered["case"], channel_name(numbered["token"], channel_names), numbered["token"])
+    tokens = "|".join([*(re.escape(name) for name in channel_names), KNOWN_CHANNELS])
+    named = re.fullmatch(rf"(?P<case>.+?)[_\-. ](?P<token>{tokens})", IMAGE_SUFFIX.sub("", stem), re.IGNORECASE)
+    if named:
+        return ImageName(named["case"], channel_name(named["token"], channel_names), named["token"])
+    return ImageName(IMAGE_SUFFIX.sub("", stem))
+
+
+def mask_case_name(stem: str, image_stems: Collection[str]) -> str:
+    """The case a mask's stem names: the stem itself if an image has it, else the stem without `_mask`, `_seg`, ..."""
+    return stem if stem in image_stems else MASK_SUFFIX.sub("", stem)

@@ -1,0 +1,54 @@
+"""What nnU-Net still holds of a former dataset of the same name, and would mix up with the new one."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nnunetv2_mscs.dataset_conversion.destination import PREPROCESSED
+from nnunetv2_mscs.scans.findings import Findings
+
+
+def warn_of_former_data(name: str, folds: Sequence[Mapping[str, Sequence[str]]], findings: Findings) -> bool:
+    """Warn of splits that stop nnU-Net's planner, and of a fingerprint of other scans.
+
+    Args:
+        name: the dataset's name.
+        folds: its new splits.
+        findings: where the warnings go.
+
+    Returns:
+        Whether nnU-Net must be told to make its fingerprint anew (--clean).
+    """
+    root = os.environ.get(PREPROCESSED)
+    if not root:
+        return False
+    folder = Path(root) / name
+    splits = folder / "splits_final.json"
+    if folds and splits.is_file() and not _same_folds(splits, folds):
+        findings.warning(
+            "holds other folds than this dataset's; nnU-Net's planner will stop at them",
+            f"Delete it before planning: rm {splits}",
+            file=splits,
+        )
+    fingerprint = folder / "dataset_fingerprint.json"
+    if fingerprint.is_file():
+        findings.warning(
+            "describes the former dataset of this name; nnU-Net takes it for this one's unless told otherwise",
+            "Preprocess with --clean, as in the command below.",
+            file=fingerprint,
+        )
+    return fingerprint.is_file()
+
+
+def _same_folds(path: Path, folds: Sequence[Mapping[str, Sequence[str]]]) -> bool:
+    """Whether nnU-Net's planner would take the file for these folds: it may hold more, but none that differs."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return len(stored) >= len(folds) and all(
+            set(old[part]) == set(new[part])
+            for old, new in zip(stored, folds, strict=False)
+            for part in ("train", "val")
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -1,0 +1,145 @@
+"""Layout 1: `images/` and `masks/`, the documented one; a file a case, a file a channel, or a folder a channel."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
+from nnunetv2_mscs.dataset_conversion.file_names import (
+    ImageName,
+    channel_name,
+    mask_case_name,
+    parse_image_name,
+    scan_files,
+    stem_of,
+)
+from nnunetv2_mscs.scans.channels import COMBINED
+from nnunetv2_mscs.scans.findings import Findings
+
+NAME = "images-masks"
+DESCRIPTION = "images/ and masks/ with the same case names in both"
+IMAGE_FOLDERS = ("images", "image", "imgs")
+IGNORED_ENTRY = "ignored: no part of this layout"
+MASK_FOLDERS = ("masks", "mask", "labels", "segmentations")
+
+
+def subfolder(source: Path, names: Sequence[str]) -> Path | None:
+    """The subfolder with one of these names, whatever its case."""
+    found = {path.name.lower(): path for path in source.iterdir() if path.is_dir()}
+    return next((found[name] for name in names if name in found), None)
+
+
+def recognise(source: Path) -> bool:
+    return bool(subfolder(source, IMAGE_FOLDERS) and subfolder(source, MASK_FOLDERS))
+
+
+def find_cases(source: Path, channel_names: Sequence[str] = (), split: Split = "train") -> Discovery:
+    """All cases of a folder with images/ and masks/.
+
+    Args:
+        source: the folder.
+        channel_names: the user's own names of channels.
+        split: what the cases are for.
+    """
+    discovery = Discovery()
+    images, masks = subfolder(source, IMAGE_FOLDERS), subfolder(source, MASK_FOLDERS)
+    if images is None or masks is None:
+        missing = "images/" if images is None else "masks/"
+        discovery.findings.error(f"has no folder {missing}", f"The layout {NAME} needs {DESCRIPTION}.", file=source)
+        return discovery
+    note_others(source, (images, masks), discovery.findings)
+    named = _named_images(images, masks, channel_names, discovery.findings)
+    by_case = group_channels(named, discovery.findings)
+    mask_of = _masks_by_case(masks, [stem_of(path) for path, _ in named], discovery.findings)
+    for name, files in by_case.items():
+        mask = mask_of.pop(name, None)
+        if mask is None:
+            discovery.findings.error(
+                "image without a mask",
+                f"Add {masks.name}/{name} or take the image away.",
+                case=name,
+                file=next(iter(files.values())),
+            )
+        discovery.cases.append(Case(name, files, mask, split))
+    for name, mask in mask_of.items():
+        discovery.findings.error(
+            "mask without an image", f"Add {images.name}/{name} or take the mask away.", case=name, file=mask
+        )
+    return discovery
+
+
+def note_others(source: Path, used: Sequence[Path], findings: Findings) -> None:
+    """Note what lies in a folder beside the entries that the layout uses."""
+    for path in sorted(source.iterdir()):
+        if path not in used:
+            findings.note(IGNORED_ENTRY, file=path)
+
+
+def _named_images(
+    images: Path, masks: Path, channel_names: Sequence[str], findings: Findings
+) -> list[tuple[Path, ImageName]]:
+    """Every image file with its case and channel; a subfolder's name is the channel of its files."""
+    flat = scan_files(images, findings)
+    stems = {stem_of(path) for path in flat}
+    mask_names = {mask_case_name(stem_of(path), stems) for path in scan_files(masks, Findings())}
+    named = [
+        (path, parse_image_name(stem_of(path), mask_names=mask_names, siblings=stems, channel_names=channel_names))
+        for path in flat
+    ]
+    for folder in sorted(path for path in images.iterdir() if path.is_dir()):
+        channel = channel_name(folder.name, channel_names)
+        for path in scan_files(folder, findings):
+            parsed = parse_image_name(stem_of(path), mask_names=mask_names, channel_names=channel_names)
+            case = parsed.case if parsed.channel in ("", channel) else stem_of(path)
+            named.append((path, ImageName(case, channel, folder.name)))
+    return named
+
+
+def group_channels(named: Sequence[tuple[Path, ImageName]], findings: Findings) -> dict[str, dict[str, Path]]:
+    """Files of each case by channel. DWI2 goes before other DWI files; any other doubling is an error."""
+    by_case: dict[str, dict[str, Path]] = defaultdict(dict)
+    tokens: dict[tuple[str, str], str] = {}
+    for path, name in sorted(named, key=lambda item: (item[1].case, item[1].token.lower() != "dwi2", item[0])):
+        channel = name.channel or COMBINED
+        files = by_case[name.case]
+        if channel not in files:
+            files[channel] = path
+            tokens[name.case, channel] = name.token.lower()
+        elif tokens[name.case, channel] == "dwi2" != name.token.lower():
+            findings.note(f"ignored, because {files[channel].name} is the DWI", case=name.case, file=path)
+        else:
+            what = "image" if channel == COMBINED else channel
+            findings.error(
+                f"duplicate case: {files[channel].name} and {path.name} are both its {what}",
+                "Take one of them away.",
+                case=name.case,
+                file=path,
+            )
+    for case, files in by_case.items():
+        if COMBINED in files and len(files) > 1:
+            others = ", ".join(path.name for channel, path in files.items() if channel != COMBINED)
+            findings.error(
+                f"duplicate case: {files[COMBINED].name} and {others} name the same case",
+                "Take one of them away.",
+                case=case,
+                file=files[COMBINED],
+            )
+    return dict(by_case)
+
+
+def _masks_by_case(masks: Path, image_stems: Sequence[str], findings: Findings) -> dict[str, Path]:
+    by_case: dict[str, Path] = {}
+    for path in scan_files(masks, findings):
+        name = mask_case_name(stem_of(path), image_stems)
+        if name in by_case:
+            findings.error(
+                f"duplicate case: {by_case[name].name} and {path.name} are both its mask",
+                "Take one of them away.",
+                case=name,
+                file=path,
+            )
+            continue
+        by_case[name] = path
+    for folder in sorted(path for path in masks.iterdir() if path.is_dir()):
+        findings.note("folder ignored: masks lie directly in the masks folder", file=folder)
+    return by_case

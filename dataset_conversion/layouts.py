@@ -1,0 +1,62 @@
+"""Which of the known layouts a folder has."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunetv2_mscs.dataset_conversion import array_splits, images_masks, sample_folders
+from nnunetv2_mscs.dataset_conversion.cases import Discovery
+from nnunetv2_mscs.errors import MscsError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A known folder layout: how to tell it and how to find its cases."""
+
+    name: str
+    description: str
+    recognise: Callable[[Path], bool]
+    find_cases: Callable[[Path, Sequence[str]], Discovery]
+
+
+LAYOUTS = {
+    module.NAME: Layout(module.NAME, module.DESCRIPTION, module.recognise, module.find_cases)
+    for module in (images_masks, sample_folders, array_splits)
+}
+
+
+def check_source(source: Path) -> None:
+    """Raise MscsError unless `source` is a folder that holds something."""
+    if not source.exists():
+        raise MscsError(f"SOURCE {source} does not exist.", "Check the path.")
+    if not source.is_dir():
+        raise MscsError(f"SOURCE {source} is a file, not a folder.", "Give the folder of the whole dataset.")
+    if not any(source.iterdir()):
+        raise MscsError(f"SOURCE {source} is empty.", "Give the folder that holds the scans.")
+
+
+def detect(source: Path) -> tuple[Layout, Path]:
+    """The layout of a folder, and the folder that has it: `source`, or its only subfolder.
+
+    Raises:
+        MscsError: none fits, or several do; the message tells what was looked for and what was found.
+    """
+    fitting = [layout for layout in LAYOUTS.values() if layout.recognise(source)]
+    if len(fitting) == 1:
+        return fitting[0], source
+    if fitting:
+        names = ", ".join(layout.name for layout in fitting)
+        raise MscsError(
+            f"SOURCE {source} fits several layouts: {names}.",
+            "Choose one of them with --layout.",
+        )
+    inner = [path for path in source.iterdir() if not path.name.startswith(".")]
+    if len(inner) == 1 and inner[0].is_dir() and any(layout.recognise(inner[0]) for layout in LAYOUTS.values()):
+        return detect(inner[0])
+    looked_for = "; ".join(f"{layout.name}: {layout.description}" for layout in LAYOUTS.values())
+    entries = sorted(path.name + ("/" if path.is_dir() else "") for path in source.iterdir())
+    shown = ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")
+    raise MscsError(
+        f"SOURCE {source} has no known layout. Looked for {looked_for}. Found: {shown}.",
+        "Arrange the files so, or point SOURCE at the folder that holds them.",
+    )

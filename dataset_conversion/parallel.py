@@ -1,0 +1,84 @@
+"""Work on many cases at once, in processes that end with the one that started them."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from nnunetv2_mscs.errors import MscsError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+MOST_PROCESSES = 8
+
+
+def default_processes() -> int:
+    """The cores this process may use, at most eight: beyond that the disk is the limit."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_PROCESSES)
+
+
+def run_parallel(
+    work: Callable[[Item], Result], items: Sequence[Item], *, processes: int, description: str
+) -> list[Result]:
+    """`work` of each item, in the items' order, with a progress bar once it takes longer than a second.
+
+    Args:
+        work: a function that can be pickled, such as one at a module's top level.
+        items: its arguments.
+        processes: how many worker processes; 1 works in this process.
+        description: what the progress bar says.
+
+    Raises:
+        MscsError: a worker process died.
+    """
+    processes = min(processes, len(items))
+    results: dict[int, Result] = {}
+    with tqdm(total=len(items), desc=description, unit="case", delay=1) as bar:
+        for index, result in _in_this_process(work, items) if processes <= 1 else _in_pool(work, items, processes):
+            results[index] = result
+            bar.update()
+    return [results[index] for index in range(len(items))]
+
+
+def _in_this_process(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[int, Result]]:
+    for index, item in enumerate(items):
+        yield index, work(item)
+
+
+def _in_pool(work: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[tuple[int, Result]]:
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker)
+    try:
+        futures: dict[Future[Result], int] = {pool.submit(work, item): index for index, item in enumerate(items)}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool as error:
+        raise MscsError(
+            "A worker process died, most likely for lack of memory.", "Try again with fewer processes, such as -np 1."
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """One ITK thread a process; Ctrl-C is the parent's to handle; and no worker outlives its parent."""
+    import SimpleITK as sitk
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)

@@ -1,0 +1,90 @@
+"""Layout 2: a folder a case (`sample_*/`), with one file each for ADC, DWI and mask, told by words in their names."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
+from nnunetv2_mscs.dataset_conversion.file_names import MASK_WORDS, ending_of, scan_files, stem_of
+from nnunetv2_mscs.dataset_conversion.images_masks import IMAGE_FOLDERS, MASK_FOLDERS, note_others
+from nnunetv2_mscs.scans.channels import ADC, DWI
+from nnunetv2_mscs.scans.findings import Findings
+
+NAME = "sample-folders"
+DESCRIPTION = "one folder a case (sample_*/) with files named *adc*, *DWI2* (or *dwi*) and *mask*"
+OTHER_LAYOUTS = {*IMAGE_FOLDERS, *MASK_FOLDERS, "train", "val", "test"}
+
+
+def recognise(source: Path) -> bool:
+    return any(_is_case(folder) for folder in _folders(source) if folder.name.lower() not in OTHER_LAYOUTS)
+
+
+def find_cases(source: Path, channel_names: Sequence[str] = (), split: Split = "train") -> Discovery:
+    """All cases of a folder of case folders, each with its mask beside its images."""
+    discovery = Discovery()
+    for folder in _folders(source):
+        files, mask = case_files(folder, discovery.findings, channel_names)
+        if not files and mask is None:
+            discovery.findings.note("ignored: a folder without scans", file=folder)
+            continue
+        if not files:
+            discovery.findings.error("mask without an image", f"Add {DESCRIPTION}.", case=folder.name, file=mask or "")
+            continue
+        if mask is None:
+            discovery.findings.error(
+                "image without a mask",
+                "Add a file named *mask*, or take the folder away.",
+                case=folder.name,
+                file=folder,
+            )
+        discovery.cases.append(Case(folder.name, files, mask, split))
+    note_others(source, _folders(source), discovery.findings)
+    return discovery
+
+
+def case_files(
+    folder: Path, findings: Findings, channel_names: Sequence[str] = ()
+) -> tuple[dict[str, Path], Path | None]:
+    """The images by channel and the mask of one case folder; what is left over is noted as ignored."""
+    left = scan_files(folder, findings)
+    masks = _first_matches(MASK_WORDS, left)
+    left = [path for path in left if path not in masks]
+    images: dict[str, Path] = {}
+    for channel in dict.fromkeys((ADC, DWI, *channel_names)):
+        matches = _matches(channel, left)
+        left = [path for path in left if path not in matches]
+        if matches:
+            images[channel] = _only(matches, channel, folder, findings)
+    for path in left:
+        findings.note("ignored: its name tells no channel of this layout", case=folder.name, file=path)
+    return images, _only(masks, "mask", folder, findings) if masks else None
+
+
+def _folders(source: Path) -> list[Path]:
+    return sorted(path for path in source.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _is_case(folder: Path) -> bool:
+    files = [path for path in folder.iterdir() if path.is_file() and ending_of(path)]
+    return any(_matches(channel, files) for channel in (ADC, DWI))
+
+
+def _matches(channel: str, files: Sequence[Path]) -> list[Path]:
+    """Files whose name holds the channel's name; for DWI those with DWI2, if any, alone."""
+    return _first_matches(("dwi2", "dwi") if channel == DWI else (channel.lower(),), files)
+
+
+def _first_matches(words: Sequence[str], files: Sequence[Path]) -> list[Path]:
+    """Files with the first of the words that any name holds."""
+    for word in words:
+        if found := [path for path in files if word in stem_of(path).lower()]:
+            return found
+    return []
+
+
+def _only(files: Sequence[Path], what: str, folder: Path, findings: Findings) -> Path:
+    if len(files) > 1:
+        names = ", ".join(path.name for path in files)
+        findings.error(
+            f"{len(files)} files could be its {what}: {names}", "Keep one of them.", case=folder.name, file=folder
+        )
+    return files[0]

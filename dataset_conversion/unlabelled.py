@@ -1,0 +1,73 @@
+"""New scans without masks: a flat folder, a folder a case, or one case's own folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery
+from nnunetv2_mscs.dataset_conversion.file_names import parse_image_name, scan_files, stem_of
+from nnunetv2_mscs.dataset_conversion.images_masks import group_channels
+from nnunetv2_mscs.dataset_conversion.sample_folders import case_files
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.scans.channels import COMBINED
+from nnunetv2_mscs.scans.findings import Findings
+
+
+def find_unlabelled(folder: Path, channels: Sequence[str]) -> Discovery:
+    """All cases of a folder of new scans.
+
+    Args:
+        folder: with `<case>_<channel>` files, or a folder a case, or itself the folder of one case.
+        channels: the channels of the dataset; other files are noted as ignored.
+
+    Raises:
+        MscsError: no folder, or no scan in it.
+    """
+    if not folder.is_dir():
+        raise MscsError(f"--unlabelled {folder} is no folder.", "Give a folder of scans, or a folder a case.")
+    discovery = Discovery()
+    flat = scan_files(folder, discovery.findings)
+    if any(stem_of(path).lower() in {channel.lower() for channel in channels} for path in flat):
+        _add_case_folder(folder, flat, channels, discovery)
+    else:
+        _add_flat(flat, channels, discovery)
+        for sub in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+            _add_case_folder(sub, scan_files(sub, Findings()), channels, discovery)
+    if not discovery.cases:
+        raise MscsError(
+            f"--unlabelled {folder} holds no scan with the channels {', '.join(channels)}.",
+            "Name the files <case>_<channel>, or put them into a folder a case.",
+        )
+    return discovery
+
+
+def _add_flat(files: Sequence[Path], channels: Sequence[str], discovery: Discovery) -> None:
+    stems = {stem_of(path) for path in files}
+    named = [(path, parse_image_name(stem_of(path), siblings=stems, channel_names=channels)) for path in files]
+    for name, found in group_channels(named, discovery.findings).items():
+        images = {channel: path for channel, path in found.items() if channel in (*channels, COMBINED)}
+        for channel, path in found.items():
+            if channel not in images:
+                discovery.findings.note(f"ignored: {channel} is no channel of this dataset", case=name, file=path)
+        if images:
+            _add(Case(name, images, split="unlabelled"), channels, discovery)
+
+
+def _add_case_folder(folder: Path, files: Sequence[Path], channels: Sequence[str], discovery: Discovery) -> None:
+    images, mask = case_files(folder, discovery.findings, channels)
+    if mask is not None:
+        discovery.findings.note("ignored: a mask among scans without masks", case=folder.name, file=mask)
+    images = {channel: path for channel, path in images.items() if channel in channels}
+    if not images and len(files) == 1 and mask is None:
+        images = {COMBINED: files[0]}
+    if images:
+        _add(Case(folder.name, images, split="unlabelled"), channels, discovery)
+    else:
+        discovery.findings.note("ignored: a folder without scans of this dataset's channels", file=folder)
+
+
+def _add(case: Case, channels: Sequence[str], discovery: Discovery) -> None:
+    if COMBINED not in case.images:
+        for channel in channels:
+            if channel not in case.images:
+                discovery.findings.error(f"has no {channel} file", "Add it or take the case away.", case=case.name)
+    discovery.cases.append(case)

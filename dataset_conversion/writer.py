@@ -1,0 +1,161 @@
+"""nnU-Net's raw dataset format: images, labels, dataset.json, splits_final.json, and cases.csv for people."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnunetv2_mscs import __version__
+from nnunetv2_mscs.dataset_conversion.cases import Case
+from nnunetv2_mscs.dataset_conversion.checking import CaseReport
+from nnunetv2_mscs.dataset_conversion.parallel import run_parallel
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.scans.channels import ReadingRules
+from nnunetv2_mscs.scans.scan import load_scan
+from nnunetv2_mscs.scans.units import SCALED
+from nnunetv2_mscs.scans.writing import write_volume
+
+FILE_ENDING = ".nii.gz"
+IMAGES = {"train": "imagesTr", "test": "imagesTs", "unlabelled": "imagesTs"}
+LABELS = {"train": "labelsTr", "test": "labelsTs"}
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What dataset.json tells beside the cases: name, where it came from and how it was read."""
+
+    name: str
+    source: str
+    layout: str
+    rules: ReadingRules
+    unlabelled: str = ""
+
+
+def write_dataset(
+    folder: Path,
+    reports: Sequence[CaseReport],
+    role_of: Mapping[str, str],
+    folds: Sequence[Mapping[str, Sequence[str]]],
+    facts: DatasetFacts,
+    roots: Sequence[Path],
+    *,
+    processes: int,
+) -> None:
+    """Write the whole dataset into an empty folder.
+
+    Args:
+        folder: where to.
+        reports: of all cases, none with an error.
+        role_of: "train", "test" or "unlabelled" for each case name.
+        folds: nnU-Net's splits; without any, no splits_final.json is written.
+        facts: the rest of dataset.json.
+        roots: folders that file names in cases.csv are relative to.
+        processes: how many to use.
+    """
+    for name in ("imagesTr", "labelsTr", *(IMAGES[role] for role in set(role_of.values()))):
+        (folder / name).mkdir(exist_ok=True)
+    if "test" in role_of.values():
+        (folder / "labelsTs").mkdir()
+    work = partial(_write_case, folder=folder, role_of=role_of, rules=facts.rules)
+    run_parallel(work, [report.case for report in reports], processes=processes, description="writing")
+    if folds:
+        _write_json(folds, folder / "splits_final.json")
+    write_cases_csv(folder / "cases.csv", reports, role_of, folds, roots)
+    _write_json(dataset_json(reports, role_of, facts), folder / "dataset.json")
+
+
+def _write_case(case: Case, folder: Path, role_of: Mapping[str, str], rules: ReadingRules) -> None:
+    scan, findings = load_scan(case.files, rules, check=False)
+    if scan is None:
+        raise MscsError(
+            f"{case.name} changed while it was being converted: {findings[0].finding}.", "Run the command again."
+        )
+    role = role_of[case.name]
+    for index, channel in enumerate(scan.channels.values()):
+        write_volume(channel, scan.grid, folder / IMAGES[role] / f"{case.name}_{index:04d}{FILE_ENDING}")
+    if scan.labels is not None and role in LABELS:
+        write_volume(scan.labels.astype(np.uint8), scan.grid, folder / LABELS[role] / f"{case.name}{FILE_ENDING}")
+
+
+def label_names(reports: Sequence[CaseReport]) -> dict[str, int]:
+    """Background and lesion; lesion_1, lesion_2, ... where the masks tell several kinds."""
+    most = max((value for report in reports for value in report.labels), default=1)
+    if most <= 1:
+        return {"background": 0, "lesion": 1}
+    return {"background": 0, **{f"lesion_{value}": value for value in range(1, most + 1)}}
+
+
+def dataset_json(reports: Sequence[CaseReport], role_of: Mapping[str, str], facts: DatasetFacts) -> dict[str, Any]:
+    """The content of dataset.json: what nnU-Net needs, then where the data came from."""
+    content: dict[str, Any] = {
+        "name": facts.name,
+        "channel_names": {str(i): channel for i, channel in enumerate(reports[0].channels)},
+        "labels": label_names(reports),
+        "numTraining": sum(role == "train" for role in role_of.values()),
+        "file_ending": FILE_ENDING,
+        "overwrite_image_reader_writer": "SimpleITKIO",
+        "source": facts.source,
+        "layout": facts.layout,
+        "converted_by": f"nnunetv2-mscs {__version__}",
+    }
+    if facts.unlabelled:
+        content["source_unlabelled"] = facts.unlabelled
+    if facts.rules.spacing:
+        content["spacing_given_mm"] = list(facts.rules.spacing)
+    units = {report.adc_unit for report in reports} - {None}
+    if units:
+        content["adc_unit"] = "min-max scaled" if units == {SCALED} else "10^-6 mm2/s"
+    return content
+
+
+def write_cases_csv(
+    path: Path,
+    reports: Sequence[CaseReport],
+    role_of: Mapping[str, str],
+    folds: Sequence[Mapping[str, Sequence[str]]],
+    roots: Sequence[Path],
+) -> None:
+    """A row a case: where it went, where it came from, what was found."""
+    fold_of = {case: i for i, fold in enumerate(folds) for case in fold["val"]}
+    rows = []
+    for report in reports:
+        case, grid = report.case, report.grid
+        assert grid is not None
+        files = {f"{channel.lower()}_file": _relative(case.file_of(channel), roots) for channel in report.channels}
+        rows.append(
+            {
+                "case": case.name,
+                "split": role_of[case.name],
+                "source_split": case.split,
+                "patient": case.patient,
+                "fold": fold_of.get(case.name, ""),
+                **files,
+                "mask_file": _relative(case.mask, roots) if case.mask else "",
+                "size": " ".join(str(n) for n in grid.size),
+                "spacing": " ".join(f"{s:.6g}" for s in grid.spacing),
+                "adc_unit": report.adc_unit or "",
+                "lesion_volume_ml": "" if report.volume_ml is None else f"{report.volume_ml:.4f}",
+                "pieces": "" if report.pieces is None else report.pieces,
+                "warnings": "; ".join(report.warnings),
+            }
+        )
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _relative(path: Path, roots: Sequence[Path]) -> str:
+    for root in roots:
+        if path.is_relative_to(root):
+            return path.relative_to(root).as_posix()
+    return path.as_posix()
+
+
+def _write_json(content: Any, path: Path) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

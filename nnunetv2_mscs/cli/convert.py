@@ -1,0 +1,175 @@
+"""Convert a folder of stroke scans (ADC, DWI, lesion masks) into a dataset that nnU-Net takes.
+
+SOURCE may have one of three layouts, detected by itself:
+  images-masks    images/ and masks/ with the same case names in both: images/<case>_adc.nii.gz,
+                  images/<case>_dwi.nii.gz (or <case>_0000, <case>_0001, or images/ADC/, images/DWI/, or one file
+                  of all channels), masks/<case>.nii.gz
+  sample-folders  a folder a case, with files named *adc*, *DWI2* (or *dwi*) and *mask*
+  array-splits    train/, val/, test/, each with images/ and masks/
+Files: .nii, .nii.gz, .mha, .nrrd, .npy, .npz. Everything is checked first; the dataset then appears in $nnUNet_raw as a
+whole, or not at all: channel 0 = ADC (in 10^-6 mm2/s, whatever it was stored in), 1 = DWI, then others by alphabet.
+"""
+
+import argparse
+import math
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SUMMARY = "scans in any known folder layout -> a dataset in nnUNet_raw"
+EXAMPLE = "mscs convert ./stroke 1 Stroke --patient-pattern '^sub-[0-9]+' --unlabelled ./new_scans"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("source", metavar="SOURCE", type=Path, help="folder of the scans")
+    add("dataset_id", metavar="DATASET_ID", type=_dataset_id, help="nnU-Net's dataset id, 1 to 999")
+    add("name", metavar="NAME", type=_dataset_name, help="the dataset's name: letters, digits, _ and -")
+    add(
+        "--layout",
+        choices=["images-masks", "sample-folders", "array-splits"],
+        help="take SOURCE as this layout instead of detecting it",
+    )
+    add(
+        "--spacing",
+        nargs=3,
+        type=_positive,
+        metavar=("X", "Y", "Z"),
+        help="voxel size in mm of .npy and .npz files, which carry none (required for them)",
+    )
+    add(
+        "--channels",
+        nargs="+",
+        metavar="C",
+        default=[],
+        help="the channels to use; for files of several channels, their order (default ADC DWI; a single one is DWI)",
+    )
+    add(
+        "--test-fraction",
+        type=_fraction,
+        metavar="F",
+        help="share of the patients to set aside as imagesTs, labelsTs",
+    )
+    add(
+        "--patient-pattern",
+        type=_pattern,
+        metavar="RE",
+        help="regular expression whose first group (or whole match) in the case name is the patient; scans of one "
+        "patient stay together (default: every case a patient)",
+    )
+    add("--unlabelled", type=Path, metavar="DIR", help="new scans without masks, for imagesTs")
+    add(
+        "--resample",
+        action="store_true",
+        help="bring ADC (linear) and mask (nearest) onto the DWI's grid",
+    )
+    add("--overwrite", action="store_true", help="replace an existing dataset, once the new one is complete")
+    add("--seed", type=int, default=0, metavar="N", help="of the test set and the folds (default 0)")
+    add("-np", dest="processes", type=_count, metavar="N", help="processes (default: the cores at hand, up to 8)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from nnunetv2_mscs.dataset_conversion.convert import Request, SourceRefused, convert
+    from nnunetv2_mscs.dataset_conversion.parallel import default_processes
+    from nnunetv2_mscs.dataset_conversion.summary import summarise
+    from nnunetv2_mscs.dataset_conversion.table import findings_table
+
+    request = Request(
+        source=args.source,
+        dataset_id=args.dataset_id,
+        name=args.name,
+        layout=args.layout,
+        spacing=tuple(args.spacing) if args.spacing else None,
+        channels=tuple(_canonical(channel) for channel in args.channels),
+        test_fraction=args.test_fraction,
+        patient_pattern=args.patient_pattern,
+        unlabelled=args.unlabelled,
+        resample=args.resample,
+        overwrite=args.overwrite,
+        seed=args.seed,
+        processes=args.processes or default_processes(),
+    )
+    try:
+        with _terminable():
+            conversion = convert(request)
+    except SourceRefused as refusal:
+        print(findings_table(refusal.findings, request.roots, wrap=sys.stderr.isatty()), file=sys.stderr)
+        raise
+    if conversion.findings:
+        print(findings_table(conversion.findings, request.roots, wrap=sys.stdout.isatty()), end="\n\n")
+    print(summarise(conversion, request.dataset_id))
+    return 0
+
+
+def _canonical(channel: str) -> str:
+    return channel.upper() if channel.upper() in ("ADC", "DWI") else channel
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM, which job schedulers send, end the work like Ctrl-C: with everything tidied up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def _dataset_id(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 999:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 999")
+    return int(text)
+
+
+def _dataset_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not made of letters, digits, _ and - alone")
+    return text
+
+
+def _positive(text: str) -> float:
+    value = _number(text)
+    if not 0.01 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no voxel size in mm (0.01 to 100)")
+    return value
+
+
+def _fraction(text: str) -> float:
+    value = _number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return value
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of processes")
+    return int(text)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a regular expression: {error}") from error

@@ -1,0 +1,20 @@
+"""How much lesion a mask holds, and in how many pieces."""
+
+import numpy as np
+from scipy import ndimage
+
+TOUCHING_BY_CORNER = np.ones((3, 3, 3), dtype=bool)
+
+
+def lesion_volume_ml(labels: np.ndarray, voxel_volume_ml: float) -> float:
+    """Volume of all labels above 0, in mL."""
+    return int(np.count_nonzero(labels)) * voxel_volume_ml
+
+
+def count_pieces(labels: np.ndarray) -> int:
+    """Connected pieces of all labels above 0, (Z, Y, X), where voxels that share a corner touch (26-connectivity)."""
+    foreground = labels > 0
+    boxes = ndimage.find_objects(foreground.astype(np.uint8))
+    if not boxes:
+        return 0
+    return int(ndimage.label(foreground[boxes[0]], structure=TOUCHING_BY_CORNER)[1])

@@ -1,0 +1,177 @@
+"""Any volume format that stroke scans come in, read into one form."""
+
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import SimpleITK as sitk
+
+from nnunetv2_mscs.scans.findings import ScanError
+from nnunetv2_mscs.scans.grid import Grid, distance_mm, spacing_is_sane
+from nnunetv2_mscs.scans.intact import EXPORT_AGAIN, check_intact
+
+IMAGE_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
+ARRAY_ENDINGS = (".npy", ".npz")
+ENDINGS = IMAGE_ENDINGS + ARRAY_ENDINGS
+MOST_CHANNELS = 16
+LARGEST_SKEW_VOXELS = 0.5
+IMAGE_KEYS = ("image", "img", "data", "x", "arr_0")
+MASK_KEYS = ("mask", "label", "labels", "seg", "y", "arr_0")
+CHANNEL_KEYS = ("adc", "dwi")
+
+
+@dataclass
+class Volume:
+    """One file's content.
+
+    Args:
+        array: (C, Z, Y, X), the type as stored.
+        grid: where the voxels lie.
+        has_geometry: False for array files, which know no voxel size.
+        names: the channels' names, when the file itself names them.
+        warnings: what is odd about the file.
+    """
+
+    array: np.ndarray
+    grid: Grid
+    has_geometry: bool = True
+    names: tuple[str, ...] = ()
+    warnings: list[str] = field(default_factory=list)
+
+
+def is_array_file(path: Path) -> bool:
+    """Whether a file holds a bare array, without geometry."""
+    return path.name.lower().endswith(ARRAY_ENDINGS)
+
+
+def read_volume(
+    path: Path, *, spacing: tuple[float, ...] | None = None, content: Literal["image", "mask"] = "image", check=True
+) -> Volume:
+    """Read a volume of one or more channels.
+
+    Args:
+        path: .nii, .nii.gz, .mha, .nrrd, or .npy, .npz in (x, y, z), (x, y, z, c) or (c, x, y, z) order.
+        spacing: voxel size x, y, z in mm of array files; others carry their own.
+        content: which array of an .npz of several is wanted.
+        check: also check that the file is complete, which costs reading a NIfTI file twice.
+
+    Raises:
+        ScanError: the file is unreadable, incomplete, or no 3D volume.
+    """
+    warnings = check_intact(path) if check else []
+    try:
+        volume = _read_arrays(path, spacing, content) if is_array_file(path) else _read_image(path)
+    except (OSError, EOFError, ValueError, RuntimeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise ScanError(f"cannot be read: {_reason(error)}", EXPORT_AGAIN, path) from error
+    if volume.array.dtype.kind not in "biuf":
+        raise ScanError(f"holds {volume.array.dtype} values, not real numbers", "Export it as numbers.", path)
+    if volume.array.size == 0:
+        raise ScanError(f"holds no voxel (shape {volume.array.shape})", EXPORT_AGAIN, path)
+    if not spacing_is_sane(volume.grid.spacing):
+        raise ScanError(f"has an impossible voxel size: {volume.grid}", "Correct the header.", path)
+    volume.warnings[:0] = warnings
+    return volume
+
+
+def _reason(error: Exception) -> str:
+    """The telling part of an error message: what ITK says after its last ERROR mark, or the first line."""
+    text = str(error).rsplit("ERROR:", 1)[-1].strip()
+    return " ".join(text.split())[:200] or type(error).__name__
+
+
+def _read_image(path: Path) -> Volume:
+    sitk.ProcessObject.GlobalWarningDisplayOff()
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        if "orthonormal" not in str(error):
+            raise
+        return _read_skewed_nifti(path)
+    components = image.GetNumberOfComponentsPerPixel()
+    channel_axes = [n for n in (*image.GetSize()[3:], components) if n > 1]
+    if image.GetDimension() < 3 or len(channel_axes) > 1:
+        raise ScanError(
+            f"has {image.GetDimension()} dimensions {image.GetSize()}, not 3 (or 4 with channels)",
+            "Export one 3D volume for each channel.",
+            path,
+        )
+    array = sitk.GetArrayFromImage(image)
+    if components > 1:
+        array = np.moveaxis(array, -1, 0)
+    return Volume(array.reshape(-1, *array.shape[-3:]), Grid.of(image))
+
+
+def _read_skewed_nifti(path: Path) -> Volume:
+    """Read a NIfTI file whose axes are not quite perpendicular, on the nearest grid whose axes are."""
+    import nibabel
+
+    image: Any = nibabel.load(path)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    left, _, right = np.linalg.svd(affine[:3, :3] / spacing)
+    direction = left @ right
+    size = np.array(image.shape[:3])
+    centre = affine[:3, :3] @ ((size - 1) / 2) + affine[:3, 3]
+    origin = centre - direction @ (spacing * (size - 1) / 2)
+    grid = Grid(tuple(int(n) for n in size), tuple(spacing), tuple(origin), tuple(direction.ravel()))
+    skewed = Grid(grid.size, grid.spacing, tuple(affine[:3, 3]), tuple((affine[:3, :3] / spacing).ravel()))
+    apart = distance_mm(grid, skewed)
+    if apart > LARGEST_SKEW_VOXELS * spacing.min():
+        raise ScanError(
+            f"has axes that are not perpendicular (voxels up to {apart:.3g} mm off a rectangular grid)",
+            "Resample it to a rectangular grid.",
+            path,
+        )
+    array = np.asanyarray(image.dataobj)
+    array = array.reshape(*array.shape[:3], -1).transpose(3, 2, 1, 0)
+    warning = f"its axes are not quite perpendicular; taken as the nearest rectangular grid (up to {apart:.3g} mm)"
+    return Volume(array, grid, warnings=[warning])
+
+
+def _read_arrays(path: Path, spacing: tuple[float, ...] | None, content: str) -> Volume:
+    names: tuple[str, ...] = ()
+    loaded = np.load(path, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        array = loaded
+    else:
+        with loaded:
+            array, names = _pick_from_npz({key: loaded[key] for key in loaded.files}, path, content)
+    channels = array if names else _channels_first(array, path)
+    if channels.ndim != 4:
+        raise ScanError(f"holds arrays of shape {channels.shape[1:]}, not 3D volumes", "Save (x, y, z) arrays.", path)
+    channels = channels.transpose(0, 3, 2, 1)
+    z, y, x = channels.shape[1:]
+    return Volume(channels, Grid((x, y, z), spacing or (1.0, 1.0, 1.0)), has_geometry=False, names=names)
+
+
+def _pick_from_npz(arrays: dict[str, np.ndarray], path: Path, content: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The array that is meant, and the channel names if the keys tell them: then stacked, (C, x, y, z)."""
+    if len(arrays) == 1:
+        return next(iter(arrays.values())), ()
+    keys = {key.lower(): key for key in arrays}
+    if content == "image" and all(key in keys for key in CHANNEL_KEYS):
+        return np.stack([arrays[keys[key]] for key in CHANNEL_KEYS]), tuple(key.upper() for key in CHANNEL_KEYS)
+    for key in IMAGE_KEYS if content == "image" else MASK_KEYS:
+        if key in keys:
+            return arrays[keys[key]], ()
+    wanted = "adc and dwi, or image" if content == "image" else "mask"
+    raise ScanError(f"holds several arrays: {', '.join(arrays)}", f"Save one array, or name them {wanted}.", path)
+
+
+def _channels_first(array: np.ndarray, path: Path) -> np.ndarray:
+    """(x, y, z), (x, y, z, c) or (c, x, y, z) -> (c, x, y, z).
+
+    The channel axis is the shorter one of the first and the last; the last when they are equal.
+    """
+    if array.ndim == 3:
+        return array[None]
+    if array.ndim == 4 and min(array.shape[0], array.shape[-1]) <= MOST_CHANNELS:
+        return array if array.shape[0] < array.shape[-1] else np.moveaxis(array, -1, 0)
+    raise ScanError(
+        f"has shape {array.shape}, not (x, y, z), (x, y, z, channels) or (channels, x, y, z)",
+        "Save one 3D array a channel, or a 4D array with channels last.",
+        path,
+    )

@@ -1,0 +1,163 @@
+"""One scan put together from its files: every channel and the mask on one grid, ADC in 10^-6 mm2/s."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nnunetv2_mscs.scans.alignment import align
+from nnunetv2_mscs.scans.channels import ADC, DWI, ReadingRules, ScanFiles, channel_order, read_channels
+from nnunetv2_mscs.scans.findings import Finding, Findings, ScanError
+from nnunetv2_mscs.scans.grid import Grid
+from nnunetv2_mscs.scans.masks import to_labels
+from nnunetv2_mscs.scans.reading import Volume, read_volume
+from nnunetv2_mscs.scans.units import AdcUnit, find_adc_unit
+
+
+@dataclass
+class Scan:
+    """One harmonised scan.
+
+    Args:
+        channels: (Z, Y, X) float32 by name; ADC first, then DWI, then the others by alphabet.
+        grid: the grid of all of them.
+        labels: (Z, Y, X) uint8, or None for a scan without a mask.
+        adc_unit: the unit the ADC was stored in, or None without ADC.
+    """
+
+    channels: dict[str, np.ndarray]
+    grid: Grid
+    labels: np.ndarray | None
+    adc_unit: str | None
+
+
+def load_scan(files: ScanFiles, rules: ReadingRules, *, check: bool = True) -> tuple[Scan | None, list[Finding]]:
+    """Read and harmonise one scan.
+
+    Args:
+        files: where it lies.
+        rules: how to read it.
+        check: also check that the files are complete; not needed for files checked before.
+
+    Returns:
+        The scan, or None when errors leave none, and all findings.
+    """
+    findings = Findings()
+    volumes = read_channels(files, rules, findings, check)
+    if not volumes:
+        return None, findings.items
+    reference_name, reference = _reference(volumes)
+    channels: dict[str, np.ndarray] = {}
+    for name, (path, volume) in volumes.items():
+        aligned = _align(volume, reference, name, reference_name, path, rules, findings)
+        if aligned is not None and _check_values(aligned[0], name, path, findings):
+            channels[name] = aligned[0].astype(np.float32)
+    complete = len(channels) == len(volumes)
+    unit = _harmonise_adc(channels, volumes, findings) if complete else None
+    labels = _load_mask(files.mask, reference, reference_name, rules, findings, check)
+    if findings.errors:
+        return None, findings.items
+    ordered = {name: channels[name] for name in channel_order(list(channels))}
+    return Scan(ordered, reference.grid, labels, unit), findings.items
+
+
+def _reference(volumes: Mapping[str, tuple[Path, Volume]]) -> tuple[str, Volume]:
+    """The volume that gives the grid: DWI if it knows its geometry, else the first that does, else DWI or the first."""
+    by_rank = [name for name in (DWI, *volumes) if name in volumes]
+    name = next((name for name in by_rank if volumes[name][1].has_geometry), by_rank[0])
+    return name, volumes[name][1]
+
+
+def _align(
+    volume: Volume,
+    reference: Volume,
+    name: str,
+    reference_name: str,
+    path: Path,
+    rules: ReadingRules,
+    findings: Findings,
+    is_mask: bool = False,
+) -> np.ndarray | None:
+    """(1, Z, Y, X) on the reference's grid, or None with the reason among the findings."""
+    if volume.grid.size != reference.grid.size and not (volume.has_geometry and reference.has_geometry):
+        shapes = f"{name} {volume.grid.size}, {reference_name} {reference.grid.size}"
+        findings.error(f"shapes differ (x, y, z): {shapes}", "Save both from the same grid.", file=path)
+        return None
+    if not (volume.has_geometry and reference.has_geometry):
+        if volume.has_geometry or reference.has_geometry:
+            findings.note(f"{name} or {reference_name} carries no geometry: matched voxel by voxel", file=path)
+        return volume.array
+    try:
+        array, warnings = align(
+            volume.array,
+            volume.grid,
+            reference.grid,
+            what=name,
+            reference_name=reference_name,
+            resample=rules.resample,
+            is_mask=is_mask,
+        )
+    except ScanError as error:
+        findings.error(error.finding, error.remedy, file=path)
+        return None
+    for warning in warnings:
+        findings.warning(warning, "Check the overlay.", file=path)
+    return array
+
+
+def _check_values(array: np.ndarray, name: str, path: Path, findings: Findings) -> bool:
+    if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
+        findings.error(f"{name} holds {int((~finite).sum())} NaN or infinite values", "Set them to 0.", file=path)
+        return False
+    if array.min() == array.max():
+        findings.error(f"{name} is constant ({array.flat[0]:g} everywhere)", "Export the scan again.", file=path)
+        return False
+    return True
+
+
+def _harmonise_adc(
+    channels: dict[str, np.ndarray], volumes: Mapping[str, tuple[Path, Volume]], findings: Findings
+) -> str | None:
+    """Bring the ADC, if there is one, to 10^-6 mm2/s in place; returns the unit found."""
+    if ADC not in channels:
+        return None
+    path = volumes[ADC][0]
+    try:
+        unit: AdcUnit = find_adc_unit(channels[ADC], channels.get(DWI))
+    except ScanError as error:
+        findings.error(error.finding, error.remedy, file=path)
+        return None
+    if unit.negative_share > 0:
+        findings.warning(
+            f"ADC is negative in {unit.negative_share * 100:.2g} % of all voxels, "
+            f"{unit.negative_share_of_head * 100:.2g} % of the head's",
+            "Noise is kept as it is; look at the map if the share is large.",
+            file=path,
+        )
+    channels[ADC] = (channels[ADC] * np.float64(unit.factor)).astype(np.float32)
+    return unit.name
+
+
+def _load_mask(
+    path: Path | None, reference: Volume, reference_name: str, rules: ReadingRules, findings: Findings, check: bool
+) -> np.ndarray | None:
+    """(Z, Y, X) uint8 on the reference's grid, or None."""
+    if path is None:
+        return None
+    try:
+        volume = read_volume(path, spacing=rules.spacing, content="mask", check=check)
+        volume.array = to_labels(volume.array)
+    except ScanError as error:
+        findings.error(error.finding, error.remedy, file=path)
+        return None
+    for warning in volume.warnings:
+        findings.warning(warning, "Check the overlay of image and mask.", file=path)
+    aligned = _align(volume, reference, "mask", reference_name, path, rules, findings, is_mask=True)
+    if aligned is None:
+        return None
+    if not aligned.any():
+        findings.warning("mask is empty: no lesion", "Keep it if the patient has none.", file=path)
+    elif aligned.all():
+        findings.error("mask marks every voxel", "Use 0 for background.", file=path)
+    return aligned[0]

@@ -1,0 +1,98 @@
+"""The unit an ADC map is stored in, found from the diffusivity of the brain itself."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from nnunetv2_mscs.scans.findings import ScanError
+
+# Medians of whole brains, CSF and lesions included, lie between 0.7 and 1.1e-3 mm2/s; the units lie three decades
+# apart, so that a band of one decade is wide enough for any patient and leaves no doubt.
+PLAUSIBLE_MEDIAN_MM2_PER_S = (0.3e-3, 3.0e-3)
+TO_MICRO = {"10^-6 mm2/s": 1.0, "10^-3 mm2/s": 1e3, "mm2/s": 1e6}
+SCALED = "scaled"
+
+
+@dataclass(frozen=True)
+class AdcUnit:
+    """A unit of ADC as found in one case.
+
+    Args:
+        name: a key of `TO_MICRO`, or "scaled" for maps brought to [0, 1].
+        factor: what brings the map to 10^-6 mm2/s; 1 for scaled maps.
+        negative_share: share of all voxels where the map is below 0.
+        negative_share_of_head: the same among the head's voxels.
+    """
+
+    name: str
+    factor: float
+    negative_share: float
+    negative_share_of_head: float
+
+
+def head_mask(dwi: np.ndarray) -> np.ndarray:
+    """Tissue, apart from air, in a diffusion-weighted volume: Otsu's threshold, the brightest and darkest 1 % clipped.
+
+    Args:
+        dwi: (Z, Y, X), finite.
+    """
+    low, high = np.percentile(dwi, [1, 99])
+    if not high > low:
+        return dwi > low
+    clipped = np.clip(dwi, low, high).astype(np.float32)
+    otsu = sitk.OtsuThresholdImageFilter()
+    otsu.Execute(sitk.GetImageFromArray(clipped))
+    return clipped > otsu.GetThreshold()
+
+
+def centre_mask(shape: tuple[int, ...]) -> np.ndarray:
+    """The middle half of a volume along each axis: inside the head when nothing else tells where the head is."""
+    mask = np.zeros(shape, dtype=bool)
+    mask[tuple(slice(n // 4, n - n // 4) for n in shape)] = True
+    return mask
+
+
+def find_adc_unit(adc: np.ndarray, dwi: np.ndarray | None = None) -> AdcUnit:
+    """Tell the unit of an ADC map from the median over the brain.
+
+    A map is taken as min-max scaled when ADC and DWI both lie in [0, 1] and the ADC is too large to be mm2/s; or,
+    when DWI is absent or not scaled, when the map runs up to exactly 1. A map in 10^-3 mm2/s goes well beyond 1 in CSF.
+
+    Args:
+        adc: (Z, Y, X), finite.
+        dwi: (Z, Y, X) on the same grid; without it the middle of the volume stands for the brain.
+
+    Raises:
+        ScanError: the median fits none of the units.
+    """
+    head = centre_mask(adc.shape) if dwi is None else head_mask(dwi)
+    inside = adc[head]
+    negative = float((adc < 0).mean()), float((inside < 0).mean()) if inside.size else 0.0
+    if _is_scaled(adc, dwi):
+        return AdcUnit(SCALED, 1.0, *negative)
+    positive = inside[inside > 0]
+    median = float(np.median(positive)) if positive.size else 0.0
+    low, high = PLAUSIBLE_MEDIAN_MM2_PER_S
+    for name, factor in TO_MICRO.items():
+        if low * 1e6 <= median * factor <= high * 1e6:
+            return AdcUnit(name, factor, *negative)
+    ranges = ", ".join(f"{low * 1e6 / f:g} to {high * 1e6 / f:g} in {name}" for name, f in TO_MICRO.items())
+    raise ScanError(
+        f"ADC unit not recognised: the brain's median is {median:.4g}; expected {ranges}, "
+        "or all values within [0, 1] if scaled",
+        "Check that this is an ADC map and not another channel (--channels tells the order in combined files).",
+    )
+
+
+def _is_scaled(adc: np.ndarray, dwi: np.ndarray | None) -> bool:
+    top = float(adc.max())
+    if not _within_unit_range(adc) or top < 0.05:
+        return False
+    if dwi is not None and _within_unit_range(dwi):
+        return True
+    return top > 0.999
+
+
+def _within_unit_range(array: np.ndarray) -> bool:
+    return bool(array.min() >= -1e-6 and array.max() <= 1 + 1e-4)

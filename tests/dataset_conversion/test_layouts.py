@@ -1,0 +1,234 @@
+"""Each layout, in each of its spellings, becomes the same dataset."""
+
+import json
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+
+def check_dataset(folder, phantoms, *, channels=("adc", "dwi"), split="Tr", scaled=False):
+    """The written voxels against the phantoms' own, read by nibabel, ADC in 10^-6 mm2/s."""
+    for name, phantom in phantoms.items():
+        for index, channel in enumerate(channels):
+            expected = getattr(phantom, channel) * (1e6 if channel == "adc" else 1.0)
+            if scaled:
+                expected = phantom.scaled()[..., index]
+            written = nibabel.load(folder / f"images{split}" / f"{name}_{index:04d}.nii.gz")
+            np.testing.assert_allclose(np.asanyarray(written.dataobj), expected, rtol=1e-5, atol=1e-6)
+        labels = nibabel.load(folder / f"labels{split}" / f"{name}.nii.gz")
+        np.testing.assert_array_equal(np.asanyarray(labels.dataobj), phantom.mask)
+        np.testing.assert_allclose(labels.affine, written.affine, atol=1e-4)
+
+
+@pytest.fixture
+def phantoms(tools):
+    return {f"image_{i}": tools.make_phantom(i) for i in (1, 2, 10)}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("images/{}_adc", "images/{}_dwi", "masks/{}"),
+        ("images/{}_ADC", "images/{}_DWI2", "masks/{}_mask"),
+        ("images/{}_0000", "images/{}_0001", "masks/{}"),
+        ("images/{}-dwi", "images/{}-adc", "Masks/{}_seg"),
+        ("Images/ADC/{}", "Images/DWI/{}", "labels/{}_lesion"),
+        ("images/adc/{}_adc", "images/dwi/{}_dwi", "masks/{}_msk"),
+    ],
+    ids=["suffixes", "upper case", "nnU-Net", "hyphens", "folders", "folders and suffixes"],
+)
+@pytest.mark.parametrize("ending", [".nii.gz", ".mha", ".nrrd"])
+def test_images_and_masks_a_file_a_channel(tmp_path, raw, mscs, tools, phantoms, names, ending):
+    adc, dwi, mask = names
+    if "dwi" in adc.lower():
+        adc, dwi = dwi, adc
+    for name, phantom in phantoms.items():
+        for pattern, array in ((adc, phantom.adc), (dwi, phantom.dwi), (mask, phantom.mask)):
+            tools.save(array, tmp_path / "source" / f"{pattern.format(name)}{ending}")
+    outcome = mscs("convert", tmp_path / "source", 1, "X")
+    assert outcome.code == 0, outcome.err
+    check_dataset(raw / "Dataset001_X", phantoms)
+    assert "images-masks" in outcome.out
+
+
+@pytest.mark.parametrize("kind", ["4D", "vector", "npy last", "npy first", "npz"])
+def test_images_and_masks_one_file_for_all_channels(tmp_path, raw, mscs, tools, phantoms, kind):
+    for name, phantom in phantoms.items():
+        stem = tmp_path / "source/images" / name
+        both = np.stack([phantom.adc, phantom.dwi], axis=-1)
+        tools.save(phantom.mask, tmp_path / f"source/masks/{name}{'.npy' if 'np' in kind else '.nii'}")
+        if kind == "4D":
+            tools.save(both, stem.with_suffix(".nii"))
+        elif kind == "vector":
+            stem.parent.mkdir(exist_ok=True, parents=True)
+            plain = sitk.ReadImage(str(tmp_path / f"source/masks/{name}.nii"))
+            vector = sitk.GetImageFromArray(both.transpose(2, 1, 0, 3), isVector=True)
+            vector.CopyInformation(plain)
+            sitk.WriteImage(vector, f"{stem}.nrrd")
+        elif kind == "npz":
+            tools.save(both, stem.with_suffix(".npz"))
+        else:
+            tools.save(both if kind == "npy last" else np.moveaxis(both, -1, 0), stem.with_suffix(".npy"))
+    spacing = ["--spacing", 1.2, 1.2, 5] if "np" in kind else []
+    outcome = mscs("convert", tmp_path / "source", 1, "X", *spacing)
+    assert outcome.code == 0, outcome.err
+    check_dataset(raw / "Dataset001_X", phantoms)
+    zooms = nibabel.load(raw / "Dataset001_X/imagesTr/image_1_0000.nii.gz").header.get_zooms()
+    assert zooms == pytest.approx((1.2, 1.2, 5.0))
+
+
+def test_sample_folders(tmp_path, raw, mscs, tools, phantoms):
+    for name, phantom in phantoms.items():
+        folder = tmp_path / "AIS_DATASET" / f"sample_{name}"
+        tools.save(phantom.adc, folder / "p_ADC_map.nii.gz")
+        tools.save(phantom.dwi, folder / "p_DWI2_b1000.nii.gz")
+        tools.save(phantom.dwi * 3, folder / "p_DWI1_b0.nii.gz")
+        tools.save(phantom.mask * np.uint8(255), folder / "p_adc_mask.nii.gz")
+    (tmp_path / "AIS_DATASET" / "notes.txt").write_text("x")
+    outcome = mscs("convert", tmp_path / "AIS_DATASET", 2, "Samples")
+    assert outcome.code == 0, outcome.err
+    check_dataset(raw / "Dataset002_Samples", {f"sample_{name}": phantom for name, phantom in phantoms.items()})
+    assert "sample-folders" in outcome.out
+    assert "p_DWI1_b0.nii.gz" in outcome.out
+    assert "notes.txt" in outcome.out
+    content = json.loads((raw / "Dataset002_Samples/dataset.json").read_text())
+    assert (content["layout"], content["adc_unit"]) == ("sample-folders", "10^-6 mm2/s")
+
+
+def test_the_folder_above_is_found_too(tmp_path, raw, mscs, source):
+    source.rename(tmp_path / "inner")
+    (tmp_path / "above").mkdir()
+    (tmp_path / "inner").rename(tmp_path / "above/inner")
+    outcome = mscs("convert", tmp_path / "above", 1, "X")
+    assert outcome.code == 0, outcome.err
+    assert "inner" in outcome.out
+
+
+def save_split(tools, folder, split, phantoms):
+    for name, phantom in phantoms.items():
+        tools.save(phantom.scaled().astype(np.float32), folder / split / f"images/{name}_image.npy")
+        tools.save(phantom.one_hot(), folder / split / f"masks/{name}_mask.npy")
+
+
+def test_split_folders_of_scaled_one_hot_arrays(tmp_path, raw, mscs, tools):
+    splits = {
+        "train": {f"sample_{i}": tools.make_phantom(i) for i in range(6)},
+        "val": {f"sample_{i}": tools.make_phantom(10 + i) for i in range(6, 8)},
+        "test": {f"sample_{i}": tools.make_phantom(20 + i) for i in range(8, 10)},
+    }
+    for split, phantoms in splits.items():
+        save_split(tools, tmp_path / "source", split, phantoms)
+    outcome = mscs("convert", tmp_path / "source", 3, "Arrays", "--spacing", 1.2, 1.2, 5)
+    assert outcome.code == 0, outcome.err
+    folder = raw / "Dataset003_Arrays"
+    check_dataset(folder, {**splits["train"], **splits["val"]}, scaled=True)
+    check_dataset(folder, splits["test"], split="Ts", scaled=True)
+    content = json.loads((folder / "dataset.json").read_text())
+    assert (content["numTraining"], content["adc_unit"]) == (8, "min-max scaled")
+    folds = json.loads((folder / "splits_final.json").read_text())
+    assert len(folds) == 5
+    assert sorted(case for fold in folds for case in fold["val"]) == [f"sample_{i}" for i in range(8)]
+    assert "val folder" in outcome.out
+    assert "2 for testing" in outcome.out
+
+
+def test_split_folders_that_count_from_zero_each(tmp_path, raw, mscs, tools):
+    for seed, split in enumerate(("train", "val", "test")):
+        save_split(
+            tools, tmp_path / "source", split, {f"sample_{i}": tools.make_phantom(10 * seed + i) for i in range(2)}
+        )
+    outcome = mscs("convert", tmp_path / "source", 3, "Arrays", "--spacing", 1.2, 1.2, 5)
+    assert outcome.code == 0, outcome.err
+    names = {path.name for path in (raw / "Dataset003_Arrays/labelsTr").iterdir()}
+    assert names == {f"{split}_sample_{i}.nii.gz" for split in ("train", "val") for i in range(2)}
+    assert "both the training and the test" not in outcome.out
+    grouped = mscs(
+        "convert", tmp_path / "source", 4, "Arrays", "--spacing", 1.2, 1.2, 5, "--patient-pattern", r"sample_\d+"
+    )
+    assert grouped.code == 0, grouped.err
+    assert "both the training and the test folder: sample_0, sample_1" in grouped.out
+
+
+@pytest.mark.parametrize(("words", "name"), [([], "DWI"), (["--channels", "adc"], "ADC")])
+def test_one_channel(tmp_path, raw, mscs, tools, phantoms, words, name):
+    for case, phantom in phantoms.items():
+        tools.save(phantom.adc if name == "ADC" else phantom.dwi, tmp_path / f"source/images/{case}.nii")
+        tools.save(phantom.mask, tmp_path / f"source/masks/{case}.nii")
+    outcome = mscs("convert", tmp_path / "source", 1, "X", *words)
+    assert outcome.code == 0, outcome.err
+    check_dataset(raw / "Dataset001_X", phantoms, channels=(name.lower(),))
+    assert json.loads((raw / "Dataset001_X/dataset.json").read_text())["channel_names"] == {"0": name}
+    assert ("unnamed channel" in outcome.out) == (not words)
+
+
+def test_more_channels_follow_by_alphabet_and_can_be_chosen(tmp_path, raw, mscs, tools, phantoms):
+    for case, phantom in phantoms.items():
+        tools.save_case(tmp_path / "source", case, phantom, ".nii")
+        tools.save(phantom.dwi[::-1], tmp_path / f"source/images/{case}_flair.nii")
+        tools.save(phantom.dwi[:, ::-1], tmp_path / f"source/images/{case}_b0.nii")
+    outcome = mscs("convert", tmp_path / "source", 1, "All")
+    assert outcome.code == 0, outcome.err
+    names = json.loads((raw / "Dataset001_All/dataset.json").read_text())["channel_names"]
+    assert list(names.values()) == ["ADC", "DWI", "B0", "FLAIR"]
+    outcome = mscs("convert", tmp_path / "source", 2, "Two", "--channels", "ADC", "DWI")
+    assert outcome.code == 0, outcome.err
+    names = json.loads((raw / "Dataset002_Two/dataset.json").read_text())["channel_names"]
+    assert list(names.values()) == ["ADC", "DWI"]
+    assert "none of --channels" in outcome.out
+
+
+def test_combined_files_in_another_order(tmp_path, raw, mscs, tools, phantoms):
+    for case, phantom in phantoms.items():
+        tools.save(np.stack([phantom.dwi, phantom.adc], axis=-1), tmp_path / f"source/images/{case}.nii")
+        tools.save(phantom.mask, tmp_path / f"source/masks/{case}.nii")
+    refused = mscs("convert", tmp_path / "source", 1, "X")
+    assert refused.code == 1
+    assert "--channels" in refused.err
+    outcome = mscs("convert", tmp_path / "source", 1, "X", "--channels", "DWI", "ADC")
+    assert outcome.code == 0, outcome.err
+    check_dataset(raw / "Dataset001_X", phantoms)
+
+
+def test_files_whose_axes_differ_meet_in_space(tmp_path, raw, mscs, tools, phantoms):
+    from nibabel.orientations import apply_orientation, inv_ornt_aff
+
+    turns = {"adc": [[2, 1], [0, -1], [1, 1]], "mask": [[0, -1], [1, -1], [2, -1]]}
+    for case, phantom in phantoms.items():
+        tools.save(phantom.dwi, tmp_path / f"source/images/{case}_dwi.nii")
+        for what, path in (("adc", f"images/{case}_adc.nii"), ("mask", f"masks/{case}.nii")):
+            array, turn = getattr(phantom, what), np.array(turns[what])
+            affine = tools.AFFINE @ inv_ornt_aff(turn, array.shape)
+            tools.save(apply_orientation(array, turn), tmp_path / "source" / path, affine)
+    outcome = mscs("convert", tmp_path / "source", 1, "X")
+    assert outcome.code == 0, outcome.err
+    check_dataset(raw / "Dataset001_X", phantoms)
+    written = nibabel.load(raw / "Dataset001_X/imagesTr/image_1_0000.nii.gz")
+    np.testing.assert_allclose(written.affine, tools.AFFINE, atol=1e-4)
+
+
+def test_names_are_made_fit_for_nnunet(tmp_path, raw, mscs, tools):
+    for seed, name in enumerate(["Müller 1", "pat.2"]):
+        tools.save_case(tmp_path / "source", name, tools.make_phantom(seed), ".nii")
+    outcome = mscs("convert", tmp_path / "source", 1, "X")
+    assert outcome.code == 0, outcome.err
+    assert {path.name for path in (raw / "Dataset001_X/labelsTr").iterdir()} == {"Muller_1.nii.gz", "pat_2.nii.gz"}
+    assert "renamed to Muller_1" in outcome.out
+
+
+@pytest.mark.parametrize("kind", ["flat", "numbered", "folders"])
+def test_scans_without_masks(tmp_path, raw, mscs, tools, source, kind):
+    new = tools.make_phantom(50)
+    paths = {
+        "flat": ("new_1_adc.nii.gz", "new_1_dwi.nii.gz"),
+        "numbered": ("new_1_0000.nii.gz", "new_1_0001.nii.gz"),
+        "folders": ("new_1/x_ADC.nii.gz", "new_1/x_DWI2.nii.gz"),
+    }[kind]
+    tools.save(new.adc, tmp_path / "new" / paths[0])
+    tools.save(new.dwi, tmp_path / "new" / paths[1])
+    outcome = mscs("convert", source, 1, "X", "--unlabelled", tmp_path / "new")
+    assert outcome.code == 0, outcome.err
+    written = nibabel.load(raw / "Dataset001_X/imagesTs/new_1_0000.nii.gz")
+    np.testing.assert_allclose(np.asanyarray(written.dataobj), new.adc * 1e6, rtol=1e-5)
+    assert "1 without masks" in outcome.out

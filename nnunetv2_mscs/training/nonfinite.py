@@ -18,30 +18,41 @@ class SkippedSteps:
 
     Attributes:
         in_epoch: skipped since the epoch began.
-        in_sequence: skipped since the last step that was finite.
+        in_sequence: skipped since the last step that was finite, or since training began.
+        any_finite: whether there was a finite step at all.
     """
 
     def __init__(self, limit: int = 20):
         self.limit = limit
         self.in_epoch = 0
         self.in_sequence = 0
+        self.any_finite = False
 
     def begin_epoch(self) -> None:
         self.in_epoch = 0
 
     def finite(self) -> None:
         self.in_sequence = 0
+        self.any_finite = True
 
     def skipped(self) -> None:
         self.in_epoch += 1
         self.in_sequence += 1
         if self.in_sequence >= self.limit:
-            raise NonFiniteLossError(
-                f"The loss was NaN or Inf in {self.in_sequence} training steps in a row; training stops. "
-                "No weight was changed by these steps, and the checkpoints written before are intact.",
-                "Look for NaN, Inf or extreme values in the preprocessed images, lower the learning rate, or "
-                "restart from the last checkpoint with --c.",
-            )
+            self._give_up()
+
+    def end_training(self) -> None:
+        """Refuse a training, too short for the limit, without a single finite step: its network is untrained."""
+        if self.in_sequence and not self.any_finite:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        raise NonFiniteLossError(
+            f"The loss was NaN or Inf in {self.in_sequence} training steps in a row; training stops. "
+            "No weight was changed by these steps, and the checkpoints written before are intact.",
+            "Look for NaN, Inf or extreme values in the preprocessed images, lower the learning rate, or "
+            "restart from the last checkpoint with --c.",
+        )
 
 
 def finite_mean(losses: Iterable[float]) -> float:

@@ -105,6 +105,10 @@ class MSCSTrainer(nnUNetTrainer):
             train_outputs = [{**output, "loss": mean} for output in train_outputs]
         super().on_train_epoch_end(train_outputs)
 
+    def on_train_end(self) -> None:
+        self.skipped_steps.end_training()
+        super().on_train_end()
+
     def save_checkpoint(self, filename: str) -> None:
         """As nnU-Net's, but whole or not at all, and never with weights that are not finite."""
         require_finite_weights(self.network, filename)

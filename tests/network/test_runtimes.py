@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch import distributed, nn
@@ -77,7 +78,6 @@ def test_trace_gives_the_same(image, original):
 
 @pytest.mark.parametrize("original", [False, True])
 def test_onnx_runs_elsewhere_with_the_same_result(image, original, tmp_path):
-    onnxruntime = pytest.importorskip("onnxruntime")
     network = MSCSNet.original(base_features=2).eval() if original else small_network().eval()
     image = torch.rand(1, 2, 32, 32, 16) if original else image
     file = tmp_path / "network.onnx"

@@ -149,6 +149,17 @@ def test_training_stops_when_no_loss_is_finite_any_more(new_trainer):
         trainer.train_step(random_batch(trainer, torch.nan))
 
 
+def test_a_short_training_without_a_finite_step_ends_in_the_same_error(new_trainer):
+    trainer = new_trainer(SHORT)
+    trainer.initialize()
+    trainer.network.train()
+    for _ in range(4):
+        trainer.train_step(random_batch(trainer, torch.nan))
+    with pytest.raises(NonFiniteLossError, match="4 training steps in a row"):
+        trainer.on_train_end()
+    assert not list(Path(trainer.output_folder).glob("*.pth"))
+
+
 def test_the_epochs_loss_is_that_of_the_finite_steps(new_trainer, capsys):
     trainer = new_trainer()
     trainer.skipped_steps.skipped()

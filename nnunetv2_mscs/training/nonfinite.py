@@ -1,12 +1,17 @@
 """What to do about losses that are NaN or Inf: skip the step, count it, and stop when it does not pass."""
 
 import math
-from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import nn
 
 from nnunetv2_mscs.errors import MscsError
+
+LOOK_AT = (
+    "Look for NaN, Inf or extreme values in the preprocessed images, or lower the learning rate; "
+    "--c goes on from the last checkpoint."
+)
 
 
 class NonFiniteLossError(MscsError):
@@ -14,9 +19,10 @@ class NonFiniteLossError(MscsError):
 
 
 class SkippedSteps:
-    """Counts training steps without a finite loss, and raises when `limit` of them follow each other.
+    """Counts training steps without a finite loss or gradient, and raises when it does not pass.
 
     Attributes:
+        limit: that many skipped steps in a row, or in an epoch of which they are the larger half, end the training.
         in_epoch: skipped since the epoch began.
         in_sequence: skipped since the last step that was finite, or since training began.
         any_finite: whether there was a finite step at all.
@@ -27,6 +33,11 @@ class SkippedSteps:
         self.in_epoch = 0
         self.in_sequence = 0
         self.any_finite = False
+
+    @property
+    def nothing_trained(self) -> bool:
+        """Whether steps were made and all of them skipped: the network is still its random start."""
+        return self.in_sequence > 0 and not self.any_finite
 
     def begin_epoch(self) -> None:
         self.in_epoch = 0
@@ -39,34 +50,44 @@ class SkippedSteps:
         self.in_epoch += 1
         self.in_sequence += 1
         if self.in_sequence >= self.limit:
-            self._give_up()
+            self._stop(f"in {self.in_sequence} training steps in a row")
+
+    def end_epoch(self, steps: int) -> None:
+        """Stop if the larger half of an epoch's steps, and no fewer than the limit, was skipped."""
+        if self.in_epoch >= self.limit and self.in_epoch > steps / 2:
+            self._stop(f"in {self.in_epoch} of {steps} training steps of this epoch")
 
     def end_training(self) -> None:
-        """Refuse a training, too short for the limit, without a single finite step: its network is untrained."""
-        if self.in_sequence and not self.any_finite:
-            self._give_up()
+        """Refuse a training, too short for the limit, that never made a step: its network is untrained."""
+        if self.nothing_trained:
+            self._stop("in every training step, and nothing was learned or saved")
 
-    def _give_up(self) -> None:
+    def _stop(self, where: str) -> None:
         raise NonFiniteLossError(
-            f"The loss was NaN or Inf in {self.in_sequence} training steps in a row; training stops. "
-            "No weight was changed by these steps, and the checkpoints written before are intact.",
-            "Look for NaN, Inf or extreme values in the preprocessed images, lower the learning rate, or "
-            "restart from the last checkpoint with --c.",
+            f"Loss or gradients were NaN or Inf {where}; training stops. These steps changed no weight.", LOOK_AT
         )
 
 
-def finite_mean(losses: Iterable[float]) -> float:
-    """Mean of the finite values; NaN if there is none."""
+def replace_non_finite(losses: list[np.ndarray]) -> list[np.ndarray]:
+    """The losses with the mean of the finite ones in the place of the others, in their own type and shape.
+
+    Without any finite one they stay as they are.
+    """
     finite = [float(loss) for loss in losses if math.isfinite(loss)]
-    return sum(finite) / len(finite) if finite else math.nan
+    if not finite:
+        return losses
+    mean = sum(finite) / len(finite)
+    return [loss if math.isfinite(loss) else np.full_like(loss, mean) for loss in losses]
 
 
-def drop_gradients_unless_finite(optimizer: torch.optim.Optimizer, *_) -> None:
-    """Step pre-hook: without gradients a step changes nothing, neither weights nor momentum."""
+def drop_gradients_unless_finite(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether gradients were dropped: without them a step changes nothing, neither weights nor momentum."""
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    if not all(bool(torch.isfinite(p.grad).all()) for p in parameters):
-        for parameter in parameters:
-            parameter.grad = None
+    if all(bool(torch.isfinite(p.grad).all()) for p in parameters):
+        return False
+    for parameter in parameters:
+        parameter.grad = None
+    return True
 
 
 def running_statistics(network: nn.Module) -> dict[str, torch.Tensor]:
@@ -92,5 +113,5 @@ def require_finite_weights(network: nn.Module, filename: str) -> None:
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise NonFiniteLossError(
                 f"The network's {name} holds NaN or Inf; {filename} is not written.",
-                "The checkpoints written before are intact: restart from them with --c.",
+                "The checkpoints written before are intact: --c goes on from them.",
             )

@@ -2,17 +2,18 @@
 
 import os
 
+import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
-from torch import nn
+from torch import distributed, nn
 
 from nnunetv2_mscs.planning.topology import mscs_architecture
 from nnunetv2_mscs.training.nonfinite import (
     SkippedSteps,
     drop_gradients_unless_finite,
-    finite_mean,
+    replace_non_finite,
     require_finite_weights,
     restore_statistics,
     running_statistics,
@@ -52,6 +53,7 @@ class MSCSTrainer(nnUNetTrainer):
         # With a single head there is nothing to supervise deeply, and nnU-Net's weights would be 0 / 0.
         self.enable_deep_supervision = len(self.configuration_manager.pool_op_kernel_sizes) > 2
         self.skipped_steps = SkippedSteps()
+        self.gradients_dropped = False
 
     @staticmethod
     def build_network_architecture(
@@ -76,10 +78,13 @@ class MSCSTrainer(nnUNetTrainer):
 
     def initialize(self) -> None:
         super().initialize()
-        if self.grad_scaler is None:  # the scaler itself skips steps whose gradients are not finite
-            self.optimizer.register_step_pre_hook(drop_gradients_unless_finite)
+        if self.grad_scaler is None:  # a scaler skips steps whose gradients are not finite, as its way to find a scale
+            self.optimizer.register_step_pre_hook(self._check_gradients)
         count = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
         self.print_to_log_file(f"MSCS-Net with {count:,} parameters", add_timestamp=False)
+
+    def _check_gradients(self, optimizer: torch.optim.Optimizer, *_) -> None:
+        self.gradients_dropped = drop_gradients_unless_finite(optimizer)
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
@@ -87,22 +92,36 @@ class MSCSTrainer(nnUNetTrainer):
 
     def train_step(self, batch: dict) -> dict:
         statistics = running_statistics(self.network)
+        scale = None if self.grad_scaler is None else self.grad_scaler.get_scale()
+        self.gradients_dropped = False
         output = super().train_step(batch)
-        if torch.isfinite(torch.as_tensor(output["loss"])).all():
+        if self._on_all_workers(bool(np.isfinite(output["loss"])) and not self.gradients_dropped):
             self.skipped_steps.finite()
-        else:
-            restore_statistics(self.network, statistics)
-            self.skipped_steps.skipped()
+            return output
+        restore_statistics(self.network, statistics)
+        if scale is not None:  # a loss of NaN says nothing about the scale; nnU-Net's step has just halved it
+            self.grad_scaler.update(new_scale=scale)
+        self.skipped_steps.skipped()
         return output
+
+    def _on_all_workers(self, finite: bool) -> bool:
+        """Whether it holds for every distributed worker: all of them must keep or undo the same step."""
+        if not self.is_ddp:
+            return finite
+        flag = torch.tensor(float(finite), device=self.device)
+        distributed.all_reduce(flag, op=distributed.ReduceOp.MIN)
+        return bool(flag)
 
     def on_train_epoch_end(self, train_outputs: list[dict]) -> None:
         if self.skipped_steps.in_epoch:
+            steps = len(train_outputs)
             self.print_to_log_file(
-                f"{self.skipped_steps.in_epoch} of {len(train_outputs)} training steps were skipped: their loss was "
-                "NaN or Inf. The epoch's loss is the mean of the others."
+                f"{self.skipped_steps.in_epoch} of {steps} training steps were skipped: loss or gradients were NaN or "
+                "Inf. The epoch's loss is the mean of the finite ones."
             )
-            mean = finite_mean(output["loss"] for output in train_outputs)
-            train_outputs = [{**output, "loss": mean} for output in train_outputs]
+            self.skipped_steps.end_epoch(steps)
+            losses = replace_non_finite([output["loss"] for output in train_outputs])
+            train_outputs = [{**output, "loss": loss} for output, loss in zip(train_outputs, losses, strict=True)]
         super().on_train_epoch_end(train_outputs)
 
     def on_train_end(self) -> None:
@@ -110,9 +129,15 @@ class MSCSTrainer(nnUNetTrainer):
         super().on_train_end()
 
     def save_checkpoint(self, filename: str) -> None:
-        """As nnU-Net's, but whole or not at all, and never with weights that are not finite."""
+        """As nnU-Net's, but whole or not at all, and never with weights that are not finite or were never trained."""
+        if self.disable_checkpointing:
+            super().save_checkpoint(filename)
+            return
+        if self.skipped_steps.nothing_trained:
+            self.print_to_log_file("No checkpoint written: no training step has been finite yet")
+            return
         require_finite_weights(self.network, filename)
         unfinished = f"{filename}.part"
         super().save_checkpoint(unfinished)
-        if self.local_rank == 0 and os.path.isfile(unfinished):
+        if self.local_rank == 0:
             os.replace(unfinished, filename)

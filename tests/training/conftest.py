@@ -87,7 +87,7 @@ def preprocessed(tmp_path_factory) -> Iterator[Callable[[int], Path]]:
 
 @pytest.fixture
 def new_trainer(preprocessed, tmp_path, monkeypatch) -> Callable[..., MSCSTrainer]:
-    """A function that makes a trainer on the CPU as nnUNetv2_train does, with results in a folder of the test's own.
+    """A function that makes a trainer as nnUNetv2_train does, with results in a folder of the test's own.
 
     `arch_kwargs` replace those of the plans' architecture.
     """
@@ -98,6 +98,7 @@ def new_trainer(preprocessed, tmp_path, monkeypatch) -> Callable[..., MSCSTraine
         configuration: str = "2d",
         dataset_id: int = 601,
         fold: int | str = 0,
+        device: str = "cpu",
         **arch_kwargs,
     ) -> MSCSTrainer:
         folder = preprocessed(dataset_id)
@@ -105,6 +106,6 @@ def new_trainer(preprocessed, tmp_path, monkeypatch) -> Callable[..., MSCSTraine
         if arch_kwargs:
             plans["configurations"][configuration]["architecture"]["arch_kwargs"] |= arch_kwargs
         dataset = json.loads((folder / "dataset.json").read_text())
-        return trainer_class(plans, configuration, fold, dataset, torch.device("cpu"))
+        return trainer_class(plans, configuration, fold, dataset, torch.device(device))
 
     return make

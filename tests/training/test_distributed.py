@@ -1,10 +1,12 @@
 """A loss that is NaN on one of two distributed workers: no worker may step, and none may wait for the other."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
@@ -12,11 +14,13 @@ from torch.nn.parallel import DistributedDataParallel
 from nnunetv2_mscs.training.trainer import MSCSTrainer
 
 
-def _work(rank: int, folder: Path, preprocessed: Path) -> None:
+def _work(rank: int, folder: Path, preprocessed: Path, scaler: bool) -> None:
     plans = json.loads((preprocessed / "MSCSPlans.json").read_text()) | {"continue_training": False}
     dataset = json.loads((preprocessed / "dataset.json").read_text())
     torch.manual_seed(0)
     trainer = MSCSTrainer(plans, "2d", rank, dataset, torch.device("cpu"))
+    if scaler:
+        trainer.grad_scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     trainer.initialize()
     # nnU-Net distributes over GPUs only; from here on the trainer is as in its distributed mode, on the CPU.
     distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
@@ -31,12 +35,15 @@ def _work(rank: int, folder: Path, preprocessed: Path) -> None:
         (torch.rand(2, 1, *[round(n * s) for n, s in zip(data.shape[2:], scale, strict=True)]) > 0.5).float()
         for scale in scales
     ]
-    states = [_state(trainer)]
+    states, outputs = [_state(trainer)], []
     for poisoned in (False, True, False):
         batch = {"data": torch.full_like(data, torch.nan) if poisoned and rank == 1 else data, "target": target}
-        trainer.train_step(batch)
+        outputs.append(trainer.train_step(batch))
         states.append(_state(trainer))
-    torch.save(states, folder / f"{rank}.pth")
+    trainer.on_train_epoch_end(outputs)
+    loss = float(trainer.logger.get_value("train_losses", step=-1))
+    scale = trainer.grad_scaler.get_scale() if trainer.grad_scaler else None
+    torch.save((states, loss, scale, trainer.skipped_steps.in_epoch), folder / f"{rank}.pth")
     distributed.destroy_process_group()
 
 
@@ -48,19 +55,23 @@ def _same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_a_nan_on_one_worker_stops_the_step_on_both(preprocessed, tmp_path, monkeypatch):
+@pytest.mark.parametrize("scaler", [False, True], ids=["no scaler", "scaler"])
+def test_a_nan_on_one_worker_stops_the_step_on_both(preprocessed, tmp_path, monkeypatch, scaler):
     monkeypatch.setenv("nnUNet_results", str(tmp_path))
-    command = [sys.executable, __file__, str(tmp_path), str(preprocessed(601))]
+    command = [sys.executable, __file__, str(tmp_path), str(preprocessed(601)), str(int(scaler))]
     workers = [subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(2)]
     errors = [worker.communicate(timeout=300)[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], errors
     first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
-    start, stepped, poisoned, stepped_again = first
+    start, stepped, poisoned, stepped_again = first[0]
     assert not _same(start, stepped)
     assert _same(stepped, poisoned)
     assert not _same(poisoned, stepped_again)
-    assert all(_same(a, b) for a, b in zip(first, second, strict=True))
+    assert all(_same(a, b) for a, b in zip(first[0], second[0], strict=True))
+    assert first[1] == second[1]
+    assert math.isfinite(first[1])
+    assert first[2:] == second[2:] == (1024.0 if scaler else None, 1)
 
 
 if __name__ == "__main__":
-    _work(int(sys.argv[3]), Path(sys.argv[1]), Path(sys.argv[2]))
+    _work(int(sys.argv[4]), Path(sys.argv[1]), Path(sys.argv[2]), bool(int(sys.argv[3])))

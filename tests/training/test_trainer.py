@@ -10,7 +10,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 
 from nnunetv2_mscs.network import MSCSNet
-from nnunetv2_mscs.training.nonfinite import NonFiniteLossError
+from nnunetv2_mscs.training.nonfinite import NonFiniteLossError, SkippedSteps
 from nnunetv2_mscs.training.trainer import MSCSTrainer
 from nnunetv2_mscs.training.variants import trainer_by_name
 
@@ -89,44 +89,60 @@ def test_nnunets_plans_give_mscs_net_of_their_topology(preprocessed, unet, norm)
     assert [tuple(level.shape[2:]) for level in network(torch.rand(1, 2, 8, 32, 32))] == [(8, 32, 32), (8, 16, 16)]
 
 
-def test_a_step_changes_the_weights_and_is_nnunets(new_trainer):
+@pytest.fixture(params=["no scaler", "scaler"])
+def ready(request, new_trainer) -> MSCSTrainer:
+    """A trainer about to make steps, on the CPU; with the gradient scaler by which GPUs train in mixed precision."""
     trainer = new_trainer()
+    if request.param == "scaler":
+        trainer.grad_scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     trainer.initialize()
     trainer.network.train()
+    return trainer
+
+
+def test_a_step_changes_the_weights_and_is_nnunets(ready):
+    before = weights(ready)
+    output = ready.train_step(random_batch(ready))
+    assert np.isfinite(output["loss"])
+    assert not same(before, weights(ready))
+    assert isinstance(ready.optimizer, torch.optim.SGD)
+
+
+def test_a_step_without_finite_loss_is_skipped_and_counted(ready):
+    ready.train_step(random_batch(ready))
+    before = weights(ready)
+    momentum = [state["momentum_buffer"].clone() for state in ready.optimizer.state.values()]
+    output = ready.train_step(random_batch(ready, torch.nan))
+    assert np.isnan(output["loss"])
+    assert same(before, weights(ready))
+    now = [state["momentum_buffer"] for state in ready.optimizer.state.values()]
+    assert all(torch.equal(a, b) for a, b in zip(momentum, now, strict=True))
+    assert (ready.skipped_steps.in_epoch, ready.skipped_steps.in_sequence) == (1, 1)
+    ready.train_step(random_batch(ready))
+    assert (ready.skipped_steps.in_epoch, ready.skipped_steps.in_sequence) == (1, 0)
+    assert not same(before, weights(ready))
+
+
+def test_hundreds_of_skipped_steps_do_not_wear_down_the_gradient_scale(ready):
+    """Halved at each of them, the scale would reach 0, and the next good step would destroy the weights."""
+    good, bad = random_batch(ready), random_batch(ready, torch.nan)
+    for _ in range(30):
+        for _ in range(5):
+            ready.train_step(bad)
+        ready.train_step(good)
+    assert ready.grad_scaler is None or ready.grad_scaler.get_scale() == 1024.0
+    assert all(torch.isfinite(tensor).all() for tensor in weights(ready).values())
+
+
+def test_finite_loss_with_gradients_that_are_not_is_skipped_and_counted(new_trainer):
+    trainer = new_trainer()
+    trainer.initialize()
+    next(trainer.network.parameters()).register_hook(lambda gradient: gradient * torch.inf)
     before = weights(trainer)
     output = trainer.train_step(random_batch(trainer))
     assert np.isfinite(output["loss"])
-    assert not same(before, weights(trainer))
-    assert isinstance(trainer.optimizer, torch.optim.SGD)
-
-
-def test_a_step_without_finite_loss_is_skipped_and_counted(new_trainer):
-    trainer = new_trainer()
-    trainer.initialize()
-    trainer.network.train()
-    trainer.train_step(random_batch(trainer))
-    before = weights(trainer)
-    momentum = [state["momentum_buffer"].clone() for state in trainer.optimizer.state.values()]
-    output = trainer.train_step(random_batch(trainer, torch.nan))
-    assert np.isnan(output["loss"])
     assert same(before, weights(trainer))
-    now = [state["momentum_buffer"] for state in trainer.optimizer.state.values()]
-    assert all(torch.equal(a, b) for a, b in zip(momentum, now, strict=True))
-    assert (trainer.skipped_steps.in_epoch, trainer.skipped_steps.in_sequence) == (1, 1)
-    trainer.train_step(random_batch(trainer))
-    assert (trainer.skipped_steps.in_epoch, trainer.skipped_steps.in_sequence) == (1, 0)
-    assert not same(before, weights(trainer))
-
-
-def test_gradients_that_are_not_finite_move_no_weight(new_trainer):
-    trainer = new_trainer()
-    trainer.initialize()
-    before = weights(trainer)
-    for parameter in trainer.network.parameters():
-        parameter.grad = torch.ones_like(parameter)
-    next(trainer.network.parameters()).grad[:] = torch.inf
-    trainer.optimizer.step()
-    assert same(before, weights(trainer))
+    assert trainer.skipped_steps.in_epoch == 1
 
 
 def test_running_statistics_survive_a_batch_of_nan(new_trainer):
@@ -139,29 +155,40 @@ def test_running_statistics_survive_a_batch_of_nan(new_trainer):
     assert all(torch.isfinite(b).all() for b in statistics.values())
 
 
-def test_training_stops_when_no_loss_is_finite_any_more(new_trainer):
-    trainer = new_trainer()
-    trainer.initialize()
-    trainer.network.train()
+def test_training_stops_when_no_loss_is_finite_any_more(ready):
     for _ in range(19):
-        trainer.train_step(random_batch(trainer, torch.nan))
+        ready.train_step(random_batch(ready, torch.nan))
     with pytest.raises(NonFiniteLossError, match="20 training steps in a row"):
-        trainer.train_step(random_batch(trainer, torch.nan))
+        ready.train_step(random_batch(ready, torch.nan))
 
 
-def test_a_short_training_without_a_finite_step_ends_in_the_same_error(new_trainer):
+def test_training_stops_when_most_losses_of_an_epoch_are_not_finite():
+    steps = SkippedSteps(limit=3)
+    for _ in range(3):
+        steps.skipped()
+        steps.skipped()
+        steps.finite()
+    with pytest.raises(NonFiniteLossError, match="6 of 9 training steps of this epoch"):
+        steps.end_epoch(9)
+    steps.end_epoch(12)
+    steps.begin_epoch()
+    steps.end_epoch(0)
+
+
+def test_a_short_training_without_a_finite_step_fails_and_saves_nothing(new_trainer, monkeypatch):
     trainer = new_trainer(SHORT)
     trainer.initialize()
-    trainer.network.train()
-    for _ in range(4):
-        trainer.train_step(random_batch(trainer, torch.nan))
-    with pytest.raises(NonFiniteLossError, match="4 training steps in a row"):
-        trainer.on_train_end()
-    assert not list(Path(trainer.output_folder).glob("*.pth"))
+    loss = trainer.loss
+    monkeypatch.setattr(trainer, "loss", lambda *arguments: loss(*arguments) * torch.nan)
+    with pytest.raises(NonFiniteLossError, match="in every training step, and nothing was learned or saved"):
+        trainer.run_training()
+    assert trainer.current_epoch == 2
+    assert not list(Path(trainer.output_folder).glob("*.pth*"))
 
 
 def test_the_epochs_loss_is_that_of_the_finite_steps(new_trainer, capsys):
     trainer = new_trainer()
+    trainer.skipped_steps.finite()
     trainer.skipped_steps.skipped()
     trainer.on_train_epoch_end([{"loss": np.array(v)} for v in (1.0, np.nan, 2.0)])
     assert trainer.logger.get_value("train_losses", step=-1) == 1.5
@@ -180,6 +207,22 @@ def test_a_checkpoint_of_nan_is_never_written(new_trainer, tmp_path):
         trainer.save_checkpoint(str(file))
     assert file.read_bytes() == written
     assert [path.name for path in tmp_path.glob("*.pth*")] == [file.name]
+
+
+def test_half_a_checkpoint_of_a_killed_run_never_replaces_a_whole_one(new_trainer, tmp_path):
+    trainer = new_trainer()
+    trainer.initialize()
+    file, half = tmp_path / "checkpoint_latest.pth", tmp_path / "checkpoint_latest.pth.part"
+    trainer.save_checkpoint(str(file))
+    written = file.read_bytes()
+    half.write_bytes(b"half")
+    trainer.disable_checkpointing = True
+    trainer.save_checkpoint(str(file))
+    assert file.read_bytes() == written
+    trainer.disable_checkpointing = False
+    trainer.save_checkpoint(str(file))
+    assert torch.load(file, weights_only=False)["trainer_name"] == "MSCSTrainer"
+    assert not half.exists()
 
 
 def test_a_checkpoint_appears_whole(new_trainer, tmp_path, monkeypatch):
@@ -210,3 +253,15 @@ def test_two_stages_train_without_deep_supervision(new_trainer):
     data = torch.rand(2, 2, *trainer.configuration_manager.patch_size)
     loss = trainer.train_step({"data": data, "target": (data[:, :1] > 0.5).float()})["loss"]
     assert np.isfinite(loss)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_trains_compiled_in_mixed_precision_and_resumes(new_trainer):
+    trainer = new_trainer(SHORT, "3d_fullres", device="cuda")
+    trainer.run_training()
+    assert trainer.grad_scaler.get_scale() > 0
+    assert np.isfinite(trainer.logger.get_value("train_losses", step=None)).all()
+    resumed = new_trainer(SHORT, "3d_fullres", device="cuda")
+    resumed.load_checkpoint(str(Path(trainer.output_folder) / "checkpoint_final.pth"))
+    assert resumed.current_epoch == 2
+    resumed.perform_actual_validation()

@@ -1,7 +1,7 @@
 """MSCS-Net as encoder and decoder over any number of stages, in the terms of nnU-Net's plans."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,7 +31,7 @@ def per_axis(value: int | Sequence[int], n_axes: int) -> list[int]:
     Raises:
         ValueError: if these are not `n_axes` numbers from 1.
     """
-    values = [value] * n_axes if isinstance(value, int) else [int(v) for v in value]
+    values = [int(v) for v in value] if isinstance(value, Iterable) else [int(value)] * n_axes
     if len(values) != n_axes or min(values) < 1:
         raise ValueError(f"A stride or kernel over {n_axes} axes is {n_axes} numbers from 1: got {value}.")
     return values
@@ -63,20 +63,19 @@ class Topology:
     strides: list[list[int]]
     kernel_sizes: list[list[int]]
     dmsa_kernel_sizes: list[list[list[int]]]
+    decoder_kernel_sizes: list[list[int]]
     features: list[int]
 
     def __post_init__(self):
-        counts = [len(self.strides), len(self.kernel_sizes), len(self.dmsa_kernel_sizes), len(self.features)]
+        kernels = (self.kernel_sizes, self.dmsa_kernel_sizes, self.decoder_kernel_sizes)
+        counts = [len(stages) for stages in (self.strides, *kernels, self.features)]
         if len(set(counts)) > 1 or counts[0] < 2:
             raise ValueError(
-                "MSCS-Net needs at least two stages, and for each a stride, a kernel size, three DMSA kernels and a "
-                f"width: got {counts} of them."
+                "MSCS-Net needs at least two stages, and for each a stride, a kernel size, three DMSA kernels, a "
+                f"decoder kernel and a width: got {counts} of them."
             )
         if max(self.strides[0]) != 1:
             raise ValueError(f"Stage 0 of MSCS-Net is the image itself: its stride is 1, not {self.strides[0]}.")
-        kernels = [*self.kernel_sizes, *(kernel for stage in self.dmsa_kernel_sizes for kernel in stage)]
-        if any(width % 2 == 0 for kernel in kernels for width in kernel):
-            raise ValueError(f"MSCS-Net's kernels have odd widths: got {kernels}.")
         if any(len(stage) != len(PAPER_SCALES) for stage in self.dmsa_kernel_sizes):
             raise ValueError(f"A DMSA has {len(PAPER_SCALES)} kernels: got {self.dmsa_kernel_sizes}.")
         if min(self.features) < 1:
@@ -138,8 +137,9 @@ class MSCSDecoder(nn.Module):
     ):
         super().__init__()
         conv_op, features, skip_channels = topology.conv_op, topology.features, encoder.skip_channels
+        kernels = topology.decoder_kernel_sizes
         below = encoder.pyramid.out_channels + skip_channels[-1]
-        self.bottleneck = DecoderBlock(conv_op, below, features[-1], topology.kernel_sizes[-1], dropout)
+        self.bottleneck = DecoderBlock(conv_op, below, features[-1], kernels[-1], dropout)
         self.upsampling = nn.ModuleList()
         self.stages = nn.ModuleList()
         self.seg_layers = nn.ModuleList()
@@ -147,20 +147,26 @@ class MSCSDecoder(nn.Module):
             width, stride = features[stage], topology.strides[stage + 1]
             self.upsampling.append(upsampling(conv_op, features[stage + 1], width, stride))
             joined = width + skip_channels[stage]
-            self.stages.append(DecoderBlock(conv_op, joined, width, topology.kernel_sizes[stage], dropout))
+            self.stages.append(DecoderBlock(conv_op, joined, width, kernels[stage], dropout))
             self.seg_layers.append(pointwise(conv_op, width, num_classes))
+        self._frozen: list[nn.Parameter] = []
         self.deep_supervision = deep_supervision
 
     @property
     def deep_supervision(self) -> bool:
         """Whether every head speaks. While it is off the lower heads are frozen: they take no part in the output, and
-        DistributedDataParallel would wait for their gradients in vain."""
+        DistributedDataParallel would wait for their gradients in vain. What was frozen before stays so."""
         return self._deep_supervision
 
     @deep_supervision.setter
     def deep_supervision(self, enabled: bool) -> None:
         self._deep_supervision = enabled
-        self.seg_layers[:-1].requires_grad_(enabled)
+        if not enabled:
+            self._frozen += [p for p in self.seg_layers[:-1].parameters() if p.requires_grad]
+        for parameter in self._frozen:
+            parameter.requires_grad_(enabled)
+        if enabled:
+            self._frozen = []
 
     def forward(self, skips: Sequence[torch.Tensor], x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         """Skips and bottleneck -> logits (N, classes, *space), or a list of them, highest resolution first."""
@@ -190,12 +196,15 @@ class MSCSNet(nn.Module):
         conv_op: nn.Conv3d or nn.Conv2d; decides the number of space axes.
         dmsa_kernel_sizes: per stage the three kernels of its DMSA (stage 0's entry is not used). Default: 3, 5 and 7
             along every axis in which the stage's kernel is wider than 1.
+        decoder_kernel_sizes: per stage the kernel of its decoder block; default `kernel_sizes`. They differ where a
+            stage's map is so small that a kernel over it would see padding alone, and the CBS above still strides.
         norm_op: norm class; "instance" is the instance norm of `conv_op`, as nnU-Net trains with batches too small for
             BatchNorm. None leaves the norms out.
         norm_op_kwargs: its arguments, default eps 1e-5 and affine.
         shift_only_dmsa_norm: let the norms inside DMSA learn a shift and no scale, as the paper's do.
         dropout: probability inside the decoder's blocks, 0.3 in the paper.
-        deep_supervision: see above; `net.decoder.deep_supervision` can be set at any time.
+        deep_supervision: see above; `net.decoder.deep_supervision` can be set at any time, and off freezes the heads
+            that are not in use.
 
     Weights start as the original's do: He uniform for CBS, DMSA and the decoder's convs, Glorot uniform for DCA, SPPF,
     the transposed convs and the heads, biases 0.
@@ -213,6 +222,7 @@ class MSCSNet(nn.Module):
         features_per_stage: Sequence[int],
         conv_op: ConvOp = nn.Conv3d,
         dmsa_kernel_sizes: Sequence[Sequence[int | Sequence[int]]] | None = None,
+        decoder_kernel_sizes: Sequence[int | Sequence[int]] | None = None,
         norm_op: type[nn.Module] | str | None = "instance",
         norm_op_kwargs: dict | None = None,
         shift_only_dmsa_norm: bool = False,
@@ -233,6 +243,9 @@ class MSCSNet(nn.Module):
             dmsa_kernel_sizes=[multi_scale_kernels(kernel) for kernel in kernels]
             if dmsa_kernel_sizes is None
             else [[per_axis(kernel, n_axes) for kernel in stage] for stage in dmsa_kernel_sizes],
+            decoder_kernel_sizes=kernels
+            if decoder_kernel_sizes is None
+            else [per_axis(kernel, n_axes) for kernel in decoder_kernel_sizes],
             features=list(features_per_stage),
         )
         norm = _norm_factory(norm_op, norm_op_kwargs, conv_op)
@@ -308,6 +321,8 @@ def _norm_factory(norm_op: type[nn.Module] | str | None, kwargs: dict | None, co
     if isinstance(norm_op, str) and norm_op != "instance":
         raise ValueError(f'norm_op is a class, "instance" or None: got {norm_op!r}.')
     norm_class = INSTANCE_NORM[conv_op] if isinstance(norm_op, str) else norm_op
+    if norm_class.__name__[-2:] in ("1d", "2d", "3d") and norm_class.__name__[-2:] != f"{N_AXES[conv_op]}d":
+        raise ValueError(f"norm_op {norm_class.__name__} is not for the {N_AXES[conv_op]} space axes of conv_op.")
     return partial(norm_class, **({"eps": 1e-5, "affine": True} if kwargs is None else kwargs))
 
 

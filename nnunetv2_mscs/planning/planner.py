@@ -4,14 +4,29 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
+from batchgenerators.utilities.file_and_folder_operations import isfile, join, load_json
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
+from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+from nnunetv2.utilities.json_export import recursive_fix_for_json_export
 
-from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.planning.memory import GIGABYTE, TrainingMemory, training_memory
 from nnunetv2_mscs.planning.topology import BASE_FEATURES, MAX_FEATURES, mscs_architecture
 
 DEFAULT_PLANS = "nnUNetPlans"
+# Share of the memory target that is planned with: the estimate is calculated, and a full GPU fails late.
+USABLE_SHARE = 0.9
+# What decides, beside the transposition, how nnU-Net preprocesses a configuration.
+PREPROCESSING_KEYS = (
+    "preprocessor_name",
+    "spacing",
+    "normalization_schemes",
+    "use_mask_for_norm",
+    "resampling_fn_data",
+    "resampling_fn_seg",
+    "resampling_fn_data_kwargs",
+    "resampling_fn_seg_kwargs",
+)
 
 
 class MSCSPlanner(ExperimentPlanner):
@@ -38,7 +53,7 @@ class MSCSPlanner(ExperimentPlanner):
             overwrite_target_spacing,
             suppress_transpose,
         )
-        reference_bytes = self.UNet_reference_val_corresp_GB * GIGABYTE
+        reference_bytes = USABLE_SHARE * self.UNet_reference_val_corresp_GB * GIGABYTE
         self.UNet_reference_val_2d = self.UNet_reference_val_3d = reference_bytes
         self.UNet_reference_val_corresp_bs_2d = self.UNet_reference_val_corresp_bs_3d = self.UNet_min_batch_size
 
@@ -47,11 +62,6 @@ class MSCSPlanner(ExperimentPlanner):
         patch_size, input_channels, output_channels, arch_class_name, arch_kwargs, arch_kwargs_req_import
     ) -> float:
         """Bytes that MSCS-Net of this topology takes in training at batch size 2, nnU-Net's smallest."""
-        if min(patch_size) < 1:
-            raise MscsError(
-                "The GPU memory target is too small for MSCS-Net: no patch is left that it could train on.",
-                "Give a larger -gpu_memory_target to nnUNetv2_plan_experiment.",
-            )
         architecture = {
             "network_class_name": arch_class_name,
             "arch_kwargs": arch_kwargs,
@@ -60,25 +70,19 @@ class MSCSPlanner(ExperimentPlanner):
         architecture = mscs_architecture(architecture, patch_size)
         return _architecture_memory(architecture, input_channels, output_channels, patch_size).at_batch_size(2)
 
-    def generate_data_identifier(self, configuration_name: str) -> str:
-        """The default planner's for what it preprocesses in the same way, so that the data lie on disk once."""
-        same_preprocessing = self.overwrite_target_spacing is None and self.preprocessor_name == "DefaultPreprocessor"
-        if same_preprocessing and not self.suppress_transpose and configuration_name in ("2d", "3d_fullres"):
-            return f"{DEFAULT_PLANS}_{configuration_name}"
-        return super().generate_data_identifier(configuration_name)
-
     def get_plans_for_configuration(
         self, spacing, median_shape, data_identifier, approximate_n_voxels_dataset, _cache
     ) -> dict:
         plan = super().get_plans_for_configuration(
             spacing, median_shape, data_identifier, approximate_n_voxels_dataset, _cache
         )
+        plan["data_identifier"] = self._data_identifier(plan)
         patch_size = plan["patch_size"]
         channels, labels = len(self._channel_names), len(self.dataset_json["labels"])
         plan["architecture"] = mscs_architecture(plan["architecture"], patch_size)
         memory = _architecture_memory(plan["architecture"], channels, labels, patch_size)
 
-        fitting = memory.largest_batch_size(self.UNet_vram_target_GB * GIGABYTE)
+        fitting = memory.largest_batch_size(USABLE_SHARE * self.UNet_vram_target_GB * GIGABYTE)
         patches_in_share = approximate_n_voxels_dataset * self.max_dataset_covered / np.prod(patch_size, dtype=float)
         plan["batch_size"] = max(min(fitting, round(patches_in_share)), self.UNet_min_batch_size)
         plan["mscs_net"] = {
@@ -88,6 +92,20 @@ class MSCSPlanner(ExperimentPlanner):
             "reasons": self._reasons(plan, median_shape, fitting, patches_in_share),
         }
         return plan
+
+    def _data_identifier(self, plan: dict) -> str:
+        """That of nnU-Net's default plans, if there are any that preprocess alike: so the data lie on disk once."""
+        own = plan["data_identifier"]
+        file = join(nnUNet_preprocessed, self.dataset_name, f"{DEFAULT_PLANS}.json")
+        if not isfile(file):
+            return own
+        default_plans = load_json(file)
+        default = default_plans["configurations"].get(own.removeprefix(f"{self.plans_identifier}_"), {})
+        wanted = {key: plan[key] for key in PREPROCESSING_KEYS}
+        recursive_fix_for_json_export(wanted)
+        same = all(default.get(key) == value for key, value in wanted.items())
+        same_axes = default_plans["transpose_forward"] == [int(axis) for axis in self.determine_transpose()[0]]
+        return default["data_identifier"] if same and same_axes else own
 
     def plan_experiment(self) -> dict:
         plans = super().plan_experiment()

@@ -15,8 +15,8 @@ MAX_FEATURES = {2: 16 * BASE_FEATURES, 3: 8 * BASE_FEATURES}
 def mscs_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
     """The plan entry `architecture` of a configuration with MSCS-Net in the place of its U-Net.
 
-    No kernel is wider along an axis than the 2 n - 1 voxels with which it can reach, from any voxel of a feature map of
-    n, all others: further taps would only ever see padding. A convolution that strides reads the map above it.
+    No kernel is so wide along an axis that one of its taps would only ever see padding: over a feature map of n voxels
+    that is 2 n - 1, from any of which it reaches all others.
 
     Args:
         architecture: as in nnU-Net's plans: network_class_name, arch_kwargs, _kw_requires_import.
@@ -26,7 +26,7 @@ def mscs_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
         A new entry; that of MSCS-Net itself is returned as it is.
 
     Raises:
-        MscsError: if the entry has no strides and kernels to follow.
+        MscsError: if the entry has no strides and kernels to follow, or only one stage.
     """
     if architecture["network_class_name"] == MSCS_NET:
         return architecture
@@ -41,19 +41,27 @@ def mscs_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
     n_axes = len(patch_size)
     strides = [per_axis(stride, n_axes) for stride in unet["strides"]]
     kernels = [per_axis(kernel, n_axes) for kernel in unet["kernel_sizes"]]
+    if len(strides) < 2 or min(patch_size) < 1:
+        raise MscsError(
+            f"A patch of {' x '.join(str(int(size)) for size in patch_size)} voxels is too small for MSCS-Net: nnU-Net "
+            "plans no stage below the image for it.",
+            "Use larger images (nnU-Net pools an axis from 8 voxels on), or a larger -gpu_memory_target if it was the "
+            "target that left no larger patch.",
+        )
     sizes = _feature_map_sizes(patch_size, strides)
-    read_sizes = [sizes[0], *sizes[:-1]]
+    entered = [sizes[0], *sizes[:-1]]  # a stage's CBS reads the map above
     return {
         "network_class_name": MSCS_NET,
         "arch_kwargs": {
             "strides": strides,
-            "kernel_sizes": [_limited(kernel, size) for kernel, size in zip(kernels, read_sizes, strict=True)],
+            "kernel_sizes": [_seeing(k, n, s) for k, n, s in zip(kernels, entered, strides, strict=True)],
             "features_per_stage": features_of_stages(len(strides), BASE_FEATURES, MAX_FEATURES[n_axes]),
             "conv_op": unet["conv_op"],
             "dmsa_kernel_sizes": [
-                [_limited(scale, size) for scale in multi_scale_kernels(kernel)]
-                for kernel, size in zip(kernels, sizes, strict=True)
+                [_seeing(scale, n) for scale in multi_scale_kernels(kernel)]
+                for kernel, n in zip(kernels, sizes, strict=True)
             ],
+            "decoder_kernel_sizes": [_seeing(kernel, n) for kernel, n in zip(kernels, sizes, strict=True)],
             "norm_op": unet.get("norm_op"),
             "norm_op_kwargs": unet.get("norm_op_kwargs"),
         },
@@ -68,5 +76,14 @@ def _feature_map_sizes(patch_size: Sequence[int], strides: Sequence[Sequence[int
     return sizes
 
 
-def _limited(kernel: Sequence[int], size: Sequence[int]) -> list[int]:
-    return [min(width, 2 * n - 1) for width, n in zip(kernel, size, strict=True)]
+def _seeing(kernel: Sequence[int], size: Sequence[int], stride: Sequence[int] | None = None) -> list[int]:
+    """The kernel, narrowed along each axis until every tap sees a voxel of a map of `size` voxels.
+
+    Of the k - s voxels of padding for kernel k and stride s, the smaller half lies before the map: the last of k taps
+    sees at most voxel k - 1 - (k - s) // 2, and one of the n voxels only if that is below n.
+    """
+    strides = stride or [1] * len(kernel)
+    return [
+        next(k for k in range(width, 0, -1) if k - max(k - s, 0) // 2 <= n)
+        for width, n, s in zip(kernel, size, strides, strict=True)
+    ]

@@ -32,10 +32,11 @@ def preprocessed(real_folder, folders, command) -> Path:
     The three plans share their preprocessed data, as nnU-Net's own ResEnc plans do with its default ones.
     """
     command("mscs", "convert", real_folder, 501, "Stroke", "--unlabelled", real_folder / "unlabelled", "-np", 2)
-    stock = "nnUNetv2_plan_and_preprocess"
-    command(stock, "-d", 501, "-pl", "MSCSPlanner", "-c", "2d", "3d_fullres", "-np", 2, "--verify_dataset_integrity")
+    command("nnUNetv2_extract_fingerprint", "-d", 501, "-np", 2, "--verify_dataset_integrity")
     for planner in ("ExperimentPlanner", "nnUNetPlannerResEncM"):
         command("nnUNetv2_plan_experiment", "-d", 501, "-pl", planner)
+    stock = "nnUNetv2_plan_and_preprocess"
+    command(stock, "-d", 501, "-pl", "MSCSPlanner", "-c", "2d", "3d_fullres", "-np", 2)
     return folders / "nnUNet_preprocessed" / DATASET
 
 

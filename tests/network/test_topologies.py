@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -88,14 +89,15 @@ def test_input_that_does_not_fit_is_named(shape):
     [
         ({"strides": [2, 2, 2]}, "Stage 0"),
         ({"strides": [1, 2]}, "for each a stride"),
+        ({"decoder_kernel_sizes": [3, 3]}, "for each a stride"),
         ({"strides": [1], "kernel_sizes": [3], "features_per_stage": [4]}, "at least two stages"),
         ({"strides": [1, [2, 2], 2]}, "3 numbers"),
-        ({"kernel_sizes": [3, 2, 3]}, "odd"),
         ({"dmsa_kernel_sizes": [[3, 5]] * 3}, "3 kernels"),
         ({"features_per_stage": [4, 0, 8]}, "widths"),
         ({"conv_op": nn.Conv1d}, "space axes"),
         ({"dropout": 1.0}, "probability"),
         ({"norm_op": "batch"}, "norm_op"),
+        ({"norm_op": nn.InstanceNorm2d}, "InstanceNorm2d is not for the 3 space axes"),
     ],
 )
 def test_arguments_that_describe_no_network_are_refused(change, message):
@@ -148,3 +150,17 @@ def test_weights_start_as_the_originals():
         assert 0.97 * bound < conv.weight.abs().max() <= bound
     biases = [p for name, p in network.named_parameters() if name.endswith("bias")]
     assert all(not bias.any() for bias in biases)
+
+
+def test_what_was_frozen_stays_frozen():
+    network = build("3d", deep_supervision=True)
+    network.requires_grad_(False)
+    network.decoder.deep_supervision = False
+    network.decoder.deep_supervision = True
+    assert not any(p.requires_grad for p in network.parameters())
+
+
+def test_strides_and_kernels_may_come_from_numpy():
+    strides = [np.int64(1), np.array([1, 2, 2]), np.int64(2)]
+    network = MSCSNet(1, 2, strides, [np.int64(3)] * 3, [2, 4, 8])
+    assert network.divisors == [2, 4, 4]

@@ -28,11 +28,13 @@ $(BIN)/python:
 
 # A regular installation, as a user's: what the tests see is what the wheel holds.
 $(VENV)/installed: $(BIN)/python $(SOURCES)
+	rm -rf build *.egg-info
 	$(BIN)/python -m pip install .
 	rm -rf build *.egg-info
 	touch $@
 
 $(VENV)/installed-for-tests: $(BIN)/python $(SOURCES)
+	rm -rf build *.egg-info
 	$(BIN)/python -m pip install ".[test]"
 	rm -rf build *.egg-info
 	touch $@ $(VENV)/installed

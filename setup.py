@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "nnunetv2_mscs/__init__.py").read_text()).group(1)
@@ -15,17 +15,6 @@ PACKAGE_DIR = {
     "nnunetv2.training.nnUNetTrainer.mscs": "nnunetv2_mscs/nnunet_shims/trainer",
     "nnunetv2.experiment_planning.mscs": "nnunetv2_mscs/nnunet_shims/planner",
 }
-ROOMS = [
-    "network",
-    "planning",
-    "training",
-    "scans",
-    "cli",
-    "nnunet_shims",
-    "nnunet_shims.trainer",
-    "nnunet_shims.planner",
-]
-
 setup(
     name="nnunetv2-mscs",
     version=VERSION,
@@ -35,7 +24,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.10",
-    packages=["nnunetv2_mscs", *(f"nnunetv2_mscs.{room}" for room in ROOMS), *PACKAGE_DIR],
+    packages=[*find_packages(include=["nnunetv2_mscs", "nnunetv2_mscs.*"]), *PACKAGE_DIR],
     package_dir=PACKAGE_DIR,
     install_requires=[
         "nnunetv2>=2.8,<3",

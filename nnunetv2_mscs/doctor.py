@@ -3,7 +3,9 @@
 import importlib.metadata
 import os
 import platform
+import shlex
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -16,10 +18,11 @@ from nnunetv2_mscs.nnunet_shims.link import hiding_folders, nnunet_folder, shim_
 
 OK, NOTE, MISSING = "ok", "note", "MISSING"
 SUPPORTED_NNUNET = ((2, 8), (3, 0))
+# Variable -> what its folder holds, and how grave it is that it cannot be used: training reads no raw data.
 FOLDERS = {
-    "nnUNet_raw": ("the converted data sets", os.R_OK),
-    "nnUNet_preprocessed": ("plans and preprocessed data", os.R_OK | os.W_OK),
-    "nnUNet_results": ("trained models", os.R_OK | os.W_OK),
+    "nnUNet_raw": ("the converted data sets, for convert and preprocessing", NOTE),
+    "nnUNet_preprocessed": ("plans and preprocessed data", MISSING),
+    "nnUNet_results": ("trained models", MISSING),
 }
 
 
@@ -83,8 +86,11 @@ def _device() -> Finding:
     version = f"torch {torch.__version__}"
     if torch.cuda.is_available():
         gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-        names = ", ".join(f"{gpu.name} ({gpu.total_memory / 1e9:.0f} GB)" for gpu in gpus)
-        return Finding(OK, "device", f"{version}, {names}")
+        text = f"{version}, " + ", ".join(f"{gpu.name} ({gpu.total_memory / 1e9:.0f} GB)" for gpu in gpus)
+        if shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc"):
+            return Finding(OK, "device", text)
+        text += ", but no C compiler, which torch.compile needs"
+        return Finding(NOTE, "device", text, "install one (such as gcc), or export nnUNet_compile=f")
     if torch.backends.mps.is_available():
         return Finding(NOTE, "device", f"{version}, Apple GPU", "give nnU-Net's commands -device mps")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -92,22 +98,28 @@ def _device() -> Finding:
 
 
 def _folder(variable: str) -> Finding:
-    purpose, rights = FOLDERS[variable]
+    purpose, unusable = FOLDERS[variable]
     value = os.environ.get(variable)
     if not value:
-        return Finding(MISSING, variable, f"not set; it names the folder of {purpose}", f"export {variable}=FOLDER")
+        return Finding(unusable, variable, f"not set; it names the folder of {purpose}", f"export {variable}=FOLDER")
+    if not os.path.exists(value):
+        return Finding(unusable, variable, f"{value} does not exist", f"mkdir -p {shlex.quote(value)}")
     if not os.path.isdir(value):
-        return Finding(MISSING, variable, f"{value} is not a folder", f"mkdir -p {value}")
-    if not os.access(value, rights):
-        return Finding(MISSING, variable, f"no right to use {value}", f"check the owner and rights of {value}")
+        return Finding(unusable, variable, f"{value} is not a folder", f"export {variable}=FOLDER")
+    if not os.access(value, os.R_OK | os.W_OK | os.X_OK):
+        return Finding(unusable, variable, f"no right to write to {value}", "check its owner and rights")
+    if not os.path.isabs(value):
+        text = f"{value} is a relative path: it changes its meaning with every cd"
+        return Finding(NOTE, variable, text, f"export {variable}={shlex.quote(os.path.abspath(value))}")
     return Finding(OK, variable, f"{value}, {shutil.disk_usage(value).free / 1e9:.0f} GB free")
 
 
 def _trainer() -> Finding:
-    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
-
     try:
-        with redirect_stdout(StringIO()):
+        with redirect_stdout(StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
             found = recursive_find_trainer_class_by_name("MSCSTrainer")
     except RuntimeError:
         return Finding(

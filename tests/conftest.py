@@ -11,6 +11,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 def _shared(variable: str, folder: str) -> Path:
     path = Path(os.environ.get(variable, PROJECT.parent / "shared" / folder))
     if not path.is_dir():
+        if os.environ.get("MSCS_REQUIRE_DATA"):
+            pytest.fail(f"{path} is not there, and MSCS_REQUIRE_DATA forbids to go without")
         pytest.skip(f"{path} is not there; name its place by {variable}")
     return path
 

@@ -1,6 +1,8 @@
 """Entry point of `mscs`: one argument parser, one module a command, one place where errors become exit codes."""
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -16,7 +18,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mscs",
         description="MSCS-Net for low-resolution stroke MRI, inside stock nnU-Net v2.",
-        epilog="Training and prediction are nnU-Net's own: nnUNetv2_train DATASET 3d_fullres 0 -tr MSCSTrainer",
+        epilog="""planning, training and prediction are nnU-Net's own commands:
+  nnUNetv2_plan_and_preprocess -d DATASET_ID -pl MSCSPlanner
+  nnUNetv2_train DATASET_ID 3d_fullres FOLD -tr MSCSTrainer -p MSCSPlans
+  nnUNetv2_predict -i SCANS -o MASKS -d DATASET_ID -c 3d_fullres -tr MSCSTrainer -p MSCSPlans""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"nnunetv2-mscs {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -34,10 +40,19 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 on success, 1 on failed work, 2 on wrong use (argparse), 130 on Ctrl-C."""
+    """Run one command; 0 on success, 1 on failed work, 2 on wrong use (argparse), 130 on Ctrl-C.
+
+    141, as the shell's own tools, when the reader of the output went away before its end.
+    """
+    _prepare_streams()
     args = build_parser().parse_args(argv)
     try:
-        return COMMANDS[args.command].run(args)
+        code = COMMANDS[args.command].run(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except MscsError as error:
         if args.debug:
             raise
@@ -54,3 +69,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+
+
+def _prepare_streams() -> None:
+    """Output never decides on success: closed streams go nowhere, and letters that a stream cannot show are escaped."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  for as long as the process lives
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -17,6 +17,7 @@ from nnunetv2_mscs.errors import MscsError
 
 DISTRIBUTION = "nnunetv2-mscs"
 SHIM_FOLDER = "mscs"
+MARK = "nnunetv2_mscs"
 # Folder in nnU-Net that is searched -> folder of the shim here.
 PLACES = {
     "training/nnUNetTrainer": "trainer",
@@ -81,10 +82,12 @@ def link() -> list[Path]:
     for name, target in shim_targets():
         if target.resolve() in owned_by_pip():
             continue
-        if target.exists() and not _is_ours(name, target):
+        if target.exists() and not _is_ours(target):
             raise MscsError(f"{target} exists and was not placed by this command.", "Move it away and try again.")
         try:
-            shutil.copytree(shim_source(name), target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+            if target.exists():
+                shutil.rmtree(target)
+            shutil.copytree(shim_source(name), target, ignore=shutil.ignore_patterns("__pycache__"))
         except OSError as error:
             raise MscsError(f"Cannot write {target}: {error}.", "Use an environment of your own.") from error
         written.append(target)
@@ -98,12 +101,12 @@ def unlink() -> list[Path]:
         MscsError: if a folder was installed by pip, or is not ours.
     """
     removed = []
-    for name, target in shim_targets():
+    for _, target in shim_targets():
         if not target.exists():
             continue
         if target.resolve() in owned_by_pip():
             raise MscsError(f"{target} was installed by pip.", f"pip uninstall {DISTRIBUTION} removes it.")
-        if not _is_ours(name, target):
+        if not _is_ours(target):
             raise MscsError(f"{target} was not placed by this command and is left alone.")
         shutil.rmtree(target)
         removed.append(target)
@@ -112,9 +115,9 @@ def unlink() -> list[Path]:
 
 def _remove_hiding(folder: Path) -> None:
     """Remove the shims of a folder `nnunetv2` and what is empty without them; refuse if anything else is there."""
-    for place, name in PLACES.items():
+    for place in PLACES:
         shim = folder / place / SHIM_FOLDER
-        if shim.is_dir() and _is_ours(name, shim):
+        if shim.is_dir() and _is_ours(shim):
             shutil.rmtree(shim)
     left = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     if left:
@@ -124,8 +127,7 @@ def _remove_hiding(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _is_ours(name: str, target: Path) -> bool:
-    """Whether the folder holds nothing but modules of the shim's names."""
-    ours = {path.name for path in shim_source(name).glob("*.py")}
-    theirs = {path.name for path in target.iterdir()} - {"__pycache__"}
-    return theirs <= ours
+def _is_ours(target: Path) -> bool:
+    """Whether all that the folder holds are shims, of this version or another: modules that name this package."""
+    files = [path for path in target.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return all(path.suffix == ".py" and MARK in path.read_text(errors="replace") for path in files)

@@ -108,12 +108,25 @@ class MSCSPlanner(ExperimentPlanner):
         return default["data_identifier"] if same and same_axes else own
 
     def plan_experiment(self) -> dict:
+        former = self._stored_configurations()
         plans = super().plan_experiment()
+        stored = self._stored_configurations()
+        changed = [name for name in stored if name in former and _is_retrained(former[name], stored[name])]
+        if changed:
+            print(
+                f"\nWARNING: {self.plans_identifier}.json planned other networks for {', '.join(changed)} before. Do not "
+                "go on with models of those plans: train anew, or plan under another name with -overwrite_plans_name."
+            )
         print(f"\n{self.plans_identifier}: what MSCS-Net will train with")
         for name, configuration in plans["configurations"].items():
             if "mscs_net" in configuration:
                 print("\n".join(_summary(name, configuration)))
         return plans
+
+    def _stored_configurations(self) -> dict:
+        """The configurations of the plans of this name on the disk, if there are any."""
+        file = join(nnUNet_preprocessed, self.dataset_name, f"{self.plans_identifier}.json")
+        return load_json(file)["configurations"] if isfile(file) else {}
 
     @property
     def _channel_names(self) -> dict:
@@ -158,6 +171,11 @@ def _architecture_memory(
         deep_supervision=True,
     )
     return training_memory(build, input_channels, patch_size)
+
+
+def _is_retrained(former: dict, planned: dict) -> bool:
+    """Whether a model of the former configuration could not go on with the planned one."""
+    return any(former.get(key) != planned.get(key) for key in ("architecture", "patch_size", "spacing"))
 
 
 def _summary(name: str, configuration: dict) -> list[str]:

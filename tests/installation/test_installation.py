@@ -1,6 +1,7 @@
 """Installing, finding, uninstalling: as a user does it, in environments of the test's own."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -135,11 +136,18 @@ def test_an_editable_nnunet_is_freed_from_the_folder_that_pip_makes(environment,
 
 def test_doctor_names_what_is_missing(environment, wheel):
     environment.install(str(wheel))
-    doctor = environment.run("mscs", "doctor", nnUNet_raw="", nnUNet_results="/no/such/folder")
+    doctor = environment.run("mscs", "doctor", nnUNet_preprocessed="", nnUNet_results="/no/such/folder")
     assert doctor.returncode == 1
-    assert "export nnUNet_raw=FOLDER" in doctor.stdout
-    assert "/no/such/folder is not a folder" in doctor.stdout
+    assert "export nnUNet_preprocessed=FOLDER" in doctor.stdout
+    assert "/no/such/folder does not exist" in doctor.stdout
     assert "2 missing" in doctor.stdout
+
+
+def test_doctor_knows_that_training_needs_no_raw_data(environment, wheel):
+    environment.install(str(wheel))
+    doctor = environment.run("mscs", "doctor", nnUNet_raw="")
+    assert doctor.returncode == 0, doctor.stdout
+    assert "export nnUNet_raw=FOLDER" in doctor.stdout
 
 
 def test_linking_leaves_strange_folders_alone(environment, sources):
@@ -154,11 +162,15 @@ def test_linking_leaves_strange_folders_alone(environment, sources):
     assert [path.name for path in strange.iterdir()] == ["notes.py"]
 
 
-def test_converters_install_under_the_package_and_nothing_at_the_top(environment, wheel):
+def test_converters_install_under_the_package_and_nothing_at_the_top(environment, sources, wheel):
     before = {path.name for path in environment.site_packages.iterdir()}
     environment.install(str(wheel))
     new = {path.name for path in environment.site_packages.iterdir()} - before
     assert {name for name in new if not name.endswith(".dist-info")} == {"nnunetv2_mscs"}
+    rooms = {path.parent.relative_to(sources / "nnunetv2_mscs") for path in sources.glob("nnunetv2_mscs/**/*.py")}
+    installed = environment.site_packages / "nnunetv2_mscs"
+    found = {path.parent.relative_to(installed) for path in installed.rglob("*.py")}
+    assert found == rooms | {Path("dataset_conversion")}
     assert environment.run("python", "-c", "import nnunetv2_mscs.dataset_conversion").returncode == 0
 
 

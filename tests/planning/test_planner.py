@@ -19,7 +19,8 @@ def voxels(configuration: dict) -> int:
 
 def planned(name: str, nnunet_folders, **arguments) -> dict:
     MSCSPlanner(name, **arguments).plan_experiment()
-    return json.loads((nnunet_folders / "nnUNet_preprocessed" / name / "MSCSPlans.json").read_text())
+    plans_name = arguments.get("plans_name", "MSCSPlans")
+    return json.loads((nnunet_folders / "nnUNet_preprocessed" / name / f"{plans_name}.json").read_text())
 
 
 def test_low_resolution_scans_fit_whole(fingerprinted, nnunet_folders):
@@ -83,6 +84,17 @@ def test_every_configuration_builds_a_network_without_blind_taps(fingerprinted, 
         for stride, kernels in zip(arguments["strides"], arguments["dmsa_kernel_sizes"], strict=True):
             feature_map = feature_map // stride
             assert (np.array(kernels) <= 2 * feature_map - 1).all()
+
+
+def test_replacing_plans_of_other_networks_is_said(fingerprinted, nnunet_folders, capsys):
+    name = fingerprinted(size=(128, 256, 256), spacing=(1.0, 1.0, 1.0))
+    planned(name, nnunet_folders)
+    planned(name, nnunet_folders)
+    assert "WARNING" not in capsys.readouterr().out
+    planned(name, nnunet_folders, gpu_memory_target_in_gb=2)
+    assert "MSCSPlans.json planned other networks for 3d_fullres" in capsys.readouterr().out
+    planned(name, nnunet_folders, gpu_memory_target_in_gb=8, plans_name="MSCSPlans8")
+    assert "WARNING" not in capsys.readouterr().out
 
 
 def test_it_says_what_it_chose_and_why(fingerprinted, nnunet_folders, capsys):

@@ -1,0 +1,57 @@
+"""The command as a process: streams and exit codes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MSCS = str(Path(sys.executable).parent / "mscs")
+
+
+def run(*words: str, **arguments) -> subprocess.CompletedProcess:
+    return subprocess.run([MSCS, *words], capture_output=True, text=True, timeout=120, **arguments)
+
+
+def test_wrong_use_is_2_and_help_names_every_command():
+    assert run().returncode == 2
+    assert run("unknown").returncode == 2
+    assert run("convert").returncode == 2
+    help_text = run("--help").stdout
+    assert all(name in help_text for name in ("convert", "doctor", "nnUNetv2_train", "MSCSPlans"))
+
+
+@pytest.mark.parametrize("command", ["convert", "doctor"])
+def test_every_command_shows_an_example(command):
+    shown = run(command, "--help")
+    assert shown.returncode == 0
+    assert f"example:\n  mscs {command}" in shown.stdout
+
+
+def test_a_failure_is_one_line_without_traceback(tmp_path):
+    failed = run("convert", str(tmp_path / "nothing"), "1", "X", env={**os.environ, "nnUNet_raw": str(tmp_path)})
+    assert failed.returncode == 1
+    assert failed.stdout == ""
+    assert failed.stderr.startswith("mscs convert: ")
+    assert len(failed.stderr.splitlines()) == 1
+    shown = run(
+        "convert", str(tmp_path / "nothing"), "1", "X", "--debug", env={**os.environ, "nnUNet_raw": str(tmp_path)}
+    )
+    assert "Traceback" in shown.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error_of_ours():
+    command = f"set -o pipefail; {MSCS} --version | true; {MSCS} doctor | head -n 1"
+    piped = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in piped.stderr
+    assert "BrokenPipe" not in piped.stderr
+
+
+def test_closed_and_narrow_streams_do_not_change_the_exit_code(tmp_path):
+    name = str(tmp_path / "Müller")
+    environment = {**os.environ, "nnUNet_raw": str(tmp_path), "PYTHONIOENCODING": "ascii"}
+    narrow = run("convert", name, "1", "X", env=environment)
+    assert (narrow.returncode, "M\\xfcller" in narrow.stderr) == (1, True)
+    closed = subprocess.run(["bash", "-c", f"{MSCS} convert '{name}' 1 X >&- 2>&-"], env=environment, timeout=120)
+    assert closed.returncode == 1

@@ -114,8 +114,8 @@ class MSCSPlanner(ExperimentPlanner):
         changed = [name for name in stored if name in former and _is_retrained(former[name], stored[name])]
         if changed:
             print(
-                f"\nWARNING: {self.plans_identifier}.json planned other networks for {', '.join(changed)} before. Do not "
-                "go on with models of those plans: train anew, or plan under another name with -overwrite_plans_name."
+                f"\nWARNING: {self.plans_identifier}.json planned other networks for {', '.join(changed)} before. Do "
+                "not go on with models of those plans: train anew, or plan under another name with -overwrite_plans_name."
             )
         print(f"\n{self.plans_identifier}: what MSCS-Net will train with")
         for name, configuration in plans["configurations"].items():

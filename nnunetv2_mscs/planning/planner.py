@@ -115,7 +115,7 @@ class MSCSPlanner(ExperimentPlanner):
         if changed:
             print(
                 f"\nWARNING: {self.plans_identifier}.json planned other networks for {', '.join(changed)} before. Do "
-                "not go on with models of those plans: train anew, or plan under another name with -overwrite_plans_name."
+                "not go on with their models: train anew, or plan under another name with -overwrite_plans_name."
             )
         print(f"\n{self.plans_identifier}: what MSCS-Net will train with")
         for name, configuration in plans["configurations"].items():

@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion import images_masks
-from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
+from nnunetv2_mscs.dataset_conversion.cases import Discovery, Split
+from nnunetv2_mscs.dataset_conversion.folders import Folder
+from nnunetv2_mscs.scans.findings import Findings
 
 NAME = "array-splits"
 DESCRIPTION = "train/, val/, test/, each with images/ and masks/"
@@ -17,39 +18,37 @@ SPLIT_FOLDERS: dict[Split, tuple[str, ...]] = {
 }
 
 
-def recognise(source: Path) -> bool:
-    train = images_masks.subfolder(source, SPLIT_FOLDERS["train"])
+def recognise(source: Folder) -> bool:
+    train = source.subfolder(SPLIT_FOLDERS["train"])
     return train is not None and images_masks.recognise(train)
 
 
-def find_cases(source: Path, channel_names: Sequence[str] = ()) -> Discovery:
+def find_cases(source: Folder, channel_names: Sequence[str] = ()) -> Discovery:
     """All cases of all split folders. Where two splits use one name, every name gets its split in front."""
+    folders = {split: source.subfolder(names) for split, names in SPLIT_FOLDERS.items()}
+    found = {
+        split: images_masks.find_cases(folder, channel_names, split) for split, folder in folders.items() if folder
+    }
+    uses = Counter(case.name for part in found.values() for case in part.cases)
+    if max(uses.values(), default=1) > 1:
+        found = {split: _prefixed(part, split) for split, part in found.items()}
     discovery = Discovery()
-    used: list[Path] = []
-    for split, names in SPLIT_FOLDERS.items():
-        folder = images_masks.subfolder(source, names)
-        if folder is None:
-            continue
-        used.append(folder)
-        found = images_masks.find_cases(folder, channel_names, split)
-        discovery.cases += found.cases
-        discovery.findings.items += [
-            replace(item, case=f"{split}_{item.case}" if item.case else "") for item in found.findings.items
-        ]
+    for part in found.values():
+        discovery.cases += part.cases
+        discovery.findings.items += part.findings.items
     if not any(case.split == "train" for case in discovery.cases):
-        discovery.findings.error("has no training case", f"The layout {NAME} needs {DESCRIPTION}.", file=source)
+        discovery.findings.error("has no training case", f"The layout {NAME} needs {DESCRIPTION}.", file=source.path)
     if any(case.split == "val" for case in discovery.cases):
         discovery.findings.note(
             "the val folder's cases join the training set: nnU-Net validates on its five folds "
             "(cases.csv tells which cases they are)"
         )
-    images_masks.note_others(source, used, discovery.findings)
-    discovery.cases = _distinct(discovery.cases)
+    source.note_others([folder for folder in folders.values() if folder], discovery.findings)
     return discovery
 
 
-def _distinct(cases: Sequence[Case]) -> list[Case]:
-    counts = Counter(case.name for case in cases)
-    if max(counts.values(), default=1) == 1:
-        return list(cases)
-    return [replace(case, name=f"{case.split}_{case.name}") for case in cases]
+def _prefixed(part: Discovery, split: Split) -> Discovery:
+    """The same with the split in front of every case's name."""
+    cases = [replace(case, name=f"{split}_{case.name}") for case in part.cases]
+    items = [replace(item, case=f"{split}_{item.case}" if item.case else "") for item in part.findings.items]
+    return Discovery(cases, Findings(items))

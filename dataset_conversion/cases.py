@@ -25,6 +25,8 @@ class Case:
         mask: the lesion mask, if there is one.
         split: the folder it came from; "train" where the layout knows none.
         patient: whose scan it is; scans of one patient stay together in every split.
+        source_name: what the source calls it; its name, unless given.
+        numbered: its channels are told by numbers, as in nnU-Net's own files.
     """
 
     name: str
@@ -32,10 +34,15 @@ class Case:
     mask: Path | None = None
     split: Split = "train"
     patient: str = ""
+    source_name: str = ""
+    numbered: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source_name", self.source_name or self.name)
 
     @property
     def files(self) -> ScanFiles:
-        return ScanFiles(self.images, self.mask)
+        return ScanFiles(self.images, self.mask, self.numbered)
 
     @property
     def has_geometry(self) -> bool:
@@ -92,10 +99,10 @@ def with_clean_names(discovery: Discovery) -> Discovery:
 
 
 def with_patients(cases: Iterable[Case], pattern: re.Pattern[str] | None, findings: Findings) -> list[Case]:
-    """Name every case's patient: the pattern's first group in the case's name, or the case itself without a pattern."""
+    """Name every case's patient: the pattern's first group in the source's name of it; without a pattern the case."""
     result: list[Case] = []
     for case in cases:
-        match = pattern.search(case.name) if pattern else None
+        match = pattern.search(case.source_name) if pattern else None
         patient = (match.group(1) if match.re.groups else match.group(0)) if match else None
         if pattern and not patient:
             findings.error(

@@ -1,7 +1,6 @@
-"""Check every case, and then the cases against each other, before anything is written."""
+"""Check every case before anything is written, by its files and by its names."""
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,12 +9,12 @@ import numpy as np
 
 from nnunetv2_mscs.dataset_conversion.cases import Case
 from nnunetv2_mscs.dataset_conversion.parallel import run_parallel
-from nnunetv2_mscs.scans.channels import COMBINED, ReadingRules, channel_order
+from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ReadingRules, channel_order
+from nnunetv2_mscs.scans.contrast import Contrast, lesion_contrast
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.lesions import count_pieces, lesion_volume_ml
-from nnunetv2_mscs.scans.scan import load_scan
-from nnunetv2_mscs.scans.units import SCALED
+from nnunetv2_mscs.scans.scan import Scan, load_scan
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,8 @@ class CaseReport:
         volume_ml: lesion volume, None without a mask.
         pieces: connected pieces of lesion, None without a mask.
         digests: a hash of each channel's voxels.
+        contrast: how its lesion stands out in ADC and DWI, None without both or without a lesion large enough.
+        order_assumed: neither the user nor the files say which channel is which.
     """
 
     case: Case
@@ -43,6 +44,8 @@ class CaseReport:
     volume_ml: float | None = None
     pieces: int | None = None
     digests: tuple[str, ...] = ()
+    contrast: Contrast | None = None
+    order_assumed: bool = False
 
     @property
     def warnings(self) -> list[str]:
@@ -62,6 +65,7 @@ def check_case(case: Case, rules: ReadingRules) -> CaseReport:
         grid=scan.grid,
         adc_unit=scan.adc_unit,
         digests=tuple(_digest(channel) for channel in scan.channels.values()),
+        order_assumed=scan.order_assumed,
     )
     if scan.labels is None:
         return report
@@ -70,7 +74,14 @@ def check_case(case: Case, rules: ReadingRules) -> CaseReport:
         labels=tuple(sorted({0, *np.unique(scan.labels).tolist()})),
         volume_ml=lesion_volume_ml(scan.labels, scan.grid.voxel_volume_ml),
         pieces=count_pieces(scan.labels),
+        contrast=_contrast(scan, scan.labels),
     )
+
+
+def _contrast(scan: Scan, labels: np.ndarray) -> Contrast | None:
+    if not {ADC, DWI} <= scan.channels.keys():
+        return None
+    return lesion_contrast(scan.channels[ADC], scan.channels[DWI], labels)
 
 
 def _digest(array: np.ndarray) -> str:
@@ -119,86 +130,12 @@ def check_spacing(cases: Sequence[Case], spacing: tuple[float, ...] | None, find
     bare = [case.name for case in cases if not case.has_geometry]
     if bare and spacing is None:
         findings.error(
-            f"{len(bare)} case(s) are arrays (.npy, .npz), which carry no voxel size: {_shown(bare)}",
+            f"{len(bare)} case(s) are arrays (.npy, .npz), which carry no voxel size: {shown(bare)}",
             "Give --spacing X Y Z in mm.",
         )
     if cases and not bare and spacing is not None:
         findings.error("--spacing is given, but all files carry their own voxel size", "Drop --spacing.")
 
 
-def check_together(reports: Sequence[CaseReport], findings: Findings) -> None:
-    """What only all cases together show: channels, units, labels, and scans that occur twice."""
-    readable = [report for report in reports if report.channels]
-    _check_channels(readable, findings)
-    _check_units(readable, findings)
-    _check_labels([report for report in readable if report.volume_ml is not None], findings)
-    _check_lesions(reports, findings)
-    _check_copies(readable, findings)
-
-
-def _check_channels(reports: Sequence[CaseReport], findings: Findings) -> None:
-    """Compare what combined files turned out to hold; `settle_channels` has compared those of a file a channel."""
-    if not any(COMBINED in report.case.images for report in reports):
-        return
-    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for report in reports:
-        groups[report.channels].append(report.case.name)
-    if len(groups) > 1:
-        found = "; ".join(f"{', '.join(channels)} in {_shown(names)}" for channels, names in groups.items())
-        findings.error(f"cases differ in their channels: {found}", "Every case needs the same channels.")
-
-
-def _check_units(reports: Sequence[CaseReport], findings: Findings) -> None:
-    scaled = [report.case.name for report in reports if report.adc_unit == SCALED]
-    physical = [report.case.name for report in reports if report.adc_unit not in (SCALED, None)]
-    if scaled and physical:
-        findings.error(
-            f"ADC is min-max scaled in {_shown(scaled)} but in physical units in {_shown(physical)}",
-            "Use the unscaled maps of all cases, or convert the two kinds into two datasets.",
-        )
-
-
-def _check_labels(reports: Sequence[CaseReport], findings: Findings) -> None:
-    cases_of: dict[int, list[str]] = defaultdict(list)
-    for report in reports:
-        for value in report.labels:
-            cases_of[value].append(report.case.name)
-    values = sorted(cases_of)
-    if values and values != list(range(len(values))):
-        odd = "; ".join(f"{value} in {_shown(cases_of[value])}" for value in values[1:])
-        findings.error(
-            f"unknown label values: the masks hold {', '.join(map(str, values))}, a gap in 0, 1, 2, ... ({odd})",
-            "Use 0 for background and 1 for lesion (or 0 and 255).",
-        )
-    elif len(values) > 2:
-        findings.warning(
-            f"the masks hold labels 0 to {values[-1]}: taken as {values[-1]} kinds of lesion",
-            "If they only number the pieces, set all of them to 1.",
-        )
-
-
-def _check_lesions(reports: Sequence[CaseReport], findings: Findings) -> None:
-    """Complain when no training case has a lesion; cases that could not be read may have one."""
-    trained = [report for report in reports if report.case.split in ("train", "val")]
-    if trained and all(report.volume_ml == 0 for report in trained):
-        findings.error("every training mask is empty", "A network cannot learn from them; check the masks.")
-
-
-def _check_copies(reports: Sequence[CaseReport], findings: Findings) -> None:
-    seen: dict[str, tuple[CaseReport, str]] = {}
-    for report in reports:
-        for channel, digest in zip(report.channels, report.digests, strict=True):
-            if digest not in seen:
-                seen[digest] = (report, channel)
-                continue
-            first, first_channel = seen[digest]
-            text = f"{channel} has the same content as {first_channel} of {first.case.name}"
-            path = report.case.file_of(channel)
-            if report.case.split == "unlabelled":
-                findings.warning(text, "Predicting on a training scan tells nothing.", case=report.case.name, file=path)
-            else:
-                findings.error(text, "Take one of them away.", case=report.case.name, file=path)
-
-
-def _shown(names: Sequence[str], most: int = 5) -> str:
+def shown(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -11,18 +11,24 @@ from nnunetv2_mscs.dataset_conversion.checking import (
     CaseReport,
     check_cases,
     check_spacing,
-    check_together,
     settle_channels,
 )
-from nnunetv2_mscs.dataset_conversion.destination import Destination, clear_leftovers, find_destination, staged
+from nnunetv2_mscs.dataset_conversion.comparing import check_together
+from nnunetv2_mscs.dataset_conversion.destination import (
+    Destination,
+    clear_leftovers,
+    find_destination,
+    raw_folder,
+    staged,
+)
+from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.dataset_conversion.former_data import warn_of_former_data
-from nnunetv2_mscs.dataset_conversion.images_masks import IGNORED_ENTRY
-from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS, check_source, detect
+from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS, check_source, check_unlabelled, detect
 from nnunetv2_mscs.dataset_conversion.roles import Folds, settle_folds, settle_roles, warn_of_leaks
 from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
 from nnunetv2_mscs.dataset_conversion.writer import DatasetFacts, write_dataset
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.scans.channels import ReadingRules
+from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ReadingRules, channel_order
 from nnunetv2_mscs.scans.findings import Finding, Findings
 
 
@@ -97,14 +103,19 @@ def convert(request: Request) -> Conversion:
     """
     with _listing():
         check_source(request.source)
-    destination = find_destination(request.dataset_id, request.name, overwrite=request.overwrite)
-    clear_leftovers(destination.raw)
+    if request.unlabelled:
+        check_unlabelled(request.unlabelled)
+    raw = raw_folder()
+    clear_leftovers(raw)
+    destination = find_destination(raw, request.dataset_id, request.name, overwrite=request.overwrite)
     findings = Findings()
     with _listing():
         layout, cases = _find_labelled(request, findings)
     reports = check_cases(cases, request.rules, processes=request.processes)
     if request.unlabelled:
-        reports += _check_unlabelled(request, reports, findings)
+        new = _find_unlabelled(request.unlabelled, _channels(request, reports), reports, findings)
+        reports += check_cases(new, request.rules, processes=request.processes)
+    check_spacing([report.case for report in reports], request.spacing, findings)
     for report in reports:
         findings.extend(list(report.findings))
     check_together(reports, findings)
@@ -131,19 +142,16 @@ def _listing() -> Iterator[None]:
 
 def _find_labelled(request: Request, findings: Findings) -> tuple[str, list[Case]]:
     """The layout's name and all cases with masks; complaints go to the findings."""
-    if request.layout:
-        layout, source = LAYOUTS[request.layout], request.source
-    else:
-        layout, source = detect(request.source)
-    if source != request.source:
-        findings.note(f"the scans lie in its folder {source.name}", file=source)
+    given = Folder(request.source, left_out=request.unlabelled)
+    layout, source = (LAYOUTS[request.layout], given) if request.layout else detect(given)
+    if source != given:
+        findings.note(f"the scans lie in its folder {source.name}", file=source.path)
     discovery = with_clean_names(layout.find_cases(source, request.channels))
-    findings.extend([item for item in discovery.findings.items if not _is_unlabelled(item, request)])
+    findings.extend(discovery.findings.items)
     cases = with_patients(discovery.cases, request.patient_pattern, findings)
     cases = settle_channels(cases, request.channels, findings)
-    check_spacing(cases, request.spacing, findings)
     if not cases and not findings.errors:
-        findings.error(f"no case found in the layout {layout.name}: {layout.description}", file=source)
+        findings.error(f"no case found in the layout {layout.name}: {layout.description}", file=source.path)
     if request.test_fraction and any(case.split == "test" for case in cases):
         findings.error("--test-fraction is given, but the source has a test folder", "Drop --test-fraction.")
     if request.test_fraction and len({case.patient for case in cases}) == 1:
@@ -151,27 +159,22 @@ def _find_labelled(request: Request, findings: Findings) -> tuple[str, list[Case
     return layout.name, cases
 
 
-def _is_unlabelled(item: Finding, request: Request) -> bool:
-    """Whether a note only says that the layout has no place for the folder that --unlabelled names."""
-    if request.unlabelled is None or item.finding != IGNORED_ENTRY:
-        return False
-    return request.unlabelled.resolve().is_relative_to(Path(item.file).resolve())
+def _channels(request: Request, reports: Sequence[CaseReport]) -> tuple[str, ...]:
+    """The dataset's channels: as read, or as far as options and file names tell if no case could be read."""
+    named = [channel for report in reports for channel in report.case.images if channel != COMBINED]
+    read = [report.channels for report in reports if report.channels]
+    return read[0] if read else request.channels or tuple(channel_order(list(dict.fromkeys(named)))) or (ADC, DWI)
 
 
-def _check_unlabelled(request: Request, reports: Sequence[CaseReport], findings: Findings) -> list[CaseReport]:
-    """Reports of the scans without masks, in the channels of those with masks."""
-    assert request.unlabelled is not None
-    channels = next((report.channels for report in reports if report.channels), request.channels)
-    if not channels:
-        return []
+def _find_unlabelled(
+    folder: Path, channels: Sequence[str], reports: Sequence[CaseReport], findings: Findings
+) -> list[Case]:
+    """The scans without masks; complaints go to the findings."""
     with _listing():
-        found = with_clean_names(find_unlabelled(request.unlabelled, channels))
+        found = with_clean_names(find_unlabelled(folder, channels))
     taken = {report.case.name.lower() for report in reports}
     for case in found.cases:
         if case.name.lower() in taken:
             found.findings.error("a scan with a mask has the same name", "Rename one of them.", case=case.name)
     findings.extend(found.findings.items)
-    if request.spacing is None:
-        check_spacing(found.cases, None, findings)
-    cases = [replace(case, patient=case.name) for case in found.cases]
-    return check_cases(cases, request.rules, processes=request.processes)
+    return [replace(case, patient=case.name) for case in found.cases]

@@ -1,5 +1,6 @@
 """The dataset's place in nnUNet_raw: it appears there as a whole, or not at all."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -8,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from nnunetv2_mscs.errors import MscsError
 
@@ -21,6 +21,7 @@ RAW, PREPROCESSED, RESULTS = "nnUNet_raw", "nnUNet_preprocessed", "nnUNet_result
 PREFIX = ".mscs-convert-"
 LOCK, NEW, REPLACED, RUBBISH = "lock", "new", "replaced", "rubbish"
 SECONDS_TO_LOCK = 60.0
+NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,26 @@ class Destination:
         return self.raw / self.name
 
 
-def find_destination(dataset_id: int, name: str, *, overwrite: bool) -> Destination:
-    """Where the dataset will stand.
+def raw_folder() -> Path:
+    """The folder $nnUNet_raw, which need not exist yet.
 
     Raises:
-        MscsError: nnUNet_raw is not set or not writable, the id is taken by another name, or the dataset exists.
+        MscsError: it is not set or not writable.
     """
     setting = os.environ.get(RAW)
     if not setting:
         raise MscsError("nnUNet_raw is not set.", "Type: export nnUNet_raw=/path/to/nnUNet_raw")
-    destination = Destination(Path(setting), f"Dataset{dataset_id:03d}_{name}")
-    _check_writable(destination.raw)
+    _check_writable(Path(setting))
+    return Path(setting)
+
+
+def find_destination(raw: Path, dataset_id: int, name: str, *, overwrite: bool) -> Destination:
+    """Where the dataset will stand in the folder `raw`, once leftovers are cleared from it.
+
+    Raises:
+        MscsError: the id is taken by another name, or the dataset exists.
+    """
+    destination = Destination(raw, f"Dataset{dataset_id:03d}_{name}")
     for folder in _namesakes(dataset_id, destination.name):
         raise MscsError(
             f"The id {dataset_id} is taken by {folder}, and nnU-Net refuses two datasets with one id.",
@@ -81,33 +91,56 @@ def staged(destination: Destination, *, overwrite: bool) -> Iterator[Path]:
 
     Any exception removes it. A killed process leaves it hidden, unlocked, for `clear_leftovers` of the next run.
     """
-    made = _make_folders(destination.raw)
-    place = Path(tempfile.mkdtemp(prefix=PREFIX, dir=destination.raw))
-    lock = _hold_lock(place)
-    published = False
-    try:
+    with _made(destination.raw), _hidden_folder(destination.raw) as place, _locked(place):
         new = place / NEW
         new.mkdir()
         yield new
         _publish(new, destination, place, overwrite=overwrite)
-        published = True
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """A folder with its parents; those that were not there go again if the block fails."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for path in missing:
+            with suppress(OSError):
+                path.rmdir()
+        raise
+
+
+@contextmanager
+def _hidden_folder(raw: Path) -> Iterator[Path]:
+    place = Path(tempfile.mkdtemp(prefix=PREFIX, dir=raw))
+    try:
+        yield place
     finally:
-        shutil.rmtree(place, ignore_errors=True)
-        lock.close()
-        if not published:
-            for folder in reversed(made):
-                with suppress(OSError):
-                    folder.rmdir()
+        _discard(place)
 
 
-def _make_folders(folder: Path) -> list[Path]:
-    """Make a folder with its parents; returns those that were not there, outermost first."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()][::-1]
-    folder.mkdir(parents=True, exist_ok=True)
-    return missing
+@contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    """Hold a lock that the system releases when this process ends, however it ends.
+
+    Where the file system knows no locks the work goes on without: there `clear_leftovers` takes nothing for abandoned.
+    """
+    unlocked = place / f"{LOCK}.new"
+    with unlocked.open("wb") as handle:
+        if fcntl is not None:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+        unlocked.rename(place / LOCK)
+        yield
 
 
 def _publish(new: Path, destination: Destination, place: Path, *, overwrite: bool) -> None:
+    """Put the new dataset in its place; if that fails, `_discard` puts back the old one."""
     if not destination.path.exists():
         new.rename(destination.path)
         return
@@ -116,23 +149,8 @@ def _publish(new: Path, destination: Destination, place: Path, *, overwrite: boo
     old = place / REPLACED / destination.name
     old.parent.mkdir()
     destination.path.rename(old)
-    try:
-        new.rename(destination.path)
-    except BaseException:
-        if not destination.path.exists():
-            old.rename(destination.path)
-        raise
+    new.rename(destination.path)
     old.parent.rename(place / RUBBISH)
-
-
-def _hold_lock(place: Path) -> IO[bytes]:
-    """An open file whose lock the system releases when this process ends, however it ends."""
-    unlocked = place / f"{LOCK}.new"
-    handle = unlocked.open("wb")
-    if fcntl is not None:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    unlocked.rename(place / LOCK)
-    return handle
 
 
 def clear_leftovers(raw: Path) -> list[Path]:
@@ -145,19 +163,28 @@ def clear_leftovers(raw: Path) -> list[Path]:
         return []
     removed = [place for place in sorted(raw.glob(f"{PREFIX}*")) if _is_abandoned(place)]
     for place in removed:
-        for old in (place / REPLACED).glob("*"):
-            if not (raw / old.name).exists():
-                old.rename(raw / old.name)
-        shutil.rmtree(place, ignore_errors=True)
+        _discard(place)
     return removed
 
 
+def _discard(place: Path) -> None:
+    """Remove a hidden folder, once a dataset set aside in it stands in its place again or has been replaced."""
+    for old in (place / REPLACED).glob("*"):
+        if not (place.parent / old.name).exists():
+            with suppress(FileNotFoundError):
+                old.rename(place.parent / old.name)
+    shutil.rmtree(place, ignore_errors=True)
+
+
 def _is_abandoned(place: Path) -> bool:
+    """Whether the process that made a hidden folder has ended; one just made has no lock yet."""
     try:
-        with (place / LOCK).open("ab") as handle:
+        with (place / LOCK).open("rb+") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
     except FileNotFoundError:
-        return time.time() - place.stat().st_mtime > SECONDS_TO_LOCK
+        with suppress(FileNotFoundError):
+            return time.time() - place.stat().st_mtime > SECONDS_TO_LOCK
+        return False
     except OSError:
         return False

@@ -1,7 +1,7 @@
 """What a file's name says: the case, the channel, and whether it is a mask."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from nnunetv2_mscs.scans.reading import ENDINGS
 
 KNOWN_CHANNELS = r"adc|dwi\d?|b0|b\d{3,4}|flair|t1|t1w|t2|t2w|swi|trace|tracew|pwi|cbf|cbv|mtt|tmax|ttp"
 MASK_WORDS = ("mask", "msk", "seg", "label", "lesion")
-MASK_SUFFIX = re.compile(rf"[_\-. ](?:{'|'.join(MASK_WORDS)})$", re.IGNORECASE)
-IMAGE_SUFFIX = re.compile(r"[_\-. ](?:image|img)$", re.IGNORECASE)
+SEPARATORS = r"_\-. "
+MASK_SUFFIX = re.compile(rf"[{SEPARATORS}](?:{'|'.join(MASK_WORDS)})$", re.IGNORECASE)
+IMAGE_SUFFIX = re.compile(rf"[{SEPARATORS}](?:image|img)$", re.IGNORECASE)
 NUMBERED = re.compile(r"(?P<case>.+)_(?P<token>\d{4})")
 
 
@@ -30,6 +31,11 @@ class ImageName:
     channel: str = ""
     token: str = ""
 
+    @property
+    def numbered(self) -> bool:
+        """Whether the channel is told by a number, which does not say what the file holds."""
+        return self.token.isdigit()
+
 
 def ending_of(path: Path) -> str:
     """The ending that makes the file a scan, such as ".nii.gz", or "" if it is none."""
@@ -42,11 +48,11 @@ def stem_of(path: Path) -> str:
 
 
 def scan_files(folder: Path, findings: Findings) -> list[Path]:
-    """The scans in a folder by name; other files are noted as ignored, one note an ending."""
+    """The scans in a folder by name; other files, and hidden folders, are noted as ignored, one note an ending."""
     found: list[Path] = []
     ignored: dict[str, list[str]] = {}
     for path in sorted(folder.iterdir()):
-        if path.is_dir():
+        if path.is_dir() and not path.name.startswith("."):
             continue
         if ending_of(path) and not path.name.startswith("."):
             found.append(path)
@@ -55,7 +61,7 @@ def scan_files(folder: Path, findings: Findings) -> list[Path]:
             ignored.setdefault(kind, []).append(path.name)
     for kind, names in ignored.items():
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        findings.note(f"{len(names)} file(s) ignored ({kind}): {shown}", file=folder)
+        findings.note(f"{len(names)} ignored ({kind}): {shown}", file=folder)
     return found
 
 
@@ -87,7 +93,7 @@ def parse_image_name(
 
     Args:
         stem: name without ending.
-        mask_names: names of the cases that masks tell.
+        mask_names: names of the cases that masks tell, see `mask_case_name`.
         siblings: stems of all images of the folder.
         channel_names: the user's own channel names.
     """
@@ -97,12 +103,46 @@ def parse_image_name(
     if numbered and f"{numbered['case']}_0000" in siblings:
         return ImageName(numbered["case"], channel_name(numbered["token"], channel_names), numbered["token"])
     tokens = "|".join([*(re.escape(name) for name in channel_names), KNOWN_CHANNELS])
-    named = re.fullmatch(rf"(?P<case>.+?)[_\-. ](?P<token>{tokens})", IMAGE_SUFFIX.sub("", stem), re.IGNORECASE)
+    named = re.fullmatch(rf"(?P<case>.+?)[{SEPARATORS}](?P<token>{tokens})", IMAGE_SUFFIX.sub("", stem), re.IGNORECASE)
     if named:
         return ImageName(named["case"], channel_name(named["token"], channel_names), named["token"])
     return ImageName(IMAGE_SUFFIX.sub("", stem))
 
 
-def mask_case_name(stem: str, image_stems: Collection[str]) -> str:
-    """The case a mask's stem names: the stem itself if an image has it, else the stem without `_mask`, `_seg`, ..."""
-    return stem if stem in image_stems else MASK_SUFFIX.sub("", stem)
+def mask_case_name(
+    stem: str, images: Collection[ImageName], stems: Collection[str], channel_names: Sequence[str] = ()
+) -> str:
+    """The case that a mask's stem names, with or without `_mask`, `_lesion_seg`, ... at its end.
+
+    That is an image's own stem, or its case, or its case and a channel the mask was drawn on. A channel counts as such
+    only where ADC, DWI or one of the user's own is named among the images of the case: `p_t1` may well be a case of
+    one file.
+
+    Args:
+        stem: name without ending.
+        images: what the names of all images say.
+        stems: the images' own stems.
+        channel_names: the user's own channel names.
+    """
+    sure = {ADC, DWI, *channel_names}
+    with_channels = {name.case for name in images if name.channel in sure and not name.numbered}
+    cases = {name.case for name in images}
+    for candidate in _without_mask_words(stem):
+        parsed = parse_image_name(candidate, channel_names=channel_names)
+        if parsed.channel and parsed.case in with_channels:
+            return parsed.case
+        if candidate in cases:
+            return candidate
+        if not parsed.channel and parsed.case in cases:
+            return parsed.case
+        if candidate in stems:
+            return candidate
+    return candidate
+
+
+def _without_mask_words(stem: str) -> Iterator[str]:
+    """The stem, and then the stem with one mask word after the other taken from its end."""
+    yield stem
+    while (shorter := MASK_SUFFIX.sub("", stem)) != stem:
+        stem = shorter
+        yield stem

@@ -1,7 +1,7 @@
 """Layout 1: `images/` and `masks/`, the documented one; a file a case, a file a channel, or a folder a channel."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
@@ -13,27 +13,21 @@ from nnunetv2_mscs.dataset_conversion.file_names import (
     scan_files,
     stem_of,
 )
+from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.scans.channels import COMBINED
 from nnunetv2_mscs.scans.findings import Findings
 
 NAME = "images-masks"
 DESCRIPTION = "images/ and masks/ with the same case names in both"
 IMAGE_FOLDERS = ("images", "image", "imgs")
-IGNORED_ENTRY = "ignored: no part of this layout"
 MASK_FOLDERS = ("masks", "mask", "labels", "segmentations")
 
 
-def subfolder(source: Path, names: Sequence[str]) -> Path | None:
-    """The subfolder with one of these names, whatever its case."""
-    found = {path.name.lower(): path for path in source.iterdir() if path.is_dir()}
-    return next((found[name] for name in names if name in found), None)
+def recognise(source: Folder) -> bool:
+    return bool(source.subfolder(IMAGE_FOLDERS) and source.subfolder(MASK_FOLDERS))
 
 
-def recognise(source: Path) -> bool:
-    return bool(subfolder(source, IMAGE_FOLDERS) and subfolder(source, MASK_FOLDERS))
-
-
-def find_cases(source: Path, channel_names: Sequence[str] = (), split: Split = "train") -> Discovery:
+def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split = "train") -> Discovery:
     """All cases of a folder with images/ and masks/.
 
     Args:
@@ -42,15 +36,26 @@ def find_cases(source: Path, channel_names: Sequence[str] = (), split: Split = "
         split: what the cases are for.
     """
     discovery = Discovery()
-    images, masks = subfolder(source, IMAGE_FOLDERS), subfolder(source, MASK_FOLDERS)
+    images, masks = source.subfolder(IMAGE_FOLDERS), source.subfolder(MASK_FOLDERS)
     if images is None or masks is None:
         missing = "images/" if images is None else "masks/"
-        discovery.findings.error(f"has no folder {missing}", f"The layout {NAME} needs {DESCRIPTION}.", file=source)
+        discovery.findings.error(
+            f"has no folder {missing}", f"The layout {NAME} needs {DESCRIPTION}.", file=source.path
+        )
         return discovery
-    note_others(source, (images, masks), discovery.findings)
-    named = _named_images(images, masks, channel_names, discovery.findings)
+    source.note_others((images, masks), discovery.findings)
+    mask_of = _masks_by_case(
+        masks, _named_images(images, (), channel_names, Findings()), channel_names, discovery.findings
+    )
+    named = _named_images(images, mask_of.keys(), channel_names, discovery.findings)
     by_case = group_channels(named, discovery.findings)
-    mask_of = _masks_by_case(masks, [stem_of(path) for path, _ in named], discovery.findings)
+    numbered = {name.case for _, name in named if name.numbered}
+    if numbered and not channel_names:
+        discovery.findings.note(
+            "channels 0000 and 0001 are taken as ADC and DWI",
+            "If they are others, name them with --channels.",
+            file=images.path,
+        )
     for name, files in by_case.items():
         mask = mask_of.pop(name, None)
         if mask is None:
@@ -60,7 +65,7 @@ def find_cases(source: Path, channel_names: Sequence[str] = (), split: Split = "
                 case=name,
                 file=next(iter(files.values())),
             )
-        discovery.cases.append(Case(name, files, mask, split))
+        discovery.cases.append(Case(name, files, mask, split, numbered=name in numbered))
     for name, mask in mask_of.items():
         discovery.findings.error(
             "mask without an image", f"Add {images.name}/{name} or take the mask away.", case=name, file=mask
@@ -68,27 +73,19 @@ def find_cases(source: Path, channel_names: Sequence[str] = (), split: Split = "
     return discovery
 
 
-def note_others(source: Path, used: Sequence[Path], findings: Findings) -> None:
-    """Note what lies in a folder beside the entries that the layout uses."""
-    for path in sorted(source.iterdir()):
-        if path not in used:
-            findings.note(IGNORED_ENTRY, file=path)
-
-
 def _named_images(
-    images: Path, masks: Path, channel_names: Sequence[str], findings: Findings
+    images: Folder, mask_names: Collection[str], channel_names: Sequence[str], findings: Findings
 ) -> list[tuple[Path, ImageName]]:
     """Every image file with its case and channel; a subfolder's name is the channel of its files."""
-    flat = scan_files(images, findings)
+    flat = scan_files(images.path, findings)
     stems = {stem_of(path) for path in flat}
-    mask_names = {mask_case_name(stem_of(path), stems) for path in scan_files(masks, Findings())}
     named = [
         (path, parse_image_name(stem_of(path), mask_names=mask_names, siblings=stems, channel_names=channel_names))
         for path in flat
     ]
-    for folder in sorted(path for path in images.iterdir() if path.is_dir()):
+    for folder in images.subfolders():
         channel = channel_name(folder.name, channel_names)
-        for path in scan_files(folder, findings):
+        for path in scan_files(folder.path, findings):
             parsed = parse_image_name(stem_of(path), mask_names=mask_names, channel_names=channel_names)
             case = parsed.case if parsed.channel in ("", channel) else stem_of(path)
             named.append((path, ImageName(case, channel, folder.name)))
@@ -127,10 +124,13 @@ def group_channels(named: Sequence[tuple[Path, ImageName]], findings: Findings) 
     return dict(by_case)
 
 
-def _masks_by_case(masks: Path, image_stems: Sequence[str], findings: Findings) -> dict[str, Path]:
+def _masks_by_case(
+    masks: Folder, named: Sequence[tuple[Path, ImageName]], channel_names: Sequence[str], findings: Findings
+) -> dict[str, Path]:
+    images, stems = {name for _, name in named}, {stem_of(path) for path, _ in named}
     by_case: dict[str, Path] = {}
-    for path in scan_files(masks, findings):
-        name = mask_case_name(stem_of(path), image_stems)
+    for path in scan_files(masks.path, findings):
+        name = mask_case_name(stem_of(path), images, stems, channel_names)
         if name in by_case:
             findings.error(
                 f"duplicate case: {by_case[name].name} and {path.name} are both its mask",
@@ -140,6 +140,6 @@ def _masks_by_case(masks: Path, image_stems: Sequence[str], findings: Findings) 
             )
             continue
         by_case[name] = path
-    for folder in sorted(path for path in masks.iterdir() if path.is_dir()):
-        findings.note("folder ignored: masks lie directly in the masks folder", file=folder)
+    for folder in masks.subfolders():
+        findings.note("folder ignored: masks lie directly in the masks folder", file=folder.path)
     return by_case

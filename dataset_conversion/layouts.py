@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion import array_splits, images_masks, sample_folders
 from nnunetv2_mscs.dataset_conversion.cases import Discovery
+from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.errors import MscsError
 
 
@@ -15,8 +16,8 @@ class Layout:
 
     name: str
     description: str
-    recognise: Callable[[Path], bool]
-    find_cases: Callable[[Path, Sequence[str]], Discovery]
+    recognise: Callable[[Folder], bool]
+    find_cases: Callable[[Folder, Sequence[str]], Discovery]
 
 
 LAYOUTS = {
@@ -35,7 +36,13 @@ def check_source(source: Path) -> None:
         raise MscsError(f"SOURCE {source} is empty.", "Give the folder that holds the scans.")
 
 
-def detect(source: Path) -> tuple[Layout, Path]:
+def check_unlabelled(folder: Path) -> None:
+    """Raise MscsError unless `folder`, of new scans, is one."""
+    if not folder.is_dir():
+        raise MscsError(f"--unlabelled {folder} is no folder.", "Give a folder of scans, or a folder a case.")
+
+
+def detect(source: Folder) -> tuple[Layout, Folder]:
     """The layout of a folder, and the folder that has it: `source`, or its only subfolder.
 
     Raises:
@@ -47,16 +54,17 @@ def detect(source: Path) -> tuple[Layout, Path]:
     if fitting:
         names = ", ".join(layout.name for layout in fitting)
         raise MscsError(
-            f"SOURCE {source} fits several layouts: {names}.",
+            f"SOURCE {source.path} fits several layouts: {names}.",
             "Choose one of them with --layout.",
         )
-    inner = [path for path in source.iterdir() if not path.name.startswith(".")]
-    if len(inner) == 1 and inner[0].is_dir() and any(layout.recognise(inner[0]) for layout in LAYOUTS.values()):
+    inner = source.subfolders()
+    visible = [path for path in source.entries() if not path.name.startswith(".")]
+    if len(inner) == len(visible) == 1 and any(layout.recognise(inner[0]) for layout in LAYOUTS.values()):
         return detect(inner[0])
     looked_for = "; ".join(f"{layout.name}: {layout.description}" for layout in LAYOUTS.values())
-    entries = sorted(path.name + ("/" if path.is_dir() else "") for path in source.iterdir())
+    entries = [path.name + ("/" if path.is_dir() else "") for path in source.entries()]
     shown = ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")
     raise MscsError(
-        f"SOURCE {source} has no known layout. Looked for {looked_for}. Found: {shown}.",
+        f"SOURCE {source.path} has no known layout. Looked for {looked_for}. Found: {shown}.",
         "Arrange the files so, or point SOURCE at the folder that holds them.",
     )

@@ -1,11 +1,14 @@
 """Layout 2: a folder a case (`sample_*/`), with one file each for ADC, DWI and mask, told by words in their names."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
-from nnunetv2_mscs.dataset_conversion.file_names import MASK_WORDS, ending_of, scan_files, stem_of
-from nnunetv2_mscs.dataset_conversion.images_masks import IMAGE_FOLDERS, MASK_FOLDERS, note_others
+from nnunetv2_mscs.dataset_conversion.file_names import MASK_WORDS, SEPARATORS, ending_of, scan_files, stem_of
+from nnunetv2_mscs.dataset_conversion.folders import Folder
+from nnunetv2_mscs.dataset_conversion.images_masks import IMAGE_FOLDERS, MASK_FOLDERS
 from nnunetv2_mscs.scans.channels import ADC, DWI
 from nnunetv2_mscs.scans.findings import Findings
 
@@ -14,14 +17,15 @@ DESCRIPTION = "one folder a case (sample_*/) with files named *adc*, *DWI2* (or 
 OTHER_LAYOUTS = {*IMAGE_FOLDERS, *MASK_FOLDERS, "train", "val", "test"}
 
 
-def recognise(source: Path) -> bool:
-    return any(_is_case(folder) for folder in _folders(source) if folder.name.lower() not in OTHER_LAYOUTS)
+def recognise(source: Folder) -> bool:
+    return any(_is_case(folder.path) for folder in source.subfolders() if folder.name.lower() not in OTHER_LAYOUTS)
 
 
-def find_cases(source: Path, channel_names: Sequence[str] = (), split: Split = "train") -> Discovery:
+def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split = "train") -> Discovery:
     """All cases of a folder of case folders, each with its mask beside its images."""
     discovery = Discovery()
-    for folder in _folders(source):
+    folders = source.subfolders()
+    for folder in (folder.path for folder in folders):
         files, mask = case_files(folder, discovery.findings, channel_names)
         if not files and mask is None:
             discovery.findings.note("ignored: a folder without scans", file=folder)
@@ -37,7 +41,7 @@ def find_cases(source: Path, channel_names: Sequence[str] = (), split: Split = "
                 file=folder,
             )
         discovery.cases.append(Case(folder.name, files, mask, split))
-    note_others(source, _folders(source), discovery.findings)
+    source.note_others(folders, discovery.findings)
     return discovery
 
 
@@ -45,13 +49,14 @@ def case_files(
     folder: Path, findings: Findings, channel_names: Sequence[str] = ()
 ) -> tuple[dict[str, Path], Path | None]:
     """The images by channel and the mask of one case folder; what is left over is noted as ignored."""
-    left = scan_files(folder, findings)
+    channels = dict.fromkeys((ADC, DWI, *channel_names))
+    left = _telling_parts(folder, scan_files(folder, findings), list(channels))
     masks = _first_matches(MASK_WORDS, left)
-    left = [path for path in left if path not in masks]
+    left = {path: part for path, part in left.items() if path not in masks}
     images: dict[str, Path] = {}
-    for channel in dict.fromkeys((ADC, DWI, *channel_names)):
+    for channel in channels:
         matches = _matches(channel, left)
-        left = [path for path in left if path not in matches]
+        left = {path: part for path, part in left.items() if path not in matches}
         if matches:
             images[channel] = _only(matches, channel, folder, findings)
     for path in left:
@@ -59,24 +64,35 @@ def case_files(
     return images, _only(masks, "mask", folder, findings) if masks else None
 
 
-def _folders(source: Path) -> list[Path]:
-    return sorted(path for path in source.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
 def _is_case(folder: Path) -> bool:
     files = [path for path in folder.iterdir() if path.is_file() and ending_of(path)]
-    return any(_matches(channel, files) for channel in (ADC, DWI))
+    parts = _telling_parts(folder, files, (ADC, DWI))
+    return any(_matches(channel, parts) for channel in (ADC, DWI))
 
 
-def _matches(channel: str, files: Sequence[Path]) -> list[Path]:
+def _telling_parts(folder: Path, files: Sequence[Path], channels: Sequence[str]) -> dict[Path, str]:
+    """What each name says of its file, in lower case: without the folder's name and without what all begin with.
+
+    Only whole words are cut away, and none from a channel's name on: `x_dwi_trace` and `x_dwi_mask` are both of a DWI.
+    """
+    repeated = re.compile(rf"^{re.escape(folder.name.lower())}(?=[{SEPARATORS}]|$)")
+    parts = {path: repeated.sub("", stem_of(path).lower()) for path in files}
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*parts.values(), strict=False))
+    common = "".join(letters[0] for letters in alike)
+    channel = re.search("|".join(re.escape(name.lower()) for name in channels), common)
+    shared = re.match(rf"(?:.*[{SEPARATORS}])?", common[: channel.start()] if channel else common)
+    return {path: part[shared.end() if shared else 0 :] for path, part in parts.items()}
+
+
+def _matches(channel: str, files: Mapping[Path, str]) -> list[Path]:
     """Files whose name holds the channel's name; for DWI those with DWI2, if any, alone."""
     return _first_matches(("dwi2", "dwi") if channel == DWI else (channel.lower(),), files)
 
 
-def _first_matches(words: Sequence[str], files: Sequence[Path]) -> list[Path]:
+def _first_matches(words: Sequence[str], files: Mapping[Path, str]) -> list[Path]:
     """Files with the first of the words that any name holds."""
     for word in words:
-        if found := [path for path in files if word in stem_of(path).lower()]:
+        if found := [path for path, part in files.items() if word in part]:
             return found
     return []
 

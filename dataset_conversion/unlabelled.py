@@ -5,9 +5,9 @@ from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery
 from nnunetv2_mscs.dataset_conversion.file_names import parse_image_name, scan_files, stem_of
+from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.dataset_conversion.images_masks import group_channels
 from nnunetv2_mscs.dataset_conversion.sample_folders import case_files
-from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.scans.channels import COMBINED
 from nnunetv2_mscs.scans.findings import Findings
 
@@ -18,24 +18,20 @@ def find_unlabelled(folder: Path, channels: Sequence[str]) -> Discovery:
     Args:
         folder: with `<case>_<channel>` files, or a folder a case, or itself the folder of one case.
         channels: the channels of the dataset; other files are noted as ignored.
-
-    Raises:
-        MscsError: no folder, or no scan in it.
     """
-    if not folder.is_dir():
-        raise MscsError(f"--unlabelled {folder} is no folder.", "Give a folder of scans, or a folder a case.")
     discovery = Discovery()
     flat = scan_files(folder, discovery.findings)
     if any(stem_of(path).lower() in {channel.lower() for channel in channels} for path in flat):
         _add_case_folder(folder, flat, channels, discovery)
     else:
         _add_flat(flat, channels, discovery)
-        for sub in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-            _add_case_folder(sub, scan_files(sub, Findings()), channels, discovery)
+        for sub in Folder(folder).subfolders():
+            _add_case_folder(sub.path, scan_files(sub.path, Findings()), channels, discovery)
     if not discovery.cases:
-        raise MscsError(
-            f"--unlabelled {folder} holds no scan with the channels {', '.join(channels)}.",
+        discovery.findings.error(
+            f"--unlabelled holds no scan with the channels {', '.join(channels)}",
             "Name the files <case>_<channel>, or put them into a folder a case.",
+            file=folder,
         )
     return discovery
 
@@ -43,13 +39,14 @@ def find_unlabelled(folder: Path, channels: Sequence[str]) -> Discovery:
 def _add_flat(files: Sequence[Path], channels: Sequence[str], discovery: Discovery) -> None:
     stems = {stem_of(path) for path in files}
     named = [(path, parse_image_name(stem_of(path), siblings=stems, channel_names=channels)) for path in files]
+    numbered = {name.case for _, name in named if name.numbered}
     for name, found in group_channels(named, discovery.findings).items():
         images = {channel: path for channel, path in found.items() if channel in (*channels, COMBINED)}
         for channel, path in found.items():
             if channel not in images:
                 discovery.findings.note(f"ignored: {channel} is no channel of this dataset", case=name, file=path)
         if images:
-            _add(Case(name, images, split="unlabelled"), channels, discovery)
+            _add(Case(name, images, split="unlabelled", numbered=name in numbered), channels, discovery)
 
 
 def _add_case_folder(folder: Path, files: Sequence[Path], channels: Sequence[str], discovery: Discovery) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from nnunetv2_mscs.scans.findings import Findings, ScanError
 from nnunetv2_mscs.scans.reading import Volume, read_volume
@@ -19,10 +20,12 @@ class ScanFiles:
     Args:
         images: the file of each channel by its name; the name `COMBINED` stands for a file of all channels.
         mask: the lesion mask, if there is one.
+        numbered: the channels' names come from numbers, which do not say what the files hold.
     """
 
     images: Mapping[str, Path]
     mask: Path | None = None
+    numbered: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,47 +43,70 @@ class ReadingRules:
     channel_names: tuple[str, ...] = ()
 
 
+class Channel(NamedTuple):
+    """One channel as read.
+
+    Args:
+        path: its file.
+        volume: of one channel.
+        assumed: neither the user nor the file says that it is this channel; only the usual order does.
+    """
+
+    path: Path
+    volume: Volume
+    assumed: bool
+
+
 def channel_order(names: Sequence[str]) -> list[str]:
     """ADC, DWI, then the others by alphabet."""
     return sorted(names, key=lambda name: ({ADC: 0, DWI: 1}.get(name, 2), name))
 
 
-def read_channels(
-    files: ScanFiles, rules: ReadingRules, findings: Findings, check: bool
-) -> dict[str, tuple[Path, Volume]]:
-    """Each channel as a volume of its own, with its file; empty if any file fails."""
-    volumes: dict[str, tuple[Path, Volume]] = {}
+def read_channels(files: ScanFiles, rules: ReadingRules, findings: Findings, check: bool) -> dict[str, Channel]:
+    """Each channel by its name; empty if any file fails."""
+    channels: dict[str, Channel] = {}
     for name, path in files.images.items():
         try:
             volume = read_volume(path, spacing=rules.spacing, check=check)
-            for channel, single in _named_channels(name, volume, path, rules, findings):
-                volumes[channel] = (path, single)
+            if name == COMBINED:
+                channels.update(_split(volume, path, rules, findings))
+            else:
+                channels[name] = Channel(path, _single(volume, name, path), files.numbered and not rules.channel_names)
         except ScanError as error:
             findings.items.append(error.as_finding())
             continue
         for warning in volume.warnings:
             findings.warning(warning, "Check the overlay of image and mask.", file=path)
-    return {} if findings.errors else volumes
+    return {} if findings.errors else channels
 
 
-def _named_channels(
-    name: str, volume: Volume, path: Path, rules: ReadingRules, findings: Findings
-) -> list[tuple[str, Volume]]:
+def _single(volume: Volume, name: str, path: Path) -> Volume:
+    if len(volume.array) != 1:
+        raise ScanError(f"holds {len(volume.array)} volumes where one {name} volume is expected", WRONG_CHANNELS, path)
+    return volume
+
+
+def _split(volume: Volume, path: Path, rules: ReadingRules, findings: Findings) -> dict[str, Channel]:
+    """The channels of a file of all of them, named by the user, by the file, or in the usual order."""
     count = len(volume.array)
-    if name != COMBINED:
-        if count != 1:
-            raise ScanError(f"holds {count} volumes where one {name} volume is expected", WRONG_CHANNELS, path)
-        return [(name, volume)]
+    assumed = not (rules.channel_names or volume.names)
     names = rules.channel_names or volume.names or _default_names(count)
     if len(names) != count:
         raise ScanError(f"holds {count} channel(s), not {len(names)} ({', '.join(names)})", WRONG_CHANNELS, path)
-    if not rules.channel_names and not volume.names and count != 2:
-        findings.warning(f"unnamed channels are taken as {', '.join(names)}", "Name them with --channels.")
-    return [
-        (channel, Volume(volume.array[i : i + 1], volume.grid, volume.has_geometry)) for i, channel in enumerate(names)
-    ]
+    if assumed:
+        tell = findings.note if count == 2 else findings.warning
+        tell(f"unnamed channels are taken as {', '.join(names)}", "If they are others, name them with --channels.")
+    return {
+        name: Channel(path, Volume(volume.array[i : i + 1], volume.grid, volume.has_geometry), assumed)
+        for i, name in enumerate(names)
+    }
 
 
 def _default_names(count: int) -> tuple[str, ...]:
     """DWI alone, or ADC, DWI, channel_2, ... as nnU-Net would number them."""
     return (DWI,) if count == 1 else (ADC, DWI, *(f"channel_{i}" for i in range(2, count)))
+
+
+def swapped(names: Sequence[str]) -> tuple[str, ...]:
+    """The names with ADC and DWI changed about."""
+    return tuple({ADC: DWI, DWI: ADC}.get(name, name) for name in names)

@@ -7,21 +7,26 @@ from typing import Any
 
 import numpy as np
 
+from nnunetv2_mscs.scans.compressed import GZIP_MAGIC, count_stored_bytes
 from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.grid import spacing_is_sane
 
 EXPORT_AGAIN = "Copy or export the file again."
 NIFTI_ENDINGS = (".nii", ".nii.gz")
+CHECKSUM_ENDINGS = (".mha", ".nrrd")
 
 
-def check_intact(path: Path) -> list[str]:
-    """Check that a file can be opened and, if NIfTI, that it is complete and its header makes sense.
+def check_intact(path: Path) -> int | None:
+    """Check that a file can be opened and is complete, as far as its format tells.
+
+    NIfTI, and compressed .mha and .nrrd, are read to their end.
 
     Returns:
-        Warnings about the header's geometry.
+        How many bytes of voxels a .mha or .nrrd file holds, if it tells; compare it with what was read.
 
     Raises:
-        ScanError: empty, unreadable, truncated or damaged file, NaN or infinite values, or an impossible voxel size.
+        ScanError: empty, unreadable, truncated or damaged file; for NIfTI also NaN or infinite values, an impossible
+            voxel size, or a name that says wrongly whether it is compressed.
     """
     try:
         with path.open("rb"):
@@ -31,23 +36,30 @@ def check_intact(path: Path) -> list[str]:
     if size == 0:
         raise ScanError("is empty (0 bytes)", EXPORT_AGAIN, path)
     if path.name.lower().endswith(NIFTI_ENDINGS):
-        return _check_nifti(path)
-    return []
+        _check_nifti(path)
+    elif path.name.lower().endswith(CHECKSUM_ENDINGS):
+        try:
+            return count_stored_bytes(path)
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise ScanError(f"is damaged or truncated: {_reason(error)}", EXPORT_AGAIN, path) from error
+    return None
 
 
-def _check_nifti(path: Path) -> list[str]:
+def _check_nifti(path: Path) -> None:
     import nibabel
+    from nibabel.filebasedimages import ImageFileError
     from nibabel.openers import ImageOpener
+    from nibabel.spatialimages import HeaderDataError
 
+    _check_name(path)
     try:
         image: Any = nibabel.load(path)
         with ImageOpener(str(path)) as stream:  # nibabel.load puts 1 where the header says 0
             header = type(image.header).from_fileobj(stream, check=False)
         dtype, voxels = image.get_data_dtype(), int(np.prod(image.shape))
         content = _uncompressed(path)
-    except (OSError, EOFError, ValueError, zlib.error, nibabel.filebasedimages.ImageFileError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ScanError(f"is damaged, truncated or not NIfTI: {reason}", EXPORT_AGAIN, path) from error
+    except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as error:
+        raise ScanError(f"is damaged, truncated or not NIfTI: {_reason(error)}", EXPORT_AGAIN, path) from error
     expected = image.dataobj.offset + voxels * dtype.itemsize
     if len(content) < expected:
         raise ScanError(f"is truncated: {len(content)} of {expected} bytes", EXPORT_AGAIN, path)
@@ -62,7 +74,26 @@ def _check_nifti(path: Path) -> list[str]:
             "Correct the header's pixdim, or export the file again.",
             path,
         )
-    return _orientation_warnings(image)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _check_name(path: Path) -> None:
+    """That a file is gzip-compressed if, and only if, its name says so, and that ITK opens this very file."""
+    with path.open("rb") as stream:
+        compressed = stream.read(2) == GZIP_MAGIC
+    if compressed and not path.name.lower().endswith(".gz"):
+        raise ScanError("is gzip-compressed, though its name ends in .nii", "Rename it to .nii.gz.", path)
+    if not compressed and path.name.lower().endswith(".gz"):
+        raise ScanError(
+            "is not gzip-compressed, though its name ends in .nii.gz",
+            "Rename it to .nii if it is NIfTI, or export the file again.",
+            path,
+        )
+    if compressed and (twin := path.with_suffix("")).exists():
+        raise ScanError(f"lies beside {twin.name}, which ITK reads in its place", "Move one of the two away.", path)
 
 
 def _uncompressed(path: Path) -> bytes:
@@ -71,18 +102,3 @@ def _uncompressed(path: Path) -> bytes:
         return path.read_bytes()
     with gzip.open(path, "rb") as stream:
         return stream.read()
-
-
-def _orientation_warnings(image: Any) -> list[str]:
-    """What a reader of the NIfTI header's two orientation records (qform, sform) should know."""
-    if image.header["qform_code"] <= 0 and image.header["sform_code"] <= 0:
-        return ["the header records no orientation (qform and sform codes are 0)"]
-    if image.header["qform_code"] <= 0 or image.header["sform_code"] <= 0:
-        return []
-    corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=float)
-    corners[:, :3] *= np.asarray(image.shape[:3], dtype=float) - 1
-    difference = corners @ (image.get_sform() - image.get_qform()).T
-    apart = float(np.linalg.norm(difference[:, :3], axis=1).max())
-    if apart <= 0.1 * min(image.header["pixdim"][1:4]):
-        return []
-    return [f"the header's qform and sform differ by up to {apart:.3g} mm; the sform is used where ITK accepts it"]

@@ -1,7 +1,6 @@
 """Any volume format that stroke scans come in, read into one form."""
 
-import zipfile
-import zlib
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,13 +10,16 @@ import SimpleITK as sitk
 
 from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.grid import Grid, distance_mm, spacing_is_sane
-from nnunetv2_mscs.scans.intact import EXPORT_AGAIN, check_intact
+from nnunetv2_mscs.scans.intact import EXPORT_AGAIN, NIFTI_ENDINGS, check_intact
+from nnunetv2_mscs.scans.orientation import check_orientation
 
 IMAGE_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
 ARRAY_ENDINGS = (".npy", ".npz")
 ENDINGS = IMAGE_ENDINGS + ARRAY_ENDINGS
 MOST_CHANNELS = 16
 LARGEST_SKEW_VOXELS = 0.5
+FEWEST_ROWS = FEWEST_SLICES = 4
+SAVE_ALL_AXES = "Save (x, y, z, channels), also for a single slice or a single channel."
 IMAGE_KEYS = ("image", "img", "data", "x", "arr_0")
 MASK_KEYS = ("mask", "label", "labels", "seg", "y", "arr_0")
 CHANNEL_KEYS = ("adc", "dwi")
@@ -61,24 +63,40 @@ def read_volume(
     Raises:
         ScanError: the file is unreadable, incomplete, or no 3D volume.
     """
-    warnings = check_intact(path) if check else []
     try:
-        volume = _read_arrays(path, spacing, content) if is_array_file(path) else _read_image(path)
-    except (OSError, EOFError, ValueError, RuntimeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        return _read_volume(path, spacing, content, check)
+    except ScanError:
+        raise
+    except Exception as error:
+        # No list of the exceptions is complete: damaged bytes may raise anything in three libraries' parsers, and one
+        # bad file among many must be one row of the table, not the end of the check.
         raise ScanError(f"cannot be read: {_reason(error)}", EXPORT_AGAIN, path) from error
+
+
+def _read_volume(path: Path, spacing: tuple[float, ...] | None, content: str, check: bool) -> Volume:
+    stored = check_intact(path) if check else None
+    volume = _read_arrays(path, spacing, content) if is_array_file(path) else _read_image(path)
     if volume.array.dtype.kind not in "biuf":
         raise ScanError(f"holds {volume.array.dtype} values, not real numbers", "Export it as numbers.", path)
     if volume.array.size == 0:
         raise ScanError(f"holds no voxel (shape {volume.array.shape})", EXPORT_AGAIN, path)
     if not spacing_is_sane(volume.grid.spacing):
         raise ScanError(f"has an impossible voxel size: {volume.grid}", "Correct the header.", path)
-    volume.warnings[:0] = warnings
+    if stored is not None and stored != volume.array.nbytes:
+        finding = f"is damaged: it holds {stored} bytes of voxels, its header tells of {volume.array.nbytes}"
+        raise ScanError(finding, EXPORT_AGAIN, path)
+    if check and path.name.lower().endswith(NIFTI_ENDINGS):
+        volume.warnings += check_orientation(path, volume.grid)
     return volume
 
 
 def _reason(error: Exception) -> str:
-    """The telling part of an error message: what ITK says after its last ERROR mark, or the first line."""
+    """The telling part of an error message: what ITK says after its last ERROR mark, less its own inner matters.
+
+    ITK gives the address of its reader, and a stale "No such file" as the reason for any failure to read a .mha file.
+    """
     text = str(error).rsplit("ERROR:", 1)[-1].strip()
+    text = re.sub(r"\w+\(0x[0-9a-f]+\): |\s*Reason: No such file or directory", "", text)
     return " ".join(text.split())[:200] or type(error).__name__
 
 
@@ -142,6 +160,8 @@ def _read_arrays(path: Path, spacing: tuple[float, ...] | None, content: str) ->
     channels = array if names else _channels_first(array, path)
     if channels.ndim != 4:
         raise ScanError(f"holds arrays of shape {channels.shape[1:]}, not 3D volumes", "Save (x, y, z) arrays.", path)
+    if channels.shape[1] < FEWEST_ROWS:
+        raise ScanError(f"has shape {array.shape}: no head is {channels.shape[1]} wide in x", SAVE_ALL_AXES, path)
     channels = channels.transpose(0, 3, 2, 1)
     z, y, x = channels.shape[1:]
     return Volume(channels, Grid((x, y, z), spacing or (1.0, 1.0, 1.0)), has_geometry=False, names=names)
@@ -164,12 +184,31 @@ def _pick_from_npz(arrays: dict[str, np.ndarray], path: Path, content: str) -> t
 def _channels_first(array: np.ndarray, path: Path) -> np.ndarray:
     """(x, y, z), (x, y, z, c) or (c, x, y, z) -> (c, x, y, z).
 
-    The channel axis is the shorter one of the first and the last; the last when they are equal.
+    The channel axis is the shorter one of the first and the last that leaves an x axis a head can have; the last when
+    they are equal.
+
+    Raises:
+        ScanError: the shape is none of these, or may be two of them.
     """
     if array.ndim == 3:
+        if array.shape[0] < FEWEST_ROWS or 1 < array.shape[-1] < FEWEST_SLICES:
+            raise ScanError(
+                f"has shape {array.shape}, where the shortest axis may be slices or channels", SAVE_ALL_AXES, path
+            )
         return array[None]
-    if array.ndim == 4 and min(array.shape[0], array.shape[-1]) <= MOST_CHANNELS:
-        return array if array.shape[0] < array.shape[-1] else np.moveaxis(array, -1, 0)
+    first, last = array.shape[0], array.shape[-1]
+    may_be_first = array.ndim == 4 and first <= MOST_CHANNELS and array.shape[1] >= FEWEST_ROWS
+    may_be_last = array.ndim == 4 and last <= MOST_CHANNELS and first >= FEWEST_ROWS
+    if may_be_first and may_be_last and last == 1:
+        raise ScanError(
+            f"has shape {array.shape}: one slice of {first} channels, or one channel of {first} rows",
+            "Save a single channel as (x, y, z), several as (x, y, z, channels).",
+            path,
+        )
+    if may_be_first and not (may_be_last and last <= first):
+        return array
+    if may_be_last:
+        return np.moveaxis(array, -1, 0)
     raise ScanError(
         f"has shape {array.shape}, not (x, y, z), (x, y, z, channels) or (channels, x, y, z)",
         "Save one 3D array a channel, or a 4D array with channels last.",

@@ -7,10 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from nnunetv2_mscs.scans.alignment import align
-from nnunetv2_mscs.scans.channels import ADC, DWI, ReadingRules, ScanFiles, channel_order, read_channels
+from nnunetv2_mscs.scans.channels import (
+    ADC,
+    DWI,
+    Channel,
+    ReadingRules,
+    ScanFiles,
+    channel_order,
+    read_channels,
+    swapped,
+)
 from nnunetv2_mscs.scans.findings import Finding, Findings, ScanError
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.masks import to_labels
+from nnunetv2_mscs.scans.plausible import check_adc, check_mask_extent
 from nnunetv2_mscs.scans.reading import Volume, read_volume
 from nnunetv2_mscs.scans.units import AdcUnit, find_adc_unit
 
@@ -24,12 +34,14 @@ class Scan:
         grid: the grid of all of them.
         labels: (Z, Y, X) uint8, or None for a scan without a mask.
         adc_unit: the unit the ADC was stored in, or None without ADC.
+        order_assumed: neither the user nor the files say which channel is which.
     """
 
     channels: dict[str, np.ndarray]
     grid: Grid
     labels: np.ndarray | None
     adc_unit: str | None
+    order_assumed: bool = False
 
 
 def load_scan(files: ScanFiles, rules: ReadingRules, *, check: bool = True) -> tuple[Scan | None, list[Finding]]:
@@ -44,29 +56,32 @@ def load_scan(files: ScanFiles, rules: ReadingRules, *, check: bool = True) -> t
         The scan, or None when errors leave none, and all findings.
     """
     findings = Findings()
-    volumes = read_channels(files, rules, findings, check)
-    if not volumes:
+    found = read_channels(files, rules, findings, check)
+    if not found:
         return None, findings.items
-    reference_name, reference = _reference(volumes)
+    reference_name, reference = _reference(found)
     channels: dict[str, np.ndarray] = {}
-    for name, (path, volume) in volumes.items():
+    for name, (path, volume, _) in found.items():
         aligned = _align(volume, reference, name, reference_name, path, rules, findings)
         if aligned is not None and _check_values(aligned[0], name, path, findings):
             channels[name] = aligned[0].astype(np.float32)
-    complete = len(channels) == len(volumes)
-    unit = _harmonise_adc(channels, volumes, findings) if complete else None
+    complete = len(channels) == len(found)
+    unit = _harmonise_adc(channels, found, findings) if complete else None
     labels = _load_mask(files.mask, reference, reference_name, rules, findings, check)
+    if labels is not None and files.mask is not None:
+        check_mask_extent(labels, channels.get(DWI), channels.get(ADC) if unit else None, files.mask, findings)
     if findings.errors:
         return None, findings.items
     ordered = {name: channels[name] for name in channel_order(list(channels))}
-    return Scan(ordered, reference.grid, labels, unit), findings.items
+    order_assumed = any(channel.assumed for channel in found.values())
+    return Scan(ordered, reference.grid, labels, unit, order_assumed), findings.items
 
 
-def _reference(volumes: Mapping[str, tuple[Path, Volume]]) -> tuple[str, Volume]:
+def _reference(channels: Mapping[str, Channel]) -> tuple[str, Volume]:
     """The volume that gives the grid: DWI if it knows its geometry, else the first that does, else DWI or the first."""
-    by_rank = [name for name in (DWI, *volumes) if name in volumes]
-    name = next((name for name in by_rank if volumes[name][1].has_geometry), by_rank[0])
-    return name, volumes[name][1]
+    by_rank = [name for name in (DWI, *channels) if name in channels]
+    name = next((name for name in by_rank if channels[name].volume.has_geometry), by_rank[0])
+    return name, channels[name].volume
 
 
 def _align(
@@ -110,23 +125,31 @@ def _check_values(array: np.ndarray, name: str, path: Path, findings: Findings) 
     if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
         findings.error(f"{name} holds {int((~finite).sum())} NaN or infinite values", "Set them to 0.", file=path)
         return False
+    extreme = max(float(array.min()), float(array.max()), key=abs)
+    if abs(extreme) > float(np.finfo(np.float32).max):
+        findings.error(f"{name} holds {extreme:g}, beyond 32-bit numbers", "Export the scan again.", file=path)
+        return False
     if array.min() == array.max():
         findings.error(f"{name} is constant ({array.flat[0]:g} everywhere)", "Export the scan again.", file=path)
         return False
     return True
 
 
-def _harmonise_adc(
-    channels: dict[str, np.ndarray], volumes: Mapping[str, tuple[Path, Volume]], findings: Findings
-) -> str | None:
+def _harmonise_adc(channels: dict[str, np.ndarray], found: Mapping[str, Channel], findings: Findings) -> str | None:
     """Bring the ADC, if there is one, to 10^-6 mm2/s in place; returns the unit found."""
     if ADC not in channels:
         return None
-    path = volumes[ADC][0]
+    path = found[ADC].path
     try:
         unit: AdcUnit = find_adc_unit(channels[ADC], channels.get(DWI))
     except ScanError as error:
-        findings.error(error.finding, error.remedy, file=path)
+        finding, remedy = error.finding, error.remedy
+        if found[ADC].assumed and DWI in channels and _is_adc(channels[DWI], channels[ADC]):
+            finding += "; what was taken as DWI fits, so that the order may be DWI, ADC"
+            remedy = f"Give --channels {' '.join(swapped(tuple(found)))} if it is."
+        findings.error(finding, remedy, file=path)
+        return None
+    if not check_adc(channels[ADC], unit, path, findings):
         return None
     if unit.negative_share > 0:
         findings.warning(
@@ -137,6 +160,14 @@ def _harmonise_adc(
         )
     channels[ADC] = (channels[ADC] * np.float64(unit.factor)).astype(np.float32)
     return unit.name
+
+
+def _is_adc(array: np.ndarray, dwi: np.ndarray) -> bool:
+    try:
+        find_adc_unit(array, dwi)
+    except ScanError:
+        return False
+    return True
 
 
 def _load_mask(
@@ -158,6 +189,4 @@ def _load_mask(
         return None
     if not aligned.any():
         findings.warning("mask is empty: no lesion", "Keep it if the patient has none.", file=path)
-    elif aligned.all():
-        findings.error("mask marks every voxel", "Use 0 for background.", file=path)
     return aligned[0]

@@ -1,5 +1,6 @@
 """A dataset appears as a whole or not at all: after errors, signals, kills, and while an old one is replaced."""
 
+import errno
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunetv2_mscs.dataset_conversion import writer
+from nnunetv2_mscs.dataset_conversion import destination, writer
 from nnunetv2_mscs.dataset_conversion.destination import PREFIX, Destination, clear_leftovers, staged
 from nnunetv2_mscs.dataset_conversion.parallel import run_parallel
 from nnunetv2_mscs.errors import MscsError
@@ -152,6 +153,66 @@ def test_a_dataset_set_aside_by_a_killed_run_is_put_back(raw):
     assert clear_leftovers(raw) == [place]
     assert (raw / "Dataset001_X/dataset.json").is_file()
     assert not place.exists()
+
+
+def test_that_dataset_is_back_before_the_next_run_looks_for_it(raw, source, mscs):
+    place = raw / f"{PREFIX}dead"
+    (place / "replaced/Dataset001_X").mkdir(parents=True)
+    (place / "lock").touch()
+    outcome = mscs("convert", source, 1, "X")
+    assert outcome.code == 1
+    assert f"{raw / 'Dataset001_X'} exists" in outcome.err
+    assert [path.name for path in raw.iterdir()] == ["Dataset001_X"]
+
+
+def test_a_folder_just_made_is_not_taken_for_abandoned(raw):
+    place = raw / f"{PREFIX}fresh"
+    place.mkdir()
+    assert clear_leftovers(raw) == []
+    assert list(place.iterdir()) == []
+    hour_ago = time.time() - 3600
+    os.utime(place, (hour_ago, hour_ago))
+    assert clear_leftovers(raw) == [place]
+
+
+def fail_to_lock(number: int):
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    return flock
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
+def test_a_file_system_without_locks_will_do(raw, monkeypatch, number):
+    monkeypatch.setattr(destination.fcntl, "flock", fail_to_lock(number))
+    with staged(Destination(raw, "Dataset001_X"), overwrite=False) as folder:
+        (folder / "file").touch()
+        assert clear_leftovers(raw) == []
+    assert [path.name for path in raw.iterdir()] == ["Dataset001_X"]
+    assert (raw / "Dataset001_X/file").is_file()
+
+
+def test_a_failing_lock_leaves_no_trace(tmp_path, monkeypatch):
+    monkeypatch.setattr(destination.fcntl, "flock", fail_to_lock(errno.EIO))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        staged(Destination(tmp_path / "a/b", "Dataset001_X"), overwrite=False).__enter__()
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_dataset_that_cannot_be_put_back_is_not_deleted(raw, monkeypatch):
+    (raw / "Dataset001_X").mkdir()
+    (raw / "Dataset001_X/old").touch()
+    rename = Path.rename
+
+    def failing(self, target):
+        if self.name == "new" or self.parent.name == "replaced":
+            raise OSError("no rename")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="no rename"), staged(Destination(raw, "Dataset001_X"), overwrite=True):
+        pass
+    assert len(list(raw.glob(f"{PREFIX}*/replaced/Dataset001_X/old"))) == 1
 
 
 def test_a_failing_rename_keeps_the_old_dataset(raw, monkeypatch):

@@ -1,6 +1,8 @@
 """Each layout, in each of its spellings, becomes the same dataset."""
 
+import csv
 import json
+import re
 
 import nibabel
 import numpy as np
@@ -36,8 +38,21 @@ def phantoms(tools):
         ("images/{}-dwi", "images/{}-adc", "Masks/{}_seg"),
         ("Images/ADC/{}", "Images/DWI/{}", "labels/{}_lesion"),
         ("images/adc/{}_adc", "images/dwi/{}_dwi", "masks/{}_msk"),
+        ("images/{}_adc", "images/{}_dwi", "masks/{}_dwi"),
+        ("images/{}_adc", "images/{}_dwi", "masks/{}_dwi_lesion_mask"),
+        ("images/adc/{}_adc", "images/dwi/{}_dwi", "masks/{}_adc"),
     ],
-    ids=["suffixes", "upper case", "nnU-Net", "hyphens", "folders", "folders and suffixes"],
+    ids=[
+        "suffixes",
+        "upper case",
+        "nnU-Net",
+        "hyphens",
+        "folders",
+        "folders and suffixes",
+        "masks named after the DWI",
+        "masks of three words",
+        "folders and masks named after the ADC",
+    ],
 )
 @pytest.mark.parametrize("ending", [".nii.gz", ".mha", ".nrrd"])
 def test_images_and_masks_a_file_a_channel(tmp_path, raw, mscs, tools, phantoms, names, ending):
@@ -97,6 +112,40 @@ def test_sample_folders(tmp_path, raw, mscs, tools, phantoms):
     assert (content["layout"], content["adc_unit"]) == ("sample-folders", "10^-6 mm2/s")
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("segment_7_adc", "segment_7_dwi", "segment_7_lesion"),
+        ("segment_7_adc", "segment_7_dwi", "roi_label"),
+        ("labelled-adc", "labelled-dwi", "labelled-lesion"),
+        ("x_dwi_adc", "x_dwi_trace", "x_dwi_mask"),
+    ],
+)
+def test_only_what_differs_in_the_names_of_a_folder_counts(tmp_path, raw, mscs, tools, names):
+    phantom = tools.make_phantom(1)
+    for array, name in zip((phantom.adc, phantom.dwi, phantom.mask), names, strict=True):
+        tools.save(array, tmp_path / f"source/segment_7/{name}.nii")
+    outcome = mscs("convert", tmp_path / "source", 2, "Samples")
+    assert outcome.code == 0, outcome.err
+    check_dataset(raw / "Dataset002_Samples", {"segment_7": phantom})
+
+
+def test_a_new_scan_called_a_lesion_is_no_mask(tmp_path, raw, mscs, tools, source):
+    for channel in ("adc", "dwi"):
+        tools.save(getattr(tools.make_phantom(50), channel), tmp_path / f"new/lesion_007/lesion_007_{channel}.nii")
+    outcome = mscs("convert", source, 1, "X", "--unlabelled", tmp_path / "new")
+    assert outcome.code == 0, outcome.err
+    assert (raw / "Dataset001_X/imagesTs/lesion_007_0001.nii.gz").is_file()
+
+
+def test_hidden_folders_are_noted(raw, mscs, source):
+    for folder in ("images", "masks"):
+        (source / folder / ".checkpoints").mkdir()
+    outcome = mscs("convert", source, 1, "X")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.count("1 ignored (hidden): .checkpoints") == 2
+
+
 def test_the_folder_above_is_found_too(tmp_path, raw, mscs, source):
     source.rename(tmp_path / "inner")
     (tmp_path / "above").mkdir()
@@ -149,6 +198,24 @@ def test_split_folders_that_count_from_zero_each(tmp_path, raw, mscs, tools):
     )
     assert grouped.code == 0, grouped.err
     assert "both the training and the test folder: sample_0, sample_1" in grouped.out
+    own = mscs(
+        "convert", tmp_path / "source", 5, "Arrays", "--spacing", 1.2, 1.2, 5, "--patient-pattern", r"^sample_(\d+)$"
+    )
+    assert own.code == 0, own.err
+    rows = csv.DictReader((raw / "Dataset005_Arrays/cases.csv").open())
+    assert {row["case"]: row["patient"] for row in rows} == {
+        f"{split}_sample_{i}": str(i) for split in ("train", "val", "test") for i in range(2)
+    }
+
+
+@pytest.mark.parametrize(("names", "shown"), [(("a", "b"), "b"), (("a", "a"), "test_a")])
+def test_findings_name_the_cases_of_split_folders(tmp_path, raw, mscs, tools, names, shown):
+    for seed, (split, name) in enumerate(zip(("train", "test"), names, strict=True)):
+        save_split(tools, tmp_path / "source", split, {name: tools.make_phantom(seed)})
+    (tmp_path / "source/test/masks" / f"{names[1]}_mask.npy").unlink()
+    outcome = mscs("convert", tmp_path / "source", 3, "Arrays", "--spacing", 1.2, 1.2, 5)
+    assert outcome.code == 1
+    assert re.search(rf"error +{shown} .*image without a mask", outcome.err), outcome.err
 
 
 @pytest.mark.parametrize(("words", "name"), [([], "DWI"), (["--channels", "adc"], "ADC")])
@@ -185,10 +252,69 @@ def test_combined_files_in_another_order(tmp_path, raw, mscs, tools, phantoms):
         tools.save(phantom.mask, tmp_path / f"source/masks/{case}.nii")
     refused = mscs("convert", tmp_path / "source", 1, "X")
     assert refused.code == 1
-    assert "--channels" in refused.err
+    assert "what was taken as DWI fits, so that the order may be DWI, ADC" in refused.err
+    assert "--channels DWI ADC" in refused.err
     outcome = mscs("convert", tmp_path / "source", 1, "X", "--channels", "DWI", "ADC")
     assert outcome.code == 0, outcome.err
     check_dataset(raw / "Dataset001_X", phantoms)
+
+
+@pytest.fixture
+def large_lesions(tools):
+    """Lesions large enough to be judged, DWI in the range of an ADC map in 10^-6 mm2/s."""
+    phantoms = {f"p{i}": tools.make_phantom(i, radius=2) for i in range(3)}
+    for phantom in phantoms.values():
+        phantom.dwi = phantom.dwi * 4
+    return phantoms
+
+
+@pytest.mark.parametrize("kind", ["combined", "numbered", "scaled"])
+def test_an_assumed_order_is_checked_against_the_lesions(tmp_path, raw, mscs, tools, large_lesions, kind):
+    """ADC in 10^-6 mm2/s and DWI lie in one range, so that only the lesions tell which is which."""
+    for case, phantom in large_lesions.items():
+        pair = [phantom.dwi, phantom.adc * 1e6]
+        if kind == "scaled":
+            pair = [phantom.scaled()[..., 1], phantom.scaled()[..., 0]]
+        if kind == "numbered":
+            for i in range(2):
+                tools.save(pair[i], tmp_path / f"source/images/{case}_{i:04d}.nii")
+        else:
+            tools.save(np.stack(pair, axis=-1), tmp_path / f"source/images/{case}.nii")
+        tools.save(phantom.mask, tmp_path / f"source/masks/{case}.nii")
+    refused = mscs("convert", tmp_path / "source", 1, "X")
+    assert refused.code == 1
+    assert "ADC and DWI look swapped: in 3 of 3 cases" in refused.err
+    assert "--channels DWI ADC" in refused.err
+    assert "taken as ADC" in refused.err
+    insisted = mscs("convert", tmp_path / "source", 1, "X", "--channels", "ADC", "DWI")
+    assert insisted.code == 0, insisted.err
+    assert re.search("warning.* look swapped", insisted.out)
+    outcome = mscs("convert", tmp_path / "source", 2, "X", "--channels", "DWI", "ADC")
+    assert outcome.code == 0, outcome.err
+    assert "swapped" not in outcome.out
+    check_dataset(raw / "Dataset002_X", large_lesions, scaled=kind == "scaled")
+
+
+def test_names_that_swap_channels_are_a_warning(tmp_path, raw, mscs, tools, large_lesions):
+    for case, phantom in large_lesions.items():
+        phantom.adc, phantom.dwi = phantom.dwi, phantom.adc * 1e6
+        tools.save_case(tmp_path / "source", case, phantom)
+    outcome = mscs("convert", tmp_path / "source", 1, "X")
+    assert outcome.code == 0, outcome.err
+    assert re.search("warning.* look swapped", outcome.out)
+
+
+def test_a_right_order_that_is_assumed_is_told_all_the_same(tmp_path, raw, mscs, tools, large_lesions):
+    """One odd lesion of three does not make it wrong."""
+    large_lesions["p1"].adc = np.where(large_lesions["p1"].mask, 2e-3, large_lesions["p1"].adc)
+    large_lesions["p1"].dwi = np.where(large_lesions["p1"].mask, 500, large_lesions["p1"].dwi)
+    for case, phantom in large_lesions.items():
+        tools.save(np.stack([phantom.adc, phantom.dwi], axis=-1), tmp_path / f"source/images/{case}.nii")
+        tools.save(phantom.mask, tmp_path / f"source/masks/{case}.nii")
+    outcome = mscs("convert", tmp_path / "source", 1, "X")
+    assert outcome.code == 0, outcome.err
+    assert re.search("note.*unnamed channels are taken as ADC, DWI", outcome.out)
+    assert "swapped" not in outcome.out
 
 
 def test_files_whose_axes_differ_meet_in_space(tmp_path, raw, mscs, tools, phantoms):
@@ -232,3 +358,47 @@ def test_scans_without_masks(tmp_path, raw, mscs, tools, source, kind):
     written = nibabel.load(raw / "Dataset001_X/imagesTs/new_1_0000.nii.gz")
     np.testing.assert_allclose(np.asanyarray(written.dataobj), new.adc * 1e6, rtol=1e-5)
     assert "1 without masks" in outcome.out
+
+
+@pytest.mark.parametrize("layout", ["images-masks", "sample-folders", "array-splits"])
+def test_scans_without_masks_that_lie_in_the_source(tmp_path, raw, mscs, tools, phantoms, layout):
+    """A flat folder of new scans looks like a case folder, but is none of the source's own."""
+    folder = tmp_path / "source"
+    for name, phantom in phantoms.items():
+        if layout == "sample-folders":
+            for channel in ("adc", "dwi", "mask"):
+                tools.save(getattr(phantom, channel), folder / name / f"{channel}.nii")
+        else:
+            tools.save_case(folder / "train" if layout == "array-splits" else folder, name, phantom)
+    tools.save(tools.make_phantom(50).adc, folder / "new/n_adc.nii")
+    tools.save(tools.make_phantom(50).dwi, folder / "new/n_dwi.nii")
+    outcome = mscs("convert", folder, 1, "X", "--unlabelled", folder / "new")
+    assert outcome.code == 0, outcome.err
+    check_dataset(raw / "Dataset001_X", phantoms)
+    assert (raw / "Dataset001_X/imagesTs/n_0001.nii.gz").is_file()
+    assert f"layout     {layout}" in outcome.out
+    assert "ignored" not in outcome.out
+
+
+def test_findings_among_scans_without_masks_are_shown(tmp_path, mscs, tools, source, raw):
+    tools.save(tools.make_phantom(50).adc, tmp_path / "new/n_flair.nii")
+    (tmp_path / "new/notes.txt").write_text("x")
+    outcome = mscs("convert", source, 1, "X", "--unlabelled", tmp_path / "new")
+    assert outcome.code == 1
+    assert "FLAIR is no channel of this dataset" in outcome.err
+    assert "notes.txt" in outcome.err
+    assert "--unlabelled holds no scan with the channels ADC, DWI" in outcome.err
+    assert list(raw.iterdir()) == []
+
+
+def test_spacing_is_for_new_arrays_too(tmp_path, mscs, tools, source, raw):
+    new = tools.make_phantom(50)
+    for channel in ("adc", "dwi"):
+        tools.save(getattr(new, channel), tmp_path / f"new/n_{channel}.npy")
+    refused = mscs("convert", source, 1, "X", "--unlabelled", tmp_path / "new")
+    assert refused.code == 1
+    assert "1 case(s) are arrays (.npy, .npz), which carry no voxel size: n" in refused.err
+    outcome = mscs("convert", source, 1, "X", "--unlabelled", tmp_path / "new", "--spacing", 1.2, 1.2, 5)
+    assert outcome.code == 0, outcome.err
+    zooms = nibabel.load(raw / "Dataset001_X/imagesTs/n_0000.nii.gz").header.get_zooms()
+    assert zooms == pytest.approx((1.2, 1.2, 5.0))

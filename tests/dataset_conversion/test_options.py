@@ -132,9 +132,29 @@ def test_image_names():
     assert parse_image_name("p_adc", mask_names={"p_adc"}) == ImageName("p_adc"), "a mask has this very name"
     assert parse_image_name("p_Perf", channel_names=["perf"]) == ImageName("p", "perf", "Perf")
     assert channel_name("0000", ["DWI", "ADC"]) == "DWI"
-    assert mask_case_name("p_mask", {"p"}) == "p"
-    assert mask_case_name("p_mask", {"p_mask"}) == "p_mask"
     assert sorted(["image_10", "image_2", "Image_1"], key=natural_key) == ["Image_1", "image_2", "image_10"]
+
+
+@pytest.mark.parametrize(
+    ("mask", "stems", "case"),
+    [
+        ("p_mask", ["p"], "p"),
+        ("p_mask", ["p_mask"], "p_mask"),
+        ("p_lesion_mask", ["p_adc", "p_dwi"], "p"),
+        ("p_lesion_mask", ["p_lesion_adc", "p_lesion_dwi", "p_adc"], "p_lesion"),
+        ("p_dwi_mask", ["p_adc", "p_dwi"], "p"),
+        ("p_DWI", ["p_adc", "p_dwi"], "p"),
+        ("p_adc", ["p_adc"], "p"),
+        ("p_t2_seg", ["p_adc", "p_dwi", "p_t2"], "p"),
+        ("p_t2", ["p_t1", "p_t2"], "p_t2"),
+        ("s_3_image_mask", ["s_3_image"], "s_3"),
+        ("p_0001", ["p_0000", "p_0001"], "p_0001"),
+        ("q_mask", ["p_adc", "p_dwi"], "q"),
+    ],
+)
+def test_mask_names(mask, stems, case):
+    images = {parse_image_name(stem, siblings=stems) for stem in stems}
+    assert mask_case_name(mask, images, stems) == case
 
 
 @pytest.mark.parametrize("count", [3, 4])

@@ -66,6 +66,19 @@ def zero_spacing(path: Path) -> None:
     path.write_bytes(bytes(content))
 
 
+def spoil_datatype(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[70] = 14
+    path.write_bytes(bytes(content))
+
+
+def halve_pixdim(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[80:92] = np.array([0.6, 0.6, 2.5], np.float32).tobytes()
+    content[252:254] = bytes(2)
+    path.write_bytes(bytes(content))
+
+
 def rename_apart(source: Path) -> None:
     for path in [*source.rglob("b*")]:
         path.rename(path.with_name(path.name.replace("b", "a ", 1)))
@@ -114,6 +127,9 @@ SPOILT = {
         "b_adc.nii .*holds 2 volumes where one ADC volume is expected",
     ),
     "one slice": (lambda s: edit(adc(s), lambda a: a[..., 3]), r"b_adc.nii .*has 2 dimensions"),
+    "header damage": (lambda s: spoil_datatype(adc(s)), r"b_adc.nii .*data code 14 not recognized"),
+    "inverted mask": (lambda s: edit(s / "masks/b.nii", lambda a: 1 - a), r"masks/b.nii .*of all voxels: inverted\?"),
+    "two voxel sizes": (lambda s: halve_pixdim(adc(s)), r"b_adc.nii .*0.6 x 0.6 x 2.5 mm \(pixdim\), 1.2 x 1.2 x 5"),
     "voxel size 0": (lambda s: zero_spacing(adc(s)), r"b_adc.nii .*impossible voxel size of 1.2 x 1.2 x 0 mm"),
     "arrays without spacing": (as_arrays, r"3 case\(s\) are arrays .*voxel size: a, b, c .*--spacing X Y Z"),
     "no scans": (lambda s: [path.unlink() for path in s.rglob("*.nii")], "no case found in the layout images-masks"),

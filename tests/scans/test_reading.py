@@ -127,6 +127,35 @@ def test_shapes_that_are_no_scan(tmp_path, shape):
         read_volume(tmp_path / "scan.npy", spacing=SPACING)
 
 
+@pytest.mark.parametrize(
+    ("shape", "channels", "size"),
+    [
+        ((24, 20, 12), 1, (24, 20, 12)),
+        ((24, 20, 1), 1, (24, 20, 1)),
+        ((24, 20, 12, 1), 1, (24, 20, 12)),
+        ((24, 20, 1, 2), 2, (24, 20, 1)),
+        ((24, 20, 2, 2), 2, (24, 20, 2)),
+        ((2, 24, 20, 1), 2, (24, 20, 1)),
+        ((2, 24, 20, 2), 2, (24, 20, 2)),
+        ((3, 24, 20, 2), 3, (24, 20, 2)),
+        ((1, 24, 20, 1), 1, (24, 20, 1)),
+        ((2, 24, 20, 12), 2, (24, 20, 12)),
+    ],
+)
+def test_channels_of_thin_arrays_are_told_from_slices(tmp_path, shape, channels, size):
+    np.save(tmp_path / "scan.npy", np.zeros(shape, np.float32))
+    volume = read_volume(tmp_path / "scan.npy", spacing=SPACING)
+    assert (len(volume.array), volume.grid.size) == (channels, size)
+
+
+@pytest.mark.parametrize("shape", [(24, 20, 2), (24, 20, 3), (2, 24, 20), (1, 24, 20), (3, 24, 20), (8, 24, 20, 1)])
+def test_arrays_that_may_be_slices_or_channels_are_refused(tmp_path, shape):
+    np.save(tmp_path / "scan.npy", np.zeros(shape, np.float32))
+    with pytest.raises(ScanError, match=r"has shape \(") as caught:
+        read_volume(tmp_path / "scan.npy", spacing=SPACING)
+    assert "(x, y, z, channels)" in caught.value.remedy
+
+
 def test_slices_objects_and_unnamed_arrays_are_errors(tmp_path, array):
     with pytest.raises(ScanError, match="has 2 dimensions"):
         read_volume(save_nifti(array[..., 0], tmp_path / "slice.nii.gz"))

@@ -1,0 +1,107 @@
+"""Maps and masks that no head can have are refused, with the value that shows it."""
+
+import nibabel
+import numpy as np
+import pytest
+
+from nnunetv2_mscs.scans.channels import ReadingRules, ScanFiles
+from nnunetv2_mscs.scans.scan import load_scan
+
+SHAPE = (24, 24, 12)
+AFFINE = np.diag([4.0, 4.0, 6.0, 1.0])
+
+
+@pytest.fixture
+def head() -> np.ndarray:
+    x, y, z = np.ogrid[tuple(slice(-1, 1, n * 1j) for n in SHAPE)]
+    return np.asarray(x**2 + y**2 + z**2 < 0.8)
+
+
+@pytest.fixture
+def scan(head) -> dict[str, np.ndarray]:
+    """ADC in 10^-6 mm2/s, DWI and a lesion mask, (x, y, z)."""
+    rng = np.random.default_rng(0)
+    lesion = np.zeros(SHAPE, np.uint8)
+    lesion[6:9, 10:13, 5:7] = 1
+    adc = np.where(head, rng.normal(850, 90, SHAPE), 0) * (1 - 0.5 * lesion)
+    dwi = np.where(head, rng.normal(250, 20, SHAPE), 0) * (1.0 + lesion)
+    return {"ADC": adc, "DWI": dwi, "mask": lesion}
+
+
+def findings(tmp_path, arrays: dict[str, np.ndarray], *, dtype=np.float32) -> list[tuple[str, str]]:
+    """Severity and text of what is found in a scan."""
+    for name, array in arrays.items():
+        stored = array if name == "mask" else array.astype(dtype)
+        nibabel.save(nibabel.Nifti1Image(stored, AFFINE), tmp_path / f"{name}.nii")
+    files = ScanFiles({name: tmp_path / f"{name}.nii" for name in arrays if name != "mask"}, tmp_path / "mask.nii")
+    scan, items = load_scan(files, ReadingRules())
+    assert (scan is None) == any(item.severity == "error" for item in items)
+    assert all(item.file for item in items)
+    return [(item.severity, item.finding) for item in items]
+
+
+def test_a_sound_scan_is_silent(tmp_path, scan):
+    assert findings(tmp_path, scan) == []
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("10^-6 mm2/s", 1.0), ("10^-3 mm2/s", 1e-3), ("mm2/s", 1e-6)])
+@pytest.mark.parametrize("value", [1.5e13, -1.1e5])
+def test_one_impossible_adc_value_is_an_error(tmp_path, scan, unit, factor, value):
+    scan["ADC"][3, 12, 6] = value
+    scan["ADC"] *= factor
+    [(severity, text)] = findings(tmp_path, scan)
+    assert severity == "error"
+    assert f"ADC of {value * factor:.4g} in {unit}" in text
+
+
+def test_noise_in_air_is_possible(tmp_path, scan, head):
+    noise = np.random.default_rng(1).normal(0, 9000, SHAPE)
+    scan["ADC"] = np.where(head, scan["ADC"], noise)
+    [(severity, text)] = findings(tmp_path, scan)
+    assert severity == "warning"
+    assert "0 % of the head's" in text
+
+
+def test_z_scored_maps_are_errors(tmp_path, scan, head):
+    over_all = {name: (a - a.mean()) / a.std() for name, a in scan.items() if name != "mask"} | {"mask": scan["mask"]}
+    [(severity, text)] = findings(tmp_path, over_all)
+    assert severity == "error"
+    assert "ADC is negative in the air of the volume's corners" in text
+    del over_all["DWI"]
+    assert "corners" in findings(tmp_path, over_all)[-1][1]
+
+    over_head = {
+        name: np.where(head, (a - a[head].mean()) / a[head].std(), 0) for name, a in scan.items() if name != "mask"
+    }
+    [(severity, text)] = findings(tmp_path, over_head | {"mask": scan["mask"], "DWI": scan["DWI"]})
+    assert severity == "error"
+    assert "% of the head" in text
+
+
+def test_masks_of_more_than_half_are_errors(tmp_path, scan):
+    [(severity, text)] = findings(tmp_path, scan | {"mask": 1 - scan["mask"]})
+    assert (severity, text) == ("error", "mask marks 99.7 % of all voxels: inverted?")
+    lesion_first = np.stack([scan["mask"], 1 - scan["mask"]], axis=-1)
+    [(severity, text)] = findings(tmp_path, scan | {"mask": lesion_first})
+    assert (severity, text) == ("error", "mask marks 99.7 % of all voxels: inverted?")
+    assert "marks every voxel" in findings(tmp_path, scan | {"mask": np.ones(SHAPE, np.uint8)})[0][1]
+
+
+def test_a_brain_mask_is_told(tmp_path, scan, head):
+    [(severity, text)] = findings(tmp_path, scan | {"mask": head.astype(np.uint8)})
+    assert severity == "warning"
+    assert "mask marks 100% of the head" in text
+
+
+def test_a_large_bright_lesion_is_no_brain_mask(tmp_path, scan, head):
+    half = head.copy()
+    half[: SHAPE[0] // 2] = False
+    scan["DWI"] = np.where(half, 900, np.where(head, 250, 0))
+    scan["ADC"] = np.where(half, 400, np.where(head, 850, 0))
+    assert findings(tmp_path, scan | {"mask": half.astype(np.uint8)}) == []
+
+
+def test_numbers_beyond_float32_are_errors(tmp_path, scan):
+    scan["DWI"][12, 10, 6] = 1e300
+    [(severity, text)] = findings(tmp_path, scan, dtype=np.float64)
+    assert (severity, text) == ("error", "DWI holds 1e+300, beyond 32-bit numbers")

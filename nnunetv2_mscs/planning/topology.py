@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.network.mscs_net import features_of_stages, multi_scale_kernels, per_axis
+from nnunetv2_mscs.network.topology import features_of_stages, multi_scale_kernels, per_axis
 
 MSCS_NET = "nnunetv2_mscs.network.MSCSNet"
 BASE_FEATURES = 16

@@ -11,7 +11,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from nnunetv2_mscs.network import MSCSNet
-from nnunetv2_mscs.network.mscs_net import features_of_stages
+from nnunetv2_mscs.network.topology import features_of_stages
 
 
 def small_network(deep_supervision: bool = False, **arguments) -> MSCSNet:

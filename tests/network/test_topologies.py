@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from nnunetv2_mscs.network import MSCSNet
-from nnunetv2_mscs.network.mscs_net import features_of_stages, multi_scale_kernels
+from nnunetv2_mscs.network.topology import features_of_stages, multi_scale_kernels
 
 TOPOLOGIES = {
     "3d": (nn.Conv3d, [1, 2, 2], [3, 3, 3], (8, 12, 16)),

@@ -8,7 +8,7 @@ from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import nn
 
 from nnunetv2_mscs.network import MSCSNet
-from nnunetv2_mscs.network.mscs_net import features_of_stages
+from nnunetv2_mscs.network.topology import features_of_stages
 from nnunetv2_mscs.planning.memory import ACTIVATION_FACTOR, GIGABYTE, training_memory
 
 UNET = partial(

@@ -1,0 +1,41 @@
+"""The encoder of MSCS-Net: from the image to the features of the bottleneck."""
+
+import torch
+from torch import nn
+
+from nnunetv2_mscs.network.blocks import CBS, DMSA, SPPF, NormFactory
+from nnunetv2_mscs.network.topology import Topology
+
+
+class MSCSEncoder(nn.Module):
+    """The image, then a CBS and a DMSA a stage, then SPPF.
+
+    The skip connections leave from the CBS, before the DMSA of their stage; that of stage 0 is the image itself.
+    """
+
+    def __init__(self, input_channels: int, topology: Topology, norm: NormFactory, inner_norm: NormFactory):
+        super().__init__()
+        conv_op = topology.conv_op
+        self.downsampling = nn.ModuleList()
+        self.attention = nn.ModuleList()
+        self.skip_channels = [input_channels]
+        channels = input_channels
+        for stage in range(1, len(topology.strides)):
+            features = topology.features[stage]
+            entry_features = 2 * features if stage == 1 else features
+            kernel, stride = topology.kernel_sizes[stage], topology.strides[stage]
+            self.downsampling.append(CBS(conv_op, channels, entry_features, kernel, stride, norm))
+            kernels = topology.dmsa_kernel_sizes[stage]
+            dmsa = DMSA(conv_op, entry_features, features, kernels, kernels[0], norm, inner_norm)
+            self.attention.append(dmsa)
+            self.skip_channels.append(entry_features)
+            channels = dmsa.out_channels
+        self.pyramid = SPPF(conv_op, channels, 2 * topology.features[-1], topology.n_axes, norm)
+
+    def forward(self, x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """(N, C, *space) -> the skip connections, stage 0 first, and the bottleneck's features."""
+        skips = [x]
+        for downsample, attend in zip(self.downsampling, self.attention, strict=True):
+            skips.append(downsample(x))
+            x = attend(skips[-1])
+        return skips, self.pyramid(x)

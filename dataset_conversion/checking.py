@@ -31,6 +31,7 @@ class CaseReport:
         volume_ml: lesion volume, None without a mask.
         pieces: connected pieces of lesion, None without a mask.
         digests: a hash of each channel's voxels.
+        mask_digest: a hash of its mask's voxels, empty without a lesion.
         contrast: how its lesion stands out in ADC and DWI, None without both or without a lesion large enough.
         order_assumed: neither the user nor the files say which channel is which.
     """
@@ -44,6 +45,7 @@ class CaseReport:
     volume_ml: float | None = None
     pieces: int | None = None
     digests: tuple[str, ...] = ()
+    mask_digest: str = ""
     contrast: Contrast | None = None
     order_assumed: bool = False
 
@@ -74,6 +76,7 @@ def check_case(case: Case, rules: ReadingRules) -> CaseReport:
         labels=tuple(sorted({0, *np.unique(scan.labels).tolist()})),
         volume_ml=lesion_volume_ml(scan.labels, scan.grid.voxel_volume_ml),
         pieces=count_pieces(scan.labels),
+        mask_digest=_digest(scan.labels) if scan.labels.any() else "",
         contrast=_contrast(scan, scan.labels),
     )
 

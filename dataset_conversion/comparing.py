@@ -20,6 +20,7 @@ def check_together(reports: Sequence[CaseReport], findings: Findings) -> None:
     _check_labels([report for report in readable if report.volume_ml is not None], findings)
     _check_lesions(reports, findings)
     _check_copies(readable, findings)
+    _check_mask_copies(readable, findings)
 
 
 def _check_channels(reports: Sequence[CaseReport], findings: Findings) -> None:
@@ -102,3 +103,20 @@ def _check_copies(reports: Sequence[CaseReport], findings: Findings) -> None:
                 findings.warning(text, "Predicting on a training scan tells nothing.", case=report.case.name, file=path)
             else:
                 findings.error(text, "Take one of them away.", case=report.case.name, file=path)
+
+
+def _check_mask_copies(reports: Sequence[CaseReport], findings: Findings) -> None:
+    """Complain of one mask at the scans of two patients; two scans of one patient may share theirs."""
+    seen: dict[str, CaseReport] = {}
+    for report in reports:
+        if not report.mask_digest or report.case.mask is None:
+            continue
+        first = seen.setdefault(report.mask_digest, report)
+        if first.case.patient == report.case.patient:
+            continue
+        findings.error(
+            f"mask has the same content as that of {first.case.name}",
+            "Save the case's own mask, or take one of the cases away.",
+            case=report.case.name,
+            file=report.case.mask,
+        )

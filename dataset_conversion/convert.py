@@ -16,20 +16,21 @@ from nnunetv2_mscs.dataset_conversion.checking import (
 from nnunetv2_mscs.dataset_conversion.comparing import check_together
 from nnunetv2_mscs.dataset_conversion.destination import (
     Destination,
-    clear_leftovers,
+    check_apart,
     find_destination,
     raw_folder,
-    staged,
 )
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.dataset_conversion.former_data import warn_of_former_data
 from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS, check_source, check_unlabelled, detect
 from nnunetv2_mscs.dataset_conversion.roles import Folds, settle_folds, settle_roles, warn_of_leaks
+from nnunetv2_mscs.dataset_conversion.staging import clear_leftovers, staged
 from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
 from nnunetv2_mscs.dataset_conversion.writer import DatasetFacts, write_dataset
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ReadingRules, channel_order
 from nnunetv2_mscs.scans.findings import Finding, Findings
+from nnunetv2_mscs.scans.writing import DISK_FULL
 
 
 @dataclass(frozen=True)
@@ -107,13 +108,17 @@ def convert(request: Request) -> Conversion:
         check_unlabelled(request.unlabelled)
     raw = raw_folder()
     clear_leftovers(raw)
-    destination = find_destination(raw, request.dataset_id, request.name, overwrite=request.overwrite)
+    destination = find_destination(
+        raw, request.dataset_id, request.name, overwrite=request.overwrite, sources=request.roots
+    )
     findings = Findings()
     with _listing():
         layout, cases = _find_labelled(request, findings)
+    check_apart(destination, _files(cases))
     reports = check_cases(cases, request.rules, processes=request.processes)
     if request.unlabelled:
         new = _find_unlabelled(request.unlabelled, _channels(request, reports), reports, findings)
+        check_apart(destination, _files(new))
         reports += check_cases(new, request.rules, processes=request.processes)
     check_spacing([report.case for report in reports], request.spacing, findings)
     for report in reports:
@@ -126,7 +131,7 @@ def convert(request: Request) -> Conversion:
     folds = settle_folds(reports, role_of, request.seed, findings)
     needs_clean = warn_of_former_data(destination.name, folds, findings)
     facts = DatasetFacts(destination.name, str(request.source), layout, request.rules, str(request.unlabelled or ""))
-    with staged(destination, overwrite=request.overwrite) as folder:
+    with _writing(), staged(destination, overwrite=request.overwrite) as folder:
         write_dataset(folder, reports, role_of, folds, facts, request.roots, processes=request.processes)
     return Conversion(destination, layout, reports, role_of, folds, findings.items, needs_clean)
 
@@ -140,12 +145,32 @@ def _listing() -> Iterator[None]:
         raise MscsError(f"{error.filename} cannot be listed: {error.strerror}.", "Check its permissions.") from error
 
 
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Turn a folder or file that cannot be written into the user's error."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        what = Path(error.filename).name if error.filename else "The dataset"
+        raise MscsError(f"{what} could not be written: {error.strerror or error}.", DISK_FULL) from error
+
+
+def _files(cases: Sequence[Case]) -> Iterator[Path]:
+    for case in cases:
+        yield from case.images.values()
+        if case.mask is not None:
+            yield case.mask
+
+
 def _find_labelled(request: Request, findings: Findings) -> tuple[str, list[Case]]:
     """The layout's name and all cases with masks; complaints go to the findings."""
     given = Folder(request.source, left_out=request.unlabelled)
     layout, source = (LAYOUTS[request.layout], given) if request.layout else detect(given)
     if source != given:
         findings.note(f"the scans lie in its folder {source.name}", file=source.path)
+        given.note_others([Folder(path) for path in (source.path, *source.path.parents)], findings)
     discovery = with_clean_names(layout.find_cases(source, request.channels))
     findings.extend(discovery.findings.items)
     cases = with_patients(discovery.cases, request.patient_pattern, findings)

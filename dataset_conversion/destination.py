@@ -1,27 +1,14 @@
-"""The dataset's place in nnUNet_raw: it appears there as a whole, or not at all."""
+"""The dataset's place in nnUNet_raw, and whether it may be taken."""
 
-import errno
 import os
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
 
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows has none; leftovers of a killed run then stay until deleted by hand
-    fcntl = None  # type: ignore[assignment]
-
 RAW, PREPROCESSED, RESULTS = "nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"
-PREFIX = ".mscs-convert-"
-LOCK, NEW, REPLACED, RUBBISH = "lock", "new", "replaced", "rubbish"
-SECONDS_TO_LOCK = 60.0
-NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
 @dataclass(frozen=True)
@@ -40,6 +27,10 @@ class Destination:
     def path(self) -> Path:
         return self.raw / self.name
 
+    @property
+    def dataset_id(self) -> int:
+        return int(self.name.removeprefix("Dataset")[:3])
+
 
 def raw_folder() -> Path:
     """The folder $nnUNet_raw, which need not exist yet.
@@ -50,30 +41,66 @@ def raw_folder() -> Path:
     setting = os.environ.get(RAW)
     if not setting:
         raise MscsError("nnUNet_raw is not set.", "Type: export nnUNet_raw=/path/to/nnUNet_raw")
+    if setting.startswith("~"):
+        home = setting.replace("~", "$HOME", 1) if setting[1:2] in ("", "/") else "/path/to/nnUNet_raw"
+        raise MscsError(
+            f"nnUNet_raw is {setting}, in which the shell left ~ as it is.", f'Type: export nnUNet_raw="{home}"'
+        )
     _check_writable(Path(setting))
     return Path(setting)
 
 
-def find_destination(raw: Path, dataset_id: int, name: str, *, overwrite: bool) -> Destination:
+def find_destination(
+    raw: Path, dataset_id: int, name: str, *, overwrite: bool, sources: Sequence[Path] = ()
+) -> Destination:
     """Where the dataset will stand in the folder `raw`, once leftovers are cleared from it.
 
     Raises:
-        MscsError: the id is taken by another name, or the dataset exists.
+        MscsError: the id is taken by another name, or the dataset exists and may not, or must not, be replaced.
     """
     destination = Destination(raw, f"Dataset{dataset_id:03d}_{name}")
-    for folder in _namesakes(dataset_id, destination.name):
+    refuse_namesakes(destination)
+    path = destination.path
+    if path.is_symlink() and not path.exists():
+        raise MscsError(f"{path} is a link to a place that is not there.", "Remove the link, or choose another id.")
+    if not path.exists():
+        return destination
+    if not overwrite:
+        raise MscsError(f"{path} exists.", "Choose another id, or replace it with --overwrite.")
+    check_apart(destination, sources)
+    if not (path / "dataset.json").is_file():
         raise MscsError(
-            f"The id {dataset_id} is taken by {folder}, and nnU-Net refuses two datasets with one id.",
-            f"Choose another id, or the name {folder.name.split('_', 1)[-1]}.",
+            f"{path} is not a dataset (it has no dataset.json), so that --overwrite leaves it alone.",
+            "Look what it holds and move it away, or choose another id.",
         )
-    if destination.path.exists() and not overwrite:
-        raise MscsError(f"{destination.path} exists.", "Choose another id, or replace it with --overwrite.")
     return destination
 
 
+def check_apart(destination: Destination, paths: Iterable[Path]) -> None:
+    """Raise MscsError if any of these files or folders would be deleted with the dataset to be replaced."""
+    if not destination.path.exists():
+        return
+    doomed = destination.path.resolve()
+    for path in paths:
+        if path.resolve().is_relative_to(doomed):
+            raise MscsError(
+                f"{path} lies in {destination.path}, which --overwrite would delete.",
+                "Move your scans elsewhere, or choose another id.",
+            )
+
+
+def refuse_namesakes(destination: Destination) -> None:
+    """Raise MscsError if a dataset of another name has the id."""
+    for folder in _namesakes(destination.dataset_id, destination.name):
+        raise MscsError(
+            f"The id {destination.dataset_id} is taken by {folder}, and nnU-Net refuses two datasets with one id.",
+            f"Choose another id, or the name {folder.name.split('_', 1)[-1]}.",
+        )
+
+
 def _check_writable(raw: Path) -> None:
-    existing = next(folder for folder in (raw, *raw.absolute().parents) if folder.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+    fine = raw.is_dir() and os.access(raw, os.W_OK | os.X_OK) if raw.exists() else _can_bemade(raw)
+    if not fine:
         raise MscsError(f"nnUNet_raw ({raw}) is not a folder you may write to.", "Set nnUNet_raw to a folder of yours.")
 
 
@@ -86,105 +113,36 @@ def _namesakes(dataset_id: int, name: str) -> list[Path]:
 
 
 @contextmanager
-def staged(destination: Destination, *, overwrite: bool) -> Iterator[Path]:
-    """A hidden folder to build the dataset in; when the block ends well, it becomes the dataset in one rename.
-
-    Any exception removes it. A killed process leaves it hidden, unlocked, for `clear_leftovers` of the next run.
-    """
-    with _made(destination.raw), _hidden_folder(destination.raw) as place, _locked(place):
-        new = place / NEW
-        new.mkdir()
-        yield new
-        _publish(new, destination, place, overwrite=overwrite)
-
-
-@contextmanager
-def _made(folder: Path) -> Iterator[None]:
+def made(folder: Path) -> Iterator[None]:
     """A folder with its parents; those that were not there go again if the block fails."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    made = _make(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         yield
     except BaseException:
-        for path in missing:
-            with suppress(OSError):
-                path.rmdir()
+        _unmake(made)
         raise
 
 
-@contextmanager
-def _hidden_folder(raw: Path) -> Iterator[Path]:
-    place = Path(tempfile.mkdtemp(prefix=PREFIX, dir=raw))
+def _make(folder: Path) -> list[Path]:
+    """Make a folder with its parents; returns those that were not there, or makes none and raises."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        yield place
-    finally:
-        _discard(place)
+        folder.mkdir(parents=True, exist_ok=True)
+    except BaseException:
+        _unmake(missing)
+        raise
+    return missing
 
 
-@contextmanager
-def _locked(place: Path) -> Iterator[None]:
-    """Hold a lock that the system releases when this process ends, however it ends.
-
-    Where the file system knows no locks the work goes on without: there `clear_leftovers` takes nothing for abandoned.
-    """
-    unlocked = place / f"{LOCK}.new"
-    with unlocked.open("wb") as handle:
-        if fcntl is not None:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            except OSError as error:
-                if error.errno not in NO_LOCKS:
-                    raise
-        unlocked.rename(place / LOCK)
-        yield
+def _unmake(folders: Sequence[Path]) -> None:
+    for path in folders:
+        with suppress(OSError):
+            path.rmdir()
 
 
-def _publish(new: Path, destination: Destination, place: Path, *, overwrite: bool) -> None:
-    """Put the new dataset in its place; if that fails, `_discard` puts back the old one."""
-    if not destination.path.exists():
-        new.rename(destination.path)
-        return
-    if not overwrite:
-        raise MscsError(f"{destination.path} appeared while this was at work.", "Choose another id.")
-    old = place / REPLACED / destination.name
-    old.parent.mkdir()
-    destination.path.rename(old)
-    new.rename(destination.path)
-    old.parent.rename(place / RUBBISH)
-
-
-def clear_leftovers(raw: Path) -> list[Path]:
-    """Remove what killed runs left in nnUNet_raw; a dataset that one had set aside to replace is put back.
-
-    Returns:
-        The folders removed.
-    """
-    if fcntl is None or not raw.is_dir():
-        return []
-    removed = [place for place in sorted(raw.glob(f"{PREFIX}*")) if _is_abandoned(place)]
-    for place in removed:
-        _discard(place)
-    return removed
-
-
-def _discard(place: Path) -> None:
-    """Remove a hidden folder, once a dataset set aside in it stands in its place again or has been replaced."""
-    for old in (place / REPLACED).glob("*"):
-        if not (place.parent / old.name).exists():
-            with suppress(FileNotFoundError):
-                old.rename(place.parent / old.name)
-    shutil.rmtree(place, ignore_errors=True)
-
-
-def _is_abandoned(place: Path) -> bool:
-    """Whether the process that made a hidden folder has ended; one just made has no lock yet."""
+def _can_bemade(folder: Path) -> bool:
     try:
-        with (place / LOCK).open("rb+") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-    except FileNotFoundError:
-        with suppress(FileNotFoundError):
-            return time.time() - place.stat().st_mtime > SECONDS_TO_LOCK
-        return False
+        _unmake(_make(folder))
     except OSError:
         return False
+    return True

@@ -1,6 +1,7 @@
 """What a file's name says: the case, the channel, and whether it is a mask."""
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +44,18 @@ def ending_of(path: Path) -> str:
 
 
 def stem_of(path: Path) -> str:
-    """The file's name without the ending of its format."""
-    return path.name[: len(path.name) - len(ending_of(path))]
+    """The file's name without the ending of its format, letters composed."""
+    return composed(path.name[: len(path.name) - len(ending_of(path))])
+
+
+def composed(name: str) -> str:
+    """The name with each accented letter as one sign, as most systems write it; macOS may write two."""
+    return unicodedata.normalize("NFC", name)
+
+
+def is_passed_over(folder: Path) -> bool:
+    """Whether a folder is none of the user's own making: hidden, or what macOS packs beside the files."""
+    return folder.name.startswith(".") or folder.name == "__MACOSX"
 
 
 def scan_files(folder: Path, findings: Findings) -> list[Path]:
@@ -52,12 +63,12 @@ def scan_files(folder: Path, findings: Findings) -> list[Path]:
     found: list[Path] = []
     ignored: dict[str, list[str]] = {}
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.name.startswith("."):
+        if path.is_dir() and not is_passed_over(path):
             continue
-        if ending_of(path) and not path.name.startswith("."):
+        if ending_of(path) and not is_passed_over(path):
             found.append(path)
         else:
-            kind = "hidden" if path.name.startswith(".") else path.suffix or "no ending"
+            kind = "hidden" if is_passed_over(path) else path.suffix or "no ending"
             ignored.setdefault(kind, []).append(path.name)
     for kind, names in ignored.items():
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
@@ -81,6 +92,23 @@ def channel_name(token: str, channel_names: Sequence[str] = ()) -> str:
         if name.lower() == lower:
             return name
     return DWI if re.fullmatch(r"dwi\d?", lower) else token.upper()
+
+
+def folder_channel(name: str, channel_names: Sequence[str] = ()) -> str:
+    """The channel that a folder's name tells as a whole or as one of its words (ADC map, DWI_b1000), or "".
+
+    A b-value beside the word DWI says how it was acquired, but for b0, which is no DWI.
+    """
+    whole = re.fullmatch(rf"{KNOWN_CHANNELS}|\d{{4}}", name, re.IGNORECASE)
+    if whole or name.lower() in {given.lower() for given in channel_names}:
+        return channel_name(name, channel_names)
+    known = re.compile("|".join([*(re.escape(given) for given in channel_names), KNOWN_CHANNELS]), re.IGNORECASE)
+    words = [word for word in re.split(rf"[{SEPARATORS}]+", name) if known.fullmatch(word)]
+    found = {channel_name(word, channel_names) for word in words}
+    if DWI in found:
+        found = {channel for channel in found if channel == "B0" or not re.fullmatch(r"B\d{3,4}|TRACEW?", channel)}
+        found -= {DWI} if "B0" in found else set()
+    return found.pop() if len(found) == 1 else ""
 
 
 def parse_image_name(
@@ -138,6 +166,11 @@ def mask_case_name(
         if candidate in stems:
             return candidate
     return candidate
+
+
+def names_channel(stem: str, channel_names: Sequence[str] = ()) -> bool:
+    """Whether a mask's stem tells the channel it was drawn on."""
+    return any(parse_image_name(part, channel_names=channel_names).channel for part in _without_mask_words(stem))
 
 
 def _without_mask_words(stem: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunetv2_mscs.dataset_conversion.file_names import is_passed_over
 from nnunetv2_mscs.scans.findings import Findings
 
 
@@ -28,10 +29,8 @@ class Folder:
         return sorted(path for path in self.path.iterdir() if not self._is_left_out(path))
 
     def subfolders(self) -> list["Folder"]:
-        """Its folders by name, but for hidden ones."""
-        return [
-            Folder(path, self.left_out) for path in self.entries() if path.is_dir() and not path.name.startswith(".")
-        ]
+        """Its folders by name, but for hidden ones and __MACOSX."""
+        return [Folder(path, self.left_out) for path in self.entries() if path.is_dir() and not is_passed_over(path)]
 
     def subfolder(self, names: Sequence[str]) -> "Folder | None":
         """The subfolder with the first of these names that there is, whatever its case."""

@@ -4,23 +4,29 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
 from nnunetv2_mscs.dataset_conversion.file_names import (
     ImageName,
-    channel_name,
+    ending_of,
+    folder_channel,
     mask_case_name,
+    names_channel,
     parse_image_name,
     scan_files,
     stem_of,
 )
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.scans.channels import COMBINED
-from nnunetv2_mscs.scans.findings import Findings
+from nnunetv2_mscs.scans.findings import Findings, ScanError
+from nnunetv2_mscs.scans.reading import read_volume
 
 NAME = "images-masks"
 DESCRIPTION = "images/ and masks/ with the same case names in both"
 IMAGE_FOLDERS = ("images", "image", "imgs")
 MASK_FOLDERS = ("masks", "mask", "labels", "segmentations")
+PREDICT_ON = "if it is a scan to predict on, move it to a folder of its own and give that with --unlabelled"
 
 
 def recognise(source: Folder) -> bool:
@@ -61,7 +67,7 @@ def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split =
         if mask is None:
             discovery.findings.error(
                 "image without a mask",
-                f"Add {masks.name}/{name} or take the image away.",
+                f"Add {masks.name}/{name}; {PREDICT_ON}.",
                 case=name,
                 file=next(iter(files.values())),
             )
@@ -84,12 +90,29 @@ def _named_images(
         for path in flat
     ]
     for folder in images.subfolders():
-        channel = channel_name(folder.name, channel_names)
+        channel = folder_channel(folder.name, channel_names)
+        if ending_of(folder.path) or not channel:
+            _note_no_channel(folder, channel_names, findings)
+            continue
         for path in scan_files(folder.path, findings):
             parsed = parse_image_name(stem_of(path), mask_names=mask_names, channel_names=channel_names)
             case = parsed.case if parsed.channel in ("", channel) else stem_of(path)
             named.append((path, ImageName(case, channel, folder.name)))
     return named
+
+
+def _note_no_channel(folder: Folder, channel_names: Sequence[str], findings: Findings) -> None:
+    """Tell of a folder among the images that is no channel: an error, unless it holds no scans or is none of ours."""
+    if ending_of(folder.path) or not scan_files(folder.path, Findings()):
+        findings.note("ignored: a folder without scans of a channel", file=folder.path)
+    elif channel_names:
+        findings.note("ignored: its name is none of --channels", file=folder.path)
+    else:
+        findings.error(
+            "a folder among the images whose name tells no channel",
+            "Name it ADC, DWI, ..., or give --channels: others are then ignored.",
+            file=folder.path,
+        )
 
 
 def group_channels(named: Sequence[tuple[Path, ImageName]], findings: Findings) -> dict[str, dict[str, Path]]:
@@ -131,6 +154,9 @@ def _masks_by_case(
     by_case: dict[str, Path] = {}
     for path in scan_files(masks.path, findings):
         name = mask_case_name(stem_of(path), images, stems, channel_names)
+        if name in by_case and _is_same_mask(by_case[name], path, channel_names):
+            findings.note(f"ignored: the same mask as {by_case[name].name}", case=name, file=path)
+            continue
         if name in by_case:
             findings.error(
                 f"duplicate case: {by_case[name].name} and {path.name} are both its mask",
@@ -143,3 +169,14 @@ def _masks_by_case(
     for folder in masks.subfolders():
         findings.note("folder ignored: masks lie directly in the masks folder", file=folder.path)
     return by_case
+
+
+def _is_same_mask(first: Path, second: Path, channel_names: Sequence[str]) -> bool:
+    """Whether two masks of one case are one, saved under the names of two channels."""
+    if not all(names_channel(stem_of(path), channel_names) for path in (first, second)):
+        return False
+    try:
+        one, other = (read_volume(path, content="mask") for path in (first, second))
+    except ScanError:
+        return False
+    return one.grid == other.grid and np.array_equal(one.array, other.array)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion import array_splits, images_masks, sample_folders
 from nnunetv2_mscs.dataset_conversion.cases import Discovery
+from nnunetv2_mscs.dataset_conversion.file_names import is_passed_over
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.errors import MscsError
 
@@ -58,7 +59,12 @@ def detect(source: Folder) -> tuple[Layout, Folder]:
             "Choose one of them with --layout.",
         )
     inner = source.subfolders()
-    visible = [path for path in source.entries() if not path.name.startswith(".")]
+    visible = [path for path in source.entries() if not is_passed_over(path)]
+    if len(inner) == len(visible) == 1 and _is_no_training(inner[0]):
+        raise MscsError(
+            f"SOURCE {source.path} holds only {inner[0].name}/: no scans to train on.",
+            f"Point SOURCE at the folder of {array_splits.DESCRIPTION}.",
+        )
     if len(inner) == len(visible) == 1 and any(layout.recognise(inner[0]) for layout in LAYOUTS.values()):
         return detect(inner[0])
     looked_for = "; ".join(f"{layout.name}: {layout.description}" for layout in LAYOUTS.values())
@@ -68,3 +74,8 @@ def detect(source: Folder) -> tuple[Layout, Folder]:
         f"SOURCE {source.path} has no known layout. Looked for {looked_for}. Found: {shown}.",
         "Arrange the files so, or point SOURCE at the folder that holds them.",
     )
+
+
+def _is_no_training(folder: Folder) -> bool:
+    names = (*array_splits.SPLIT_FOLDERS["val"], *array_splits.SPLIT_FOLDERS["test"])
+    return folder.name.lower() in names and images_masks.recognise(folder)

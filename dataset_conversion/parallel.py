@@ -5,8 +5,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for_futures
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from multiprocessing.connection import wait
 from typing import TypeVar
 
@@ -37,7 +39,7 @@ def run_parallel(
         description: what the progress bar says.
 
     Raises:
-        MscsError: a worker process died.
+        MscsError: a worker process died; the items being worked on are told, by their `name` if any.
     """
     processes = min(processes, len(items))
     results: dict[int, Result] = {}
@@ -55,14 +57,26 @@ def _in_this_process(work: Callable[[Item], Result], items: Sequence[Item]) -> I
 
 def _in_pool(work: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[tuple[int, Result]]:
     context = multiprocessing.get_context("spawn")
+    running: dict[Future[Result], int] = {}
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker)
     try:
-        futures: dict[Future[Result], int] = {pool.submit(work, item): index for index, item in enumerate(items)}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        waiting = iter(enumerate(items))
+        while True:
+            for index, item in islice(waiting, processes - len(running)):
+                running[pool.submit(work, item)] = index
+            if not running:
+                break
+            done, _ = wait_for_futures(running, return_when=FIRST_COMPLETED)
+            results = [(running[future], future.result()) for future in done]
+            running = {future: index for future, index in running.items() if future not in done}
+            yield from results
     except BrokenProcessPool as error:
+        unfinished = sorted(index for future, index in running.items() if not future.done() or future.exception())
+        names = ", ".join(str(getattr(items[index], "name", items[index])) for index in unfinished)
         raise MscsError(
-            "A worker process died, most likely for lack of memory.", "Try again with fewer processes, such as -np 1."
+            "A worker process crashed or was killed (out of memory?)"
+            + (f" while it worked on one of: {names}." if names else "."),
+            "Try again with -np 1; if it stops again, take these cases away.",
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

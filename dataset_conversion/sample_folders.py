@@ -6,14 +6,15 @@ from itertools import takewhile
 from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
-from nnunetv2_mscs.dataset_conversion.file_names import MASK_WORDS, SEPARATORS, ending_of, scan_files, stem_of
+from nnunetv2_mscs.dataset_conversion.file_names import MASK_WORDS, SEPARATORS, composed, ending_of, scan_files, stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder
-from nnunetv2_mscs.dataset_conversion.images_masks import IMAGE_FOLDERS, MASK_FOLDERS
+from nnunetv2_mscs.dataset_conversion.images_masks import IMAGE_FOLDERS, MASK_FOLDERS, PREDICT_ON
 from nnunetv2_mscs.scans.channels import ADC, DWI
 from nnunetv2_mscs.scans.findings import Findings
 
 NAME = "sample-folders"
 DESCRIPTION = "one folder a case (sample_*/) with files named *adc*, *DWI2* (or *dwi*) and *mask*"
+NO_LESION = re.compile(rf"brain|skull|head|(?:^|[{SEPARATORS}])bet(?:$|[{SEPARATORS}])")
 OTHER_LAYOUTS = {*IMAGE_FOLDERS, *MASK_FOLDERS, "train", "val", "test"}
 
 
@@ -36,7 +37,7 @@ def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split =
         if mask is None:
             discovery.findings.error(
                 "image without a mask",
-                "Add a file named *mask*, or take the folder away.",
+                f"Add a file named *mask*, or {PREDICT_ON}.",
                 case=folder.name,
                 file=folder,
             )
@@ -51,8 +52,10 @@ def case_files(
     """The images by channel and the mask of one case folder; what is left over is noted as ignored."""
     channels = dict.fromkeys((ADC, DWI, *channel_names))
     left = _telling_parts(folder, scan_files(folder, findings), list(channels))
-    masks = _first_matches(MASK_WORDS, left)
-    left = {path: part for path, part in left.items() if path not in masks}
+    masks, of_the_head = _masks(left)
+    for path in of_the_head:
+        findings.note("ignored: by its name a mask of the brain, not of the lesion", case=folder.name, file=path)
+    left = {path: part for path, part in left.items() if path not in (*masks, *of_the_head)}
     images: dict[str, Path] = {}
     for channel in channels:
         matches = _matches(channel, left)
@@ -75,13 +78,28 @@ def _telling_parts(folder: Path, files: Sequence[Path], channels: Sequence[str])
 
     Only whole words are cut away, and none from a channel's name on: `x_dwi_trace` and `x_dwi_mask` are both of a DWI.
     """
-    repeated = re.compile(rf"^{re.escape(folder.name.lower())}(?=[{SEPARATORS}]|$)")
+    repeated = re.compile(rf"^{re.escape(composed(folder.name).lower())}(?=[{SEPARATORS}]|$)")
     parts = {path: repeated.sub("", stem_of(path).lower()) for path in files}
     alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*parts.values(), strict=False))
     common = "".join(letters[0] for letters in alike)
     channel = re.search("|".join(re.escape(name.lower()) for name in channels), common)
     shared = re.match(rf"(?:.*[{SEPARATORS}])?", common[: channel.start()] if channel else common)
     return {path: part[shared.end() if shared else 0 :] for path, part in parts.items()}
+
+
+def _masks(files: Mapping[Path, str]) -> tuple[list[Path], list[Path]]:
+    """Files that may be the lesion mask by their names, and masks of the brain or head.
+
+    Where a mask word is part of every name (`seg7_adc`, `seg7_mask`) the first of the words decides.
+    """
+    found = [path for path, part in files.items() if any(word in part for word in MASK_WORDS)]
+    of_the_head = [path for path in found if NO_LESION.search(files[path]) and "lesion" not in files[path]]
+    others = {path: part for path, part in files.items() if path not in of_the_head}
+    masks = [path for path in found if path in others]
+    images = {path: part for path, part in others.items() if path not in masks}
+    if not any(_matches(channel, images) for channel in (ADC, DWI)):
+        masks = _first_matches(MASK_WORDS, others)
+    return masks, of_the_head
 
 
 def _matches(channel: str, files: Mapping[Path, str]) -> list[Path]:

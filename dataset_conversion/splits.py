@@ -10,6 +10,8 @@ FOLDS = 5
 def choose_test_patients(volumes_ml: Mapping[str, float], fraction: float, *, seed: int) -> set[str]:
     """Patients to be set aside for the test, spread evenly over the range of lesion volumes.
 
+    Should they hold all the lesions, the one with the largest stays for training in exchange for another.
+
     Args:
         volumes_ml: lesion volume of each patient; at least two patients.
         fraction: share of the patients, above 0 and below 1; at least one is chosen and at least one left.
@@ -18,7 +20,11 @@ def choose_test_patients(volumes_ml: Mapping[str, float], fraction: float, *, se
     ranked = _ranked(volumes_ml, random.Random(seed))
     count = min(max(1, round(fraction * len(ranked))), len(ranked) - 1)
     offset = random.Random(seed).random()
-    return {ranked[int((i + offset) * len(ranked) / count)] for i in range(count)}
+    chosen = {ranked[int((i + offset) * len(ranked) / count)] for i in range(count)}
+    left = [patient for patient in ranked if patient not in chosen]
+    if ranked[0] in chosen and not any(volumes_ml[patient] > 0 for patient in left):
+        chosen = chosen - {ranked[0]} | {left[0]}
+    return chosen
 
 
 def make_folds(

@@ -7,6 +7,7 @@ import numpy as np
 
 from nnunetv2_mscs.dataset_conversion.checking import CaseReport
 from nnunetv2_mscs.dataset_conversion.convert import Conversion
+from nnunetv2_mscs.dataset_conversion.splits import FOLDS
 
 
 def summarise(conversion: Conversion, dataset_id: int) -> str:
@@ -61,7 +62,9 @@ def _folds(conversion: Conversion) -> str:
     if not conversion.folds:
         return "none (one patient)"
     sizes = "/".join(str(len(fold["val"])) for fold in conversion.folds)
-    return f"{len(conversion.folds)}, by patient, balanced by lesion volume ({sizes} cases validate)"
+    text = f"{len(conversion.folds)}, by patient, balanced by lesion volume ({sizes} cases validate)"
+    few = len(conversion.folds) < FOLDS
+    return f"{text}; train folds 0 to {len(conversion.folds) - 1}" if few else text
 
 
 def _findings(conversion: Conversion) -> str:

@@ -40,9 +40,11 @@ def _rows(findings: Sequence[Finding], roots: Sequence[Path]) -> list[tuple[str,
     rows: list[tuple[str, ...]] = []
     for (severity, finding, remedy), items in groups.items():
         if len(items) > ROWS_BEFORE_GROUPING:
-            names = ", ".join(item.case or _short(item.file, roots) for item in items[:3])
+            names = list(dict.fromkeys(item.case or _short(item.file, roots) for item in items))
             kind = "cases" if items[0].case else "entries"
-            rows.append((severity, f"{len(items)} {kind}: {names}, ...", "", finding, remedy))
+            who = f"{len(names)} {kind}: {', '.join(names[:3])}" if len(names) > 1 else names[0]
+            files = f"{len(items)} files" if len(names) < len(items) else ""
+            rows.append((severity, who + ", ..." * (len(names) > 3), files, finding, remedy))
         else:
             rows += [(severity, item.case, _short(item.file, roots), finding, remedy) for item in items]
     return rows

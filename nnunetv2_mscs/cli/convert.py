@@ -23,6 +23,8 @@ from pathlib import Path
 SUMMARY = "scans in any known folder layout -> a dataset in nnUNet_raw"
 EXAMPLE = "mscs convert ./stroke 1 Stroke --patient-pattern '^sub-[0-9]+' --unlabelled ./new_scans"
 
+LONGEST_NAME = 100
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
@@ -44,9 +46,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--channels",
         nargs="+",
+        type=_canonical,
+        action=_Distinct,
         metavar="C",
         default=[],
-        help="the channels to use; for files of several channels, their order (default ADC DWI; a single one is DWI)",
+        help="the channels to use; the order of unnamed ones in one file (default ADC DWI; a single one is DWI)",
     )
     add(
         "--test-fraction",
@@ -84,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         name=args.name,
         layout=args.layout,
         spacing=tuple(args.spacing) if args.spacing else None,
-        channels=tuple(_canonical(channel) for channel in args.channels),
+        channels=tuple(args.channels),
         test_fraction=args.test_fraction,
         patient_pattern=args.patient_pattern,
         unlabelled=args.unlabelled,
@@ -107,6 +111,23 @@ def run(args: argparse.Namespace) -> int:
 
 def _canonical(channel: str) -> str:
     return channel.upper() if channel.upper() in ("ADC", "DWI") else channel
+
+
+class _Distinct(argparse.Action):
+    """A list of names, none of them twice."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        names = list(values) if isinstance(values, list) else []
+        for name in names:
+            if sum(name.lower() == other.lower() for other in names) > 1:
+                raise argparse.ArgumentError(self, f"{name} is named twice")
+        setattr(namespace, self.dest, names)
 
 
 @contextmanager
@@ -135,6 +156,10 @@ def _dataset_id(text: str) -> int:
 def _dataset_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not made of letters, digits, _ and - alone")
+    if len(text) > LONGEST_NAME:
+        raise argparse.ArgumentTypeError(
+            f"has {len(text)} characters; at most {LONGEST_NAME} leave room for file names"
+        )
     return text
 
 

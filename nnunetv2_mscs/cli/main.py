@@ -45,14 +45,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     141, as the shell's own tools, when the reader of the output went away before its end.
     """
     _prepare_streams()
-    args = build_parser().parse_args(argv)
     try:
-        code = COMMANDS[args.command].run(args)
-        sys.stdout.flush()
-        return code
+        try:
+            return _run(build_parser().parse_args(argv))
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _run(args: argparse.Namespace) -> int:
+    try:
+        return COMMANDS[args.command].run(args)
+    except BrokenPipeError:
+        raise
     except MscsError as error:
         if args.debug:
             raise

@@ -87,19 +87,35 @@ def _single(volume: Volume, name: str, path: Path) -> Volume:
 
 
 def _split(volume: Volume, path: Path, rules: ReadingRules, findings: Findings) -> dict[str, Channel]:
-    """The channels of a file of all of them, named by the user, by the file, or in the usual order."""
+    """The channels of a file of all of them, named by the file, by the user, or in the usual order."""
+    if volume.names:
+        return _chosen(volume, path, rules.channel_names or (ADC, DWI), findings)
     count = len(volume.array)
-    assumed = not (rules.channel_names or volume.names)
-    names = rules.channel_names or volume.names or _default_names(count)
+    assumed = not rules.channel_names
+    names = rules.channel_names or _default_names(count)
     if len(names) != count:
         raise ScanError(f"holds {count} channel(s), not {len(names)} ({', '.join(names)})", WRONG_CHANNELS, path)
     if assumed:
         tell = findings.note if count == 2 else findings.warning
         tell(f"unnamed channels are taken as {', '.join(names)}", "If they are others, name them with --channels.")
-    return {
-        name: Channel(path, Volume(volume.array[i : i + 1], volume.grid, volume.has_geometry), assumed)
-        for i, name in enumerate(names)
-    }
+    return {name: Channel(path, _one_of(volume, i), assumed) for i, name in enumerate(names)}
+
+
+def _chosen(volume: Volume, path: Path, wanted: Sequence[str], findings: Findings) -> dict[str, Channel]:
+    """The wanted ones of the channels that the file names itself."""
+    index = {name.lower(): i for i, name in enumerate(volume.names)}
+    if missing := [name for name in wanted if name.lower() not in index]:
+        raise ScanError(f"holds {', '.join(volume.names)}, but no {', '.join(missing)}", WRONG_CHANNELS, path)
+    chosen = {name.lower() for name in wanted}
+    if left := [name for name in volume.names if name.lower() not in chosen]:
+        findings.note(f"ignored in the file: {', '.join(left)}", "To use it, name it with --channels.", file=path)
+    if volume.unused:
+        findings.note(f"ignored in the file, as no image like ADC: {', '.join(volume.unused)}", file=path)
+    return {name: Channel(path, _one_of(volume, index[name.lower()]), assumed=False) for name in wanted}
+
+
+def _one_of(volume: Volume, index: int) -> Volume:
+    return Volume(volume.array[index : index + 1], volume.grid, volume.has_geometry)
 
 
 def _default_names(count: int) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ class Volume:
         grid: where the voxels lie.
         has_geometry: False for array files, which know no voxel size.
         names: the channels' names, when the file itself names them.
+        unused: what else the file holds, by name.
         warnings: what is odd about the file.
     """
 
@@ -41,6 +42,7 @@ class Volume:
     grid: Grid
     has_geometry: bool = True
     names: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list)
 
 
@@ -74,6 +76,7 @@ def read_volume(
 
 
 def _read_volume(path: Path, spacing: tuple[float, ...] | None, content: str, check: bool) -> Volume:
+    _check_name(path)
     stored = check_intact(path) if check else None
     volume = _read_arrays(path, spacing, content) if is_array_file(path) else _read_image(path)
     if volume.array.dtype.kind not in "biuf":
@@ -88,6 +91,17 @@ def _read_volume(path: Path, spacing: tuple[float, ...] | None, content: str, ch
     if check and path.name.lower().endswith(NIFTI_ENDINGS):
         volume.warnings += check_orientation(path, volume.grid)
     return volume
+
+
+def _check_name(path: Path) -> None:
+    """Refuse names that ITK cannot take: it ends the whole process at letters that are not UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise ScanError("its path is not written in UTF-8", "Rename it in plain letters.", path) from None
+    ending = next((ending for ending in NIFTI_ENDINGS[::-1] if path.name.lower().endswith(ending)), "")
+    if ending and path.name[-len(ending) :] not in (ending, ending.upper()):
+        raise ScanError("its ending mixes small and capital letters", f"Rename it to end in {ending}.", path)
 
 
 def _reason(error: Exception) -> str:
@@ -151,12 +165,13 @@ def _read_skewed_nifti(path: Path) -> Volume:
 
 def _read_arrays(path: Path, spacing: tuple[float, ...] | None, content: str) -> Volume:
     names: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
     loaded = np.load(path, allow_pickle=False)
     if isinstance(loaded, np.ndarray):
         array = loaded
     else:
         with loaded:
-            array, names = _pick_from_npz({key: loaded[key] for key in loaded.files}, path, content)
+            array, names, unused = _pick_from_npz({key: loaded[key] for key in loaded.files}, path, content)
     channels = array if names else _channels_first(array, path)
     if channels.ndim != 4:
         raise ScanError(f"holds arrays of shape {channels.shape[1:]}, not 3D volumes", "Save (x, y, z) arrays.", path)
@@ -164,19 +179,28 @@ def _read_arrays(path: Path, spacing: tuple[float, ...] | None, content: str) ->
         raise ScanError(f"has shape {array.shape}: no head is {channels.shape[1]} wide in x", SAVE_ALL_AXES, path)
     channels = channels.transpose(0, 3, 2, 1)
     z, y, x = channels.shape[1:]
-    return Volume(channels, Grid((x, y, z), spacing or (1.0, 1.0, 1.0)), has_geometry=False, names=names)
+    return Volume(channels, Grid((x, y, z), spacing or (1.0, 1.0, 1.0)), has_geometry=False, names=names, unused=unused)
 
 
-def _pick_from_npz(arrays: dict[str, np.ndarray], path: Path, content: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The array that is meant, and the channel names if the keys tell them: then stacked, (C, x, y, z)."""
+def _pick_from_npz(
+    arrays: dict[str, np.ndarray], path: Path, content: str
+) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    """The array that is meant, the channel names if the keys tell them, and the keys left over.
+
+    Named channels come stacked, (C, x, y, z): ADC, DWI and all others of their shape.
+    """
     if len(arrays) == 1:
-        return next(iter(arrays.values())), ()
+        return next(iter(arrays.values())), (), ()
     keys = {key.lower(): key for key in arrays}
     if content == "image" and all(key in keys for key in CHANNEL_KEYS):
-        return np.stack([arrays[keys[key]] for key in CHANNEL_KEYS]), tuple(key.upper() for key in CHANNEL_KEYS)
+        shape = arrays[keys[CHANNEL_KEYS[0]]].shape
+        others = [key for key in keys if key not in (*CHANNEL_KEYS, *MASK_KEYS) and arrays[keys[key]].shape == shape]
+        named = (*CHANNEL_KEYS, *others)
+        unused = tuple(keys[key] for key in keys if key not in named)
+        return np.stack([arrays[keys[key]] for key in named]), tuple(key.upper() for key in named), unused
     for key in IMAGE_KEYS if content == "image" else MASK_KEYS:
         if key in keys:
-            return arrays[keys[key]], ()
+            return arrays[keys[key]], (), ()
     wanted = "adc and dwi, or image" if content == "image" else "mask"
     raise ScanError(f"holds several arrays: {', '.join(arrays)}", f"Save one array, or name them {wanted}.", path)
 

@@ -19,10 +19,13 @@ from nnunetv2_mscs.scans.channels import (
 )
 from nnunetv2_mscs.scans.findings import Finding, Findings, ScanError
 from nnunetv2_mscs.scans.grid import Grid
+from nnunetv2_mscs.scans.lesions import lesion_volume_ml
 from nnunetv2_mscs.scans.masks import to_labels
 from nnunetv2_mscs.scans.plausible import check_adc, check_mask_extent
 from nnunetv2_mscs.scans.reading import Volume, read_volume
 from nnunetv2_mscs.scans.units import AdcUnit, find_adc_unit
+
+LARGEST_VOLUME_CHANGE = 0.1
 
 
 @dataclass
@@ -187,6 +190,23 @@ def _load_mask(
     aligned = _align(volume, reference, "mask", reference_name, path, rules, findings, is_mask=True)
     if aligned is None:
         return None
+    if volume.has_geometry and reference.has_geometry and not _check_kept(volume, aligned, reference, path, findings):
+        return None
     if not aligned.any():
         findings.warning("mask is empty: no lesion", "Keep it if the patient has none.", file=path)
     return aligned[0]
+
+
+def _check_kept(volume: Volume, aligned: np.ndarray, reference: Volume, path: Path, findings: Findings) -> bool:
+    """Compare the lesion's volume before and after resampling; False if nothing is left of it."""
+    before = lesion_volume_ml(volume.array, volume.grid.voxel_volume_ml)
+    after = lesion_volume_ml(aligned, reference.grid.voxel_volume_ml)
+    if abs(after - before) <= LARGEST_VOLUME_CHANGE * before:
+        return True
+    finding = f"resampling changes the lesion from {before:.3g} mL to {after:.3g} mL"
+    if after > 0:
+        findings.warning(finding, "Check the overlay; better draw the mask on the DWI's grid.", file=path)
+        return True
+    finding = f"resampling loses the lesion: {before:.3g} mL in the mask, 0 mL on the DWI's grid"
+    findings.error(finding, "Draw the mask on the DWI's grid, or take the case away.", file=path)
+    return False

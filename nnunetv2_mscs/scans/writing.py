@@ -10,6 +10,8 @@ from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.intact import check_intact
 
+DISK_FULL = "Is the disk of nnUNet_raw full (bytes or number of files), or the quota used up?"
+
 
 def write_volume(array: np.ndarray, grid: Grid, path: Path) -> None:
     """Write a (Z, Y, X) array as compressed NIfTI and read it through once.
@@ -24,6 +26,4 @@ def write_volume(array: np.ndarray, grid: Grid, path: Path) -> None:
         sitk.WriteImage(image, str(path), useCompression=True)
         check_intact(path)
     except (RuntimeError, ScanError) as error:
-        raise MscsError(
-            f"{path.name} could not be written in full.", "Is the disk of nnUNet_raw full, or the quota used up?"
-        ) from error
+        raise MscsError(f"{path.name} could not be written in full.", DISK_FULL) from error

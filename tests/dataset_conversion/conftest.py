@@ -41,6 +41,8 @@ def make_phantom(seed: int = 0, *, radius: int = 1, shape: tuple[int, int, int] 
     mask = np.zeros(shape, np.uint8)
     x, y, z = (n // 2 for n in shape)
     mask[x - 5 - radius : x - 4 + radius, y - radius : y + 1 + radius, z - 1 : z + 1] = 1
+    top = mask[x - 5 - radius : x - 4 + radius, y - radius : y + 1 + radius, z + 1]
+    top.flat[:] = [seed >> bit & 1 for bit in range(top.size)]
     adc = rng.normal(850e-6, 60e-6, shape)
     adc[x : x + 3, y - 1 : y + 2] = 2800e-6
     adc = np.where(mask == 1, rng.normal(450e-6, 30e-6, shape), adc)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from nnunetv2_mscs.dataset_conversion import destination, writer
-from nnunetv2_mscs.dataset_conversion.destination import PREFIX, Destination, clear_leftovers, staged
+from nnunetv2_mscs.dataset_conversion import staging, writer
+from nnunetv2_mscs.dataset_conversion.destination import Destination
 from nnunetv2_mscs.dataset_conversion.parallel import run_parallel
+from nnunetv2_mscs.dataset_conversion.staging import PREFIX, clear_leftovers, staged
 from nnunetv2_mscs.errors import MscsError
 
 # The command with its writing slowed down, in the workers too, so that a signal meets it in the middle.
@@ -99,10 +100,10 @@ def test_the_folder_of_a_live_run_is_left_alone(raw):
         (folder / "file").write_text("x")
         script = (
             "import sys; from pathlib import Path;"
-            "from nnunetv2_mscs.dataset_conversion.destination import clear_leftovers;"
+            "from nnunetv2_mscs.dataset_conversion.staging import clear_leftovers;"
             "sys.exit(len(clear_leftovers(Path(sys.argv[1]))))"
         )
-        assert subprocess.run([sys.executable, "-c", script, str(raw)], check=False).returncode == 0
+        assert subprocess.run([sys.executable, "-c", script, str(raw)], cwd=raw, check=False).returncode == 0
         assert (folder / "file").is_file()
     assert (raw / "Dataset001_X/file").is_file()
 
@@ -184,7 +185,7 @@ def fail_to_lock(number: int):
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
 def test_a_file_system_without_locks_will_do(raw, monkeypatch, number):
-    monkeypatch.setattr(destination.fcntl, "flock", fail_to_lock(number))
+    monkeypatch.setattr(staging.fcntl, "flock", fail_to_lock(number))
     with staged(Destination(raw, "Dataset001_X"), overwrite=False) as folder:
         (folder / "file").touch()
         assert clear_leftovers(raw) == []
@@ -193,7 +194,7 @@ def test_a_file_system_without_locks_will_do(raw, monkeypatch, number):
 
 
 def test_a_failing_lock_leaves_no_trace(tmp_path, monkeypatch):
-    monkeypatch.setattr(destination.fcntl, "flock", fail_to_lock(errno.EIO))
+    monkeypatch.setattr(staging.fcntl, "flock", fail_to_lock(errno.EIO))
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         staged(Destination(tmp_path / "a/b", "Dataset001_X"), overwrite=False).__enter__()
     assert not (tmp_path / "a").exists()
@@ -238,5 +239,5 @@ def test_two_runs_at_once_do_not_mix(raw):
 
 
 def test_a_worker_that_dies_is_a_clear_error():
-    with pytest.raises(MscsError, match="worker process died"):
-        run_parallel(os._exit, [3, 3], processes=2, description="dying")
+    with pytest.raises(MscsError, match=r"crashed or was killed \(out of memory\?\) while it worked on one of: 3, 4\."):
+        run_parallel(os._exit, [3, 4], processes=2, description="dying")

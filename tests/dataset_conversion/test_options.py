@@ -118,7 +118,7 @@ def test_converting_loads_neither_torch_nor_nnunet(source, raw):
         "sys.exit(code or str({'torch', 'nnunetv2', 'pandas'} & set(sys.modules) or '') or 0)\n"
     )
     words = ["convert", str(source), "1", "X", "-np", "1"]
-    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", script, *words], cwd=raw, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -247,7 +247,11 @@ def test_two_stages_train_without_deep_supervision(new_trainer):
     """nnU-Net's weights for a single output would be 0 / 0."""
     assert new_trainer().enable_deep_supervision
     trainer = new_trainer(
-        strides=[1, [2, 2]], kernel_sizes=[3, 3], features_per_stage=[8, 16], dmsa_kernel_sizes=[[3, 5, 7]] * 2
+        strides=[1, [2, 2]],
+        kernel_sizes=[3, 3],
+        decoder_kernel_sizes=[3, 3],
+        features_per_stage=[8, 16],
+        dmsa_kernel_sizes=[[3, 5, 7]] * 2,
     )
     trainer.initialize()
     data = torch.rand(2, 2, *trainer.configuration_manager.patch_size)

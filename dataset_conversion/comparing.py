@@ -83,10 +83,10 @@ def _check_labels(reports: Sequence[CaseReport], findings: Findings) -> None:
 
 
 def _check_lesions(reports: Sequence[CaseReport], findings: Findings) -> None:
-    """Complain when no training case has a lesion; cases that could not be read may have one."""
+    """Warn when no training case has a lesion; cases that could not be read may have one."""
     trained = [report for report in reports if report.case.split in ("train", "val")]
     if trained and all(report.volume_ml == 0 for report in trained):
-        findings.error("every training mask is empty", "A network cannot learn from them; check the masks.")
+        findings.warning("every training mask is empty", "A network cannot learn from them; check the masks.")
 
 
 def _check_copies(reports: Sequence[CaseReport], findings: Findings) -> None:
@@ -106,7 +106,7 @@ def _check_copies(reports: Sequence[CaseReport], findings: Findings) -> None:
 
 
 def _check_mask_copies(reports: Sequence[CaseReport], findings: Findings) -> None:
-    """Complain of one mask at the scans of two patients; two scans of one patient may share theirs."""
+    """Warn of one mask at the scans of two patients; two scans of one patient may share theirs."""
     seen: dict[str, CaseReport] = {}
     for report in reports:
         if not report.mask_digest or report.case.mask is None:
@@ -114,9 +114,9 @@ def _check_mask_copies(reports: Sequence[CaseReport], findings: Findings) -> Non
         first = seen.setdefault(report.mask_digest, report)
         if first.case.patient == report.case.patient:
             continue
-        findings.error(
+        findings.warning(
             f"mask has the same content as that of {first.case.name}",
-            "Save the case's own mask, or take one of the cases away.",
+            "Two patients hardly have the same lesion: check that each case has its own mask.",
             case=report.case.name,
             file=report.case.mask,
         )

@@ -7,6 +7,7 @@ import numpy as np
 from nnunetv2_mscs.scans.units import head_mask
 
 FEWEST_VOXELS = 20
+CLEARLY_RAISED, CLEARLY_LOWERED = 1.1, 0.9
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Contrast:
 
     @property
     def looks_swapped(self) -> bool:
-        """Whether the ADC is raised and the DWI lowered: the very opposite of an acute infarct."""
-        return self.adc > 1 > self.dwi
+        """Whether the ADC is clearly raised and the DWI lowered: the very opposite of an acute infarct."""
+        return self.adc > CLEARLY_RAISED and self.dwi < CLEARLY_LOWERED
 
 
 def lesion_contrast(adc: np.ndarray, dwi: np.ndarray, labels: np.ndarray) -> Contrast | None:

@@ -10,8 +10,9 @@ from nnunetv2_mscs.scans.units import TO_MICRO, AdcUnit, head_mask
 
 # Free water at body temperature diffuses at 0.003 mm2/s; noise in air may reach some times that.
 LARGEST_ADC_MM2_PER_S = 0.1
-MOST_NEGATIVE_OF_HEAD = 0.2
-MOST_OF_VOLUME, MOST_OF_HEAD = 0.5, 0.6
+# Maps are noisy and mostly positive, z-scored ones about half negative; a mask turned inside out is nearly all lesion.
+MOST_NEGATIVE_OF_HEAD = 0.4
+MOST_OF_VOLUME, MOST_OF_HEAD = 0.75, 0.6
 UNTOUCHED = "Give the map in a unit of diffusivity, not z-scored or otherwise normalised."
 
 

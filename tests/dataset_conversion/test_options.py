@@ -72,6 +72,15 @@ def test_warnings_do_not_stop_and_are_kept(source, raw, mscs):
     np.testing.assert_allclose(written[:2], -100, rtol=1e-5)
 
 
+def test_a_source_without_any_lesion_converts_with_a_warning(source, raw, mscs):
+    for path in (source / "masks").iterdir():
+        rewrite(path, np.zeros(nibabel.load(path).shape, np.uint8))
+    outcome = mscs("convert", source, 1, "X")
+    assert outcome.code == 0, outcome.err
+    assert "every training mask is empty" in outcome.out
+    assert (raw / "Dataset001_X/labelsTr/a.nii.gz").is_file()
+
+
 def test_kinds_of_lesion_are_named(source, raw, mscs):
     path = source / "masks/a.nii"
     array = np.asanyarray(nibabel.load(path).dataobj).copy()

@@ -108,10 +108,6 @@ SPOILT = {
     "gap in the labels": (lambda s: put(s / "masks/b.nii", (3, 3, 3), 7), r"unknown label values: .*0, 1, 7.*7 in b"),
     "probabilities": (lambda s: edit(s / "masks/b.nii", lambda a: a * 0.4), r"masks/b.nii .*probabilities"),
     "full mask": (lambda s: edit(s / "masks/b.nii", lambda a: a * 0 + 1), r"masks/b.nii .*marks every voxel"),
-    "no lesion at all": (
-        lambda s: [edit(path, lambda a: a * 0) for path in (s / "masks").iterdir()],
-        "every training mask is empty",
-    ),
     "unknown unit": (lambda s: edit(adc(s), lambda a: a * 30), r"b_adc.nii .*unit not recognised.*median is 0\.025"),
     "scaled and not": (scale_case, "min-max scaled in b but in physical units in a, c"),
     "same content": (

@@ -19,6 +19,7 @@ ENDINGS = IMAGE_ENDINGS + ARRAY_ENDINGS
 MOST_CHANNELS = 16
 LARGEST_SKEW_VOXELS = 0.5
 FEWEST_ROWS = FEWEST_SLICES = 4
+FEWEST_ROWS_OF_ONE_CHANNEL = 8  # (8, y, z, 1) is one channel: eight channels of a single slice are not to be had
 SAVE_ALL_AXES = "Save (x, y, z, channels), also for a single slice or a single channel."
 IMAGE_KEYS = ("image", "img", "data", "x", "arr_0")
 MASK_KEYS = ("mask", "label", "labels", "seg", "y", "arr_0")
@@ -223,6 +224,8 @@ def _channels_first(array: np.ndarray, path: Path) -> np.ndarray:
     first, last = array.shape[0], array.shape[-1]
     may_be_first = array.ndim == 4 and first <= MOST_CHANNELS and array.shape[1] >= FEWEST_ROWS
     may_be_last = array.ndim == 4 and last <= MOST_CHANNELS and first >= FEWEST_ROWS
+    if array.ndim == 4 and last == 1 and first >= FEWEST_ROWS_OF_ONE_CHANNEL:
+        return np.moveaxis(array, -1, 0)
     if may_be_first and may_be_last and last == 1:
         raise ScanError(
             f"has shape {array.shape}: one slice of {first} channels, or one channel of {first} rows",

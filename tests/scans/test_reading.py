@@ -148,7 +148,7 @@ def test_channels_of_thin_arrays_are_told_from_slices(tmp_path, shape, channels,
     assert (len(volume.array), volume.grid.size) == (channels, size)
 
 
-@pytest.mark.parametrize("shape", [(24, 20, 2), (24, 20, 3), (2, 24, 20), (1, 24, 20), (3, 24, 20), (8, 24, 20, 1)])
+@pytest.mark.parametrize("shape", [(24, 20, 2), (24, 20, 3), (2, 24, 20), (1, 24, 20), (3, 24, 20), (6, 24, 20, 1)])
 def test_arrays_that_may_be_slices_or_channels_are_refused(tmp_path, shape):
     np.save(tmp_path / "scan.npy", np.zeros(shape, np.float32))
     with pytest.raises(ScanError, match=r"has shape \(") as caught:

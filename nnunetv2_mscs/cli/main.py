@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from nnunetv2_mscs import __version__
-from nnunetv2_mscs.cli import convert, doctor
+from nnunetv2_mscs.cli import convert, demo, doctor
 from nnunetv2_mscs.errors import MscsError
 
-COMMANDS = {"convert": convert, "doctor": doctor}
+COMMANDS = {"convert": convert, "demo": demo, "doctor": doctor}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -86,3 +86,7 @@ def _prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  for as long as the process lives
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Run the main job on synthetic scans: make them, convert, plan, preprocess, train, predict unseen ones, evaluate.
+
+Every step is a command of nnU-Net's or ours, which is printed as you would type it for scans of your own. All of it
+stays in one folder, nnU-Net's three folders included. Interrupt it at any time: the next call goes on where it stood.
+Two CPU cores take less than ten minutes; with a GPU it takes that.
+"""
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "the main job on synthetic scans, from nothing to a score and a picture"
+EXAMPLE = "mscs demo --out ./demo"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("mscs_demo"), metavar="DIR", help="folder of the demo (default ./mscs_demo)")
+    add("--seed", type=_seed, default=0, metavar="N", help="of the scans and of the choice of unseen ones (default 0)")
+    add("--device", choices=("cpu", "cuda", "mps"), help="where to train (default: a GPU, if PyTorch finds one)")
+    add("--overwrite", action="store_true", help="start over, if the folder holds a demo with other settings")
+
+
+def run(args: argparse.Namespace) -> int:
+    from nnunetv2_mscs.demo.result import draw_result, read_result, result_table
+    from nnunetv2_mscs.demo.run import run_demo
+    from nnunetv2_mscs.demo.settings import DemoSettings
+
+    settings = DemoSettings(seed=args.seed, device=args.device or _device())
+    seconds = run_demo(args.out, settings, overwrite=args.overwrite)
+    result = read_result(args.out)
+    picture = draw_result(args.out, result)
+    print(f"\n{result_table(result)}\n")
+    print(f"All steps together took {seconds / 60:.1f} minutes. Logs: {args.out / 'logs'}")
+    print(f"picture {picture}")
+    print(f"mean Dice {result.mean_dice:.2f}")
+    return 0
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) >= 2**31:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2147483647")
+    return int(text)

@@ -1,0 +1,104 @@
+"""What came out of the demo: Dice of every unseen case, their mean, and a picture of some."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from nnunetv2_mscs.demo.stages import DATASET, PREDICTIONS, RAW, SUMMARY
+from nnunetv2_mscs.reporting.overview import Case, draw_overview
+
+PICTURE = "demo.png"
+SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Score:
+    """One unseen case. `dice` is NaN where there is no lesion and none was predicted."""
+
+    case_identifier: str
+    dice: float
+    reference_ml: float
+    prediction_ml: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """All unseen cases and nnU-Net's own mean of their Dice, which leaves out those that have none."""
+
+    scores: Sequence[Score]
+    mean_dice: float
+
+
+def read_result(folder: Path) -> Result:
+    """The result from the summary.json that nnU-Net's evaluation wrote into the demo's folder."""
+    summary = json.loads((folder / SUMMARY).read_text())
+    scores = []
+    for case in summary["metric_per_case"]:
+        metrics = case["metrics"]["1"]
+        file = folder / case["reference_file"]
+        voxel_ml = math.prod(sitk.ReadImage(str(file)).GetSpacing()) / 1000
+        scores.append(
+            Score(
+                file.name.removesuffix(".nii.gz"),
+                float(metrics["Dice"]),
+                metrics["n_ref"] * voxel_ml,
+                metrics["n_pred"] * voxel_ml,
+            )
+        )
+    return Result(sorted(scores, key=lambda score: score.case_identifier), summary["foreground_mean"]["Dice"])
+
+
+def result_table(result: Result) -> str:
+    """A line a case: Dice and volumes."""
+    lines = [f"{'unseen case':<16} {'Dice':>6} {'true, mL':>9} {'predicted, mL':>14}"]
+    for score in result.scores:
+        dice = "-" if math.isnan(score.dice) else f"{score.dice:.2f}"
+        lines.append(f"{score.case_identifier:<16} {dice:>6} {score.reference_ml:>9.1f} {score.prediction_ml:>14.1f}")
+    without = sum(math.isnan(score.dice) for score in result.scores)
+    if without:
+        lines.append(f"(-: no lesion, and none predicted; {without} such cases are not in the mean, as nnU-Net counts)")
+    return "\n".join(lines)
+
+
+def cases_to_show(scores: Sequence[Score]) -> list[tuple[str, Score]]:
+    """The best, the median and the worst case with a lesion, and one without, each with the reason why it is shown."""
+    ranked = sorted((score for score in scores if score.reference_ml > 0), key=lambda score: -score.dice)
+    chosen: list[tuple[str, Score]] = []
+    if ranked:
+        chosen = [("best", ranked[0]), ("median", ranked[len(ranked) // 2]), ("worst", ranked[-1])]
+    healthy = sorted((score for score in scores if score.reference_ml == 0), key=lambda score: -score.prediction_ml)
+    if healthy:
+        chosen.append(("no lesion", healthy[0]))
+    return chosen
+
+
+def draw_result(folder: Path, result: Result) -> Path:
+    """Write the picture of `cases_to_show` into the demo's folder; returns the file."""
+    cases = []
+    for reason, score in cases_to_show(result.scores):
+        dice = "no Dice" if math.isnan(score.dice) else f"Dice {score.dice:.2f}"
+        title = f"{reason}\n{dice}\ntrue {score.reference_ml:.1f} mL\npredicted {score.prediction_ml:.1f} mL"
+        cases.append(_load(folder, score.case_identifier, title))
+    file = folder / PICTURE
+    draw_overview(cases, file, title=f"Unseen phantoms: mean Dice {result.mean_dice:.2f}")
+    return file
+
+
+def _load(folder: Path, case_identifier: str, title: str) -> Case:
+    raw = folder / RAW / DATASET
+    adc, dwi, truth, prediction = (
+        sitk.DICOMOrient(sitk.ReadImage(str(file)), "LPS")
+        for file in (
+            raw / "imagesTs" / f"{case_identifier}_0000.nii.gz",
+            raw / "imagesTs" / f"{case_identifier}_0001.nii.gz",
+            raw / "labelsTs" / f"{case_identifier}.nii.gz",
+            folder / PREDICTIONS / f"{case_identifier}.nii.gz",
+        )
+    )
+    array = sitk.GetArrayFromImage
+    x, y, z = dwi.GetSpacing()
+    return Case(title, array(dwi), array(adc), array(truth) > 0, array(prediction) > 0, (z, y, x))

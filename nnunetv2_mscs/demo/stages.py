@@ -1,0 +1,84 @@
+"""The demo's stages: the commands that a person would type, and what tells that one is through."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunetv2_mscs.demo.settings import DemoSettings
+from nnunetv2_mscs.pipeline.commands import mscs_command, nnunet_command
+
+PLANS = "MSCSPlans"
+DATASET_ID, DATASET = 1, "Dataset001_Phantoms"
+RAW, PREPROCESSED, RESULTS = "nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"
+PHANTOMS, PREDICTIONS, SUMMARY = "phantoms", "predictions", "summary.json"
+FOLD = 0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command of the demo.
+
+    Args:
+        title: what it does, for the progress bar.
+        words: the command.
+        makes: what it writes, in the demo's folder; removed before the stage starts, unless it can go on.
+        resumes: whether the command goes on by itself where it was interrupted.
+        epochs: of a training, for its progress.
+    """
+
+    title: str
+    words: Sequence[str]
+    makes: str
+    resumes: bool = False
+    epochs: int | None = None
+
+
+def stages(settings: DemoSettings, epochs: int) -> list[Stage]:
+    """The stages in order; all paths are relative to the demo's folder."""
+    raw = f"{RAW}/{DATASET}"
+    workers = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    model = ("-tr", settings.trainer, "-p", PLANS)
+    phantom = mscs_command(
+        "phantom",
+        *(PHANTOMS, "--cases", settings.cases, "--seed", settings.seed),
+        *("--size", *settings.size, "--spacing", *settings.spacing_mm, "-np", workers),
+    )
+    convert = mscs_command(
+        "convert",
+        *(PHANTOMS, DATASET_ID, DATASET.split("_")[1]),
+        *("--test-fraction", settings.unseen_fraction, "--seed", settings.seed, "-np", workers),
+    )
+    plan = nnunet_command(
+        "nnUNetv2_plan_and_preprocess",
+        *("-d", DATASET_ID, "-pl", "MSCSPlanner", "-c", settings.configuration, "-np", workers, "-npfp", workers),
+    )
+    train = nnunet_command(
+        "nnUNetv2_train",
+        *(DATASET_ID, settings.configuration, FOLD, *model, "-device", settings.device, "--c"),
+    )
+    predict = nnunet_command(
+        "nnUNetv2_predict",
+        *("-i", f"{raw}/imagesTs", "-o", PREDICTIONS, "-d", DATASET_ID, "-c", settings.configuration, "-f", FOLD),
+        *(*model, "-device", settings.device, "-npp", "1", "-nps", "1"),
+    )
+    evaluate = nnunet_command(
+        "nnUNetv2_evaluate_folder",
+        *(f"{raw}/labelsTs", PREDICTIONS, "-djfile", f"{raw}/dataset.json"),
+        *("-pfile", f"{PREPROCESSED}/{DATASET}/{PLANS}.json", "-o", SUMMARY, "-np", workers),
+    )
+    return [
+        Stage("phantoms", phantom, makes=PHANTOMS),
+        Stage("convert", convert, makes=raw),
+        Stage("plan and preprocess", plan, makes=f"{PREPROCESSED}/{DATASET}"),
+        Stage("train", train, makes=f"{RESULTS}/{DATASET}", resumes=True, epochs=epochs),
+        Stage("predict unseen cases", predict, makes=PREDICTIONS),
+        Stage("evaluate", evaluate, makes=SUMMARY),
+    ]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Variables that the commands need: nnU-Net's folders, and few workers where there are few cores."""
+    workers = "1" if (os.cpu_count() or 1) <= 4 else "4"
+    folders = {name: str(folder / name) for name in (RAW, PREPROCESSED, RESULTS)}
+    return {"nnUNet_n_proc_DA": workers, "nnUNet_def_n_proc": workers, **folders}

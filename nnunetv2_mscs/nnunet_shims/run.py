@@ -1,0 +1,56 @@
+"""`python -m nnunetv2_mscs.nnunet_shims.run COMMAND ...`: a command of nnU-Net that finds our classes, linked or not.
+
+nnU-Net looks for classes on disk, where an editable installation puts none (see `link`). In the processes of this
+module they are laid into a module that nnU-Net looks through first. Its workers import this module anew, and so find
+them, too.
+"""
+
+import importlib
+import importlib.metadata
+import os
+import sys
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_shims.link import shim_source, shim_targets
+
+# Shim -> (a module of nnU-Net's in the folder that is searched for it, class, the class's own module).
+CLASSES = {
+    "planner": (
+        "nnunetv2.experiment_planning.plan_and_preprocess_api",
+        "MSCSPlanner",
+        "nnunetv2_mscs.planning.planner",
+    ),
+}
+
+
+def make_findable() -> None:
+    """Let this process and its children find every class whose shim is not on disk."""
+    for name, folder in shim_targets():
+        if folder.is_dir():
+            continue
+        if name == "trainer":  # nnU-Net has a variable for these, and takes one folder
+            os.environ["nnUNet_extTrainer"] = str(shim_source(name))  # noqa: SIM112
+        elif name in CLASSES:
+            searched, class_name, home = CLASSES[name]
+            setattr(importlib.import_module(searched), class_name, getattr(importlib.import_module(home), class_name))
+
+
+def main(words: list[str]) -> None:
+    """Run the console script of nnU-Net that `words` begin with, with the others as its arguments.
+
+    Raises:
+        MscsError: if the nnU-Net in use has no such command.
+    """
+    name, *arguments = words
+    scripts = importlib.metadata.entry_points(group="console_scripts", name=name)
+    script = next((script for script in scripts if script.module.startswith("nnunetv2.")), None)
+    if script is None:
+        raise MscsError(f"nnU-Net has no command {name}.", "Install nnunetv2 2.8 or newer in this environment.")
+    sys.argv = [name, *arguments]
+    script.load()()
+
+
+make_findable()
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

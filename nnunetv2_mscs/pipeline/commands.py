@@ -1,0 +1,114 @@
+"""Start a command, show how far it is, keep what it prints, and leave no process behind."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.pipeline.leftovers import forget_process, remember_process
+
+# Seconds that a command has to end by itself, once it was asked to.
+GRACE_S = 15
+LAST_LINES = 12
+
+
+class CommandFailed(MscsError):
+    """A command ended with an error; the message holds the last lines it printed."""
+
+
+def nnunet_command(name: str, *arguments: object) -> list[str]:
+    """The words that run nnU-Net's command `name` with this Python, whatever PATH says, and with our classes found."""
+    return [sys.executable, "-m", "nnunetv2_mscs.nnunet_shims.run", name, *map(str, arguments)]
+
+
+def mscs_command(name: str, *arguments: object) -> list[str]:
+    """The words that run a command of ours with this Python."""
+    return [sys.executable, "-m", "nnunetv2_mscs.cli.main", name, *map(str, arguments)]
+
+
+def as_typed(words: Sequence[str]) -> str:
+    """A command of this module as a person would type it."""
+    if words[2] == "nnunetv2_mscs.cli.main":
+        return shlex.join(["mscs", *words[3:]])
+    return shlex.join(words[3:])
+
+
+def run_command(
+    words: Sequence[str],
+    *,
+    folder: Path,
+    log: Path,
+    state: Path,
+    environment: Mapping[str, str] | None = None,
+    on_line: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Run a command in `folder` to its end; its output is appended to `log`, and every line goes to `on_line`.
+
+    The command gets a process group of its own, which is ended with this process: at once on an exception (Ctrl-C is
+    one), and by the next run in the folder `state` if this process was killed (see `leftovers`).
+
+    Raises:
+        CommandFailed: if it exits with anything but 0.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as copy:
+        copy.write(f"$ {as_typed(words)}\n".encode())
+        copy.flush()
+        process = subprocess.Popen(
+            list(words),
+            cwd=folder,
+            env={**os.environ, **(environment or {}), "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            remember_process(state, process.pid)
+            assert process.stdout is not None
+            for line in _lines(process.stdout, copy):
+                on_line(line)
+            status = process.wait()
+        finally:
+            end_group(process)
+            forget_process(state)
+    if status != 0:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        last = "\n".join(f"  {line}" for line in lines[-LAST_LINES:])
+        reason = f"was killed by signal {-status}" if status < 0 else f"exited with {status}"
+        raise CommandFailed(f"{as_typed(words)} {reason}:\n{last}\n", f"All that it printed is in {log}.")
+
+
+def _lines(stream: IO[bytes], copy: IO[bytes]) -> Iterator[str]:
+    """The lines of a stream as they come, ended by newlines or, as progress bars do, by carriage returns."""
+    rest = b""
+    while block := os.read(stream.fileno(), 65536):
+        copy.write(block)
+        copy.flush()
+        *lines, rest = re.split(rb"[\r\n]+", rest + block)
+        yield from (line.decode(errors="replace") for line in lines)
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+def end_group(process: subprocess.Popen) -> None:
+    """End a process and all that it started: asked first, then killed."""
+    if process.poll() is None:
+        signal_group(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_S)
+    signal_group(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def signal_group(group: int, number: signal.Signals) -> None:
+    """Send a signal to every process of a group, if there is any left."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)

@@ -1,0 +1,137 @@
+"""Commands are run to their end, shown, kept in a log, and leave no process behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.pipeline.commands import CommandFailed, as_typed, mscs_command, nnunet_command, run_command
+from nnunetv2_mscs.pipeline.leftovers import sole_run
+
+# A command that starts a child, tells both numbers, and goes on for a minute.
+LONG = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print("started", child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def alive(process: int) -> bool:
+    """Whether a process runs; one that has ended and waits to be collected does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_for_end(process: int) -> bool:
+    for _ in range(100):
+        if not alive(process):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_lines_and_carriage_returns_arrive_as_they_are_printed_and_the_log_keeps_all(tmp_path):
+    lines: list[str] = []
+    code = "import os; print('here:', os.getcwd()); print('1/2\\r2/2', end='')"
+    log = tmp_path / "logs/work.log"
+    run_command(python(code), folder=tmp_path, log=log, state=tmp_path, on_line=lines.append)
+    assert [line for line in lines if line] == [f"here: {tmp_path}", "1/2", "2/2"]
+    assert "2/2" in log.read_text()
+
+
+def test_a_failure_shows_the_last_lines_and_the_log(tmp_path):
+    log = tmp_path / "work.log"
+    with pytest.raises(CommandFailed, match=r"(?s)exited with 3.*the reason.*work.log"):
+        run_command(python("print('the reason'); raise SystemExit(3)"), folder=tmp_path, log=log, state=tmp_path)
+
+
+def test_an_interrupt_ends_the_command_and_what_it_started(tmp_path):
+    children: list[int] = []
+
+    def interrupt(line: str) -> None:
+        children.append(int(line.split()[1]))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_command(python(LONG), folder=tmp_path, log=tmp_path / "log", state=tmp_path, on_line=interrupt)
+    assert wait_for_end(children[0])
+
+
+RUNNER = """
+import sys
+from pathlib import Path
+from nnunetv2_mscs.pipeline.commands import run_command
+from nnunetv2_mscs.pipeline.leftovers import sole_run
+folder = Path(sys.argv[1])
+with sole_run(folder / "state"):
+    run_command(
+        [sys.executable, "-c", sys.argv[2]], folder=folder, log=folder / "log", state=folder / "state",
+        on_line=lambda line: print(line, flush=True),
+    )
+"""
+
+
+def start_runner(folder: Path) -> tuple[subprocess.Popen, int]:
+    """A run in a process of its own, and the process that its command has started."""
+    runner = subprocess.Popen(
+        [sys.executable, "-c", RUNNER, str(folder), LONG], stdout=subprocess.PIPE, text=True, cwd=folder
+    )
+    assert runner.stdout is not None
+    return runner, int(runner.stdout.readline().split()[1])
+
+
+def test_a_second_run_is_refused_and_after_a_kill_ends_what_was_left(tmp_path):
+    runner, child = start_runner(tmp_path)
+    try:
+        with pytest.raises(MscsError, match=f"Process {runner.pid} is at work"), sole_run(tmp_path / "state"):
+            pytest.fail("two runs in one folder")
+        assert alive(child)
+        runner.send_signal(signal.SIGKILL)
+        runner.wait()
+        assert alive(child)
+        with sole_run(tmp_path / "state"):
+            assert wait_for_end(child)
+    finally:
+        runner.kill()
+        runner.wait()
+
+
+def test_a_number_that_was_given_again_is_left_alone(tmp_path):
+    """The note of a killed run names a process that started at another time: ours here."""
+    (tmp_path / "running.json").write_text(f'{{"group": {os.getpgid(0)}, "started": "1"}}')
+    with sole_run(tmp_path):
+        assert not (tmp_path / "running.json").exists()
+
+
+def test_commands_read_as_a_person_types_them():
+    assert as_typed(mscs_command("phantom", "a folder", "--cases", 3)) == "mscs phantom 'a folder' --cases 3"
+    assert as_typed(nnunet_command("nnUNetv2_train", 1, "2d", 0)) == "nnUNetv2_train 1 2d 0"
+
+
+def test_nnunets_commands_find_our_classes_without_shims(tmp_path):
+    """In a process that finds no shim on disk, planner and trainer are found nevertheless, by its workers as well."""
+    code = """
+from pathlib import Path
+from nnunetv2_mscs.nnunet_shims import link
+link.PLACES = {f"{place}/nowhere": name for place, name in link.PLACES.items()}
+import nnunetv2, os
+from nnunetv2_mscs.nnunet_shims import run
+from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
+folder = os.path.join(nnunetv2.__path__[0], "experiment_planning")
+planner = recursive_find_python_class(folder, "MSCSPlanner", "nnunetv2.experiment_planning")
+print(planner.__name__, Path(os.environ["nnUNet_extTrainer"]).name)
+"""
+    result = subprocess.run(python(code), capture_output=True, text=True, cwd=tmp_path)
+    assert result.stdout.split()[-2:] == ["MSCSPlanner", "trainer"], result.stderr

@@ -5,6 +5,7 @@ keeps kernels as (*space, in, out), and transposed ones as (*space, out, in); Py
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,7 +23,10 @@ BATCH_NORM_TENSORS = {
 
 
 def keras_names(levels: int = 4) -> dict[str, str]:
-    """Readable Keras name -> name in `MSCSNet.state_dict()`, for a network of `levels` levels below the image."""
+    """Readable Keras name -> name in `MSCSNet.state_dict()`, for a network of `levels` levels below the image.
+
+    In order of computation.
+    """
     names: dict[str, str] = {}
 
     def conv(keras: str, ours: str, bias: bool = True) -> None:
@@ -48,17 +52,77 @@ def keras_names(levels: int = 4) -> dict[str, str]:
             conv(f"{theirs}.dca.{layer}", f"{dmsa}.attention.{ours}.conv")
         batch_norm(f"{theirs}.bn", f"{dmsa}.norm")
 
-        conv(f"D{2 * level + 2}.up", f"decoder.upsampling.{level}")
-
     for theirs, ours in (("cbl1", "reduce"), ("cbl2", "merge")):
         conv(f"SPPF.{theirs}.conv", f"encoder.pyramid.{ours}.conv")
         batch_norm(f"SPPF.{theirs}.bn", f"encoder.pyramid.{ours}_norm")
     blocks = ["decoder.bottleneck", *(f"decoder.stages.{level}" for level in range(levels))]
     for level, ours in enumerate(blocks):
+        if level:
+            conv(f"D{2 * level}.up", f"decoder.upsampling.{level - 1}")
         conv(f"D{2 * level + 1}.conv1", f"{ours}.0.conv")
         conv(f"D{2 * level + 1}.conv2", f"{ours}.3.conv")
     conv("out.conv", f"decoder.seg_layers.{levels - 1}")
     return names
+
+
+@dataclass(frozen=True)
+class OriginalSize:
+    """What distinguishes one of the original's networks from another."""
+
+    base_features: int
+    input_channels: int
+    num_classes: int
+
+    def network(self) -> MSCSNet:
+        """The network of this size, its weights drawn anew."""
+        return MSCSNet.original(self.input_channels, self.num_classes, self.base_features)
+
+
+def keras_shapes(size: OriginalSize) -> dict[str, tuple[int, ...]]:
+    """Readable Keras name -> shape in Keras layout, in order of computation."""
+    with torch.device("meta"):
+        state = size.network().state_dict()
+    shapes = {}
+    for theirs, ours in keras_names().items():
+        shape = tuple(state[ours].shape)
+        shapes[theirs] = (*shape[2:], shape[1], shape[0]) if theirs.endswith(".kernel") else shape[:1]
+    return shapes
+
+
+def original_size(arrays: Mapping[str, np.ndarray]) -> OriginalSize:
+    """Width, channels and classes of the network that the weights belong to.
+
+    Args:
+        arrays: readable name -> array in Keras layout.
+
+    Raises:
+        ValueError: if these are not all the weights of an MSCS-Net and nothing else, at the first tensor in order of
+            computation that does not fit or is not finite.
+    """
+    size = OriginalSize(
+        base_features=max(_shape(arrays, "E1.conv.kernel")[-1] // 2, 1),
+        input_channels=max(_shape(arrays, "E1.conv.kernel")[-2], 1),
+        num_classes=max(_shape(arrays, "out.conv.kernel")[-1], 2),
+    )
+    expected = keras_shapes(size)
+    network = f"MSCS-Net of width {size.base_features}"
+    for name, shape in expected.items():
+        if name not in arrays:
+            raise ValueError(f"{name} is missing, which in {network} has shape {shape}.")
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name} has shape {arrays[name].shape}, where {network} has {shape}.")
+        if not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{name} holds NaN or Inf.")
+    for name, array in arrays.items():
+        if name not in expected:
+            raise ValueError(f"{name}, of shape {array.shape}, is no tensor of MSCS-Net.")
+    return size
+
+
+def _shape(arrays: Mapping[str, np.ndarray], name: str) -> tuple[int, ...]:
+    """Shape of a tensor; zeros if it is missing or no kernel."""
+    shape = arrays[name].shape if name in arrays else ()
+    return shape if len(shape) > 1 else (0, 0)
 
 
 @torch.no_grad()

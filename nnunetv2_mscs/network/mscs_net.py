@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -96,14 +97,22 @@ class MSCSNet(nn.Module):
         return cls(
             input_channels,
             num_classes,
-            strides=[1, 2, 2, 2, 2],
-            kernel_sizes=[3] * 5,
-            features_per_stage=features_of_stages(5, base_features),
-            norm_op=nn.BatchNorm3d,
-            norm_op_kwargs={"eps": 1e-3, "momentum": 0.01},
-            shift_only_dmsa_norm=True,
+            **cls.original_arguments(base_features),
             deep_supervision=deep_supervision,
         )
+
+    @staticmethod
+    def original_arguments(base_features: int = 16) -> dict[str, Any]:
+        """What makes an `MSCSNet` the paper's, apart from channels and classes."""
+        return {
+            "strides": [[1, 1, 1], *([2, 2, 2] for _ in range(4))],
+            "kernel_sizes": [[3, 3, 3] for _ in range(5)],
+            "features_per_stage": features_of_stages(5, base_features),
+            "conv_op": nn.Conv3d,
+            "norm_op": nn.BatchNorm3d,
+            "norm_op_kwargs": {"eps": 1e-3, "momentum": 0.01},
+            "shift_only_dmsa_norm": True,
+        }
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         if not torch.jit.is_tracing():

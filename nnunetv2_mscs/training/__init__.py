@@ -1,8 +1,8 @@
-"""`MSCSTrainer` and its variants by name; nothing heavy is imported before a class is asked for."""
+"""The trainers and their variants by name; nothing heavy is imported before a class is asked for."""
 
 import importlib
 
-__all__ = ["MSCSTrainer"]
+__all__ = ["MSCSTrainer", "MSCSTrainerEarlyStopping", "MSCSTrainerPaper"]
 
 
 def __getattr__(name: str):

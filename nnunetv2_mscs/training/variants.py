@@ -1,15 +1,23 @@
-"""Trainers by name: `MSCSTrainer_<N>epochs` and `MSCSTrainer_<N>epochs_<M>iterations` for every N and M.
+"""Trainers by name: `<Trainer>_<P>patience_<N>epochs_<M>iterations` for every P, N and M, in this order.
 
-nnU-Net looks a trainer up by its name alone, in every process anew, and so the name has to carry the length.
+nnU-Net looks a trainer up by its name alone, in every process anew, and so the name has to carry patience and length.
+Each part can be left out, but iterations stand only after epochs, and a patience only where training stops early.
 """
 
 import re
 from functools import cache
 
+from nnunetv2_mscs.training.early_stopping_trainer import MSCSTrainerEarlyStopping
+from nnunetv2_mscs.training.paper_trainer import MSCSTrainerPaper
 from nnunetv2_mscs.training.trainer import MSCSTrainer
 
-BASES = {"MSCSTrainer": MSCSTrainer}
-LENGTH = re.compile(r"(?P<base>[A-Za-z]+)_(?P<epochs>[1-9]\d*)epochs(_(?P<iterations>[1-9]\d*)iterations)?")
+BASES: dict[str, type[MSCSTrainer]] = {
+    base.__name__: base for base in (MSCSTrainer, MSCSTrainerEarlyStopping, MSCSTrainerPaper)
+}
+NAME = re.compile(
+    r"(?P<base>[A-Za-z]+)(_(?P<patience>[1-9]\d*)patience)?"
+    r"(_(?P<epochs>[1-9]\d*)epochs(_(?P<iterations>[1-9]\d*)iterations)?)?"
+)
 
 
 @cache
@@ -17,18 +25,18 @@ def trainer_by_name(name: str) -> type[MSCSTrainer] | None:
     """The trainer class of that name, or None if the name is not one of ours. The same name gives the same class."""
     if name in BASES:
         return BASES[name]
-    match = LENGTH.fullmatch(name)
+    match = NAME.fullmatch(name)
     if match is None or match["base"] not in BASES:
         return None
     base = BASES[match["base"]]
-    iterations = match["iterations"]
+    if match["patience"] and not issubclass(base, MSCSTrainerEarlyStopping):
+        return None
     attributes = {
         "__module__": __name__,  # where pickle finds it again, by the __getattr__ below
-        "__doc__": f"{base.__name__} with the length in its name.",
-        "epochs": int(match["epochs"]),
-        "iterations": None if iterations is None else int(iterations),
+        "__doc__": f"{base.__name__} with patience and length as in its name.",
     }
-    return type(name, (base,), attributes)
+    numbers = {key: int(match[key]) for key in ("patience", "epochs", "iterations") if match[key]}
+    return type(name, (base,), attributes | numbers)
 
 
 def __getattr__(name: str) -> type[MSCSTrainer]:

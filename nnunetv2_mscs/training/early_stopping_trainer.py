@@ -1,0 +1,112 @@
+"""`MSCSTrainerEarlyStopping`: ends training when it gets no better, and keeps the weights of the best epoch."""
+
+from os.path import basename, isfile, join
+
+import torch
+from torch import distributed, nn
+
+from nnunetv2_mscs.training.early_stopping import PATIENCE, PSEUDO_DICE, Progress, Watched
+from nnunetv2_mscs.training.trainer import MSCSTrainer
+
+BEST = "checkpoint_best.pth"
+
+
+class PatienceExhausted(Exception):
+    """Leaves nnU-Net's loop over the epochs."""
+
+
+class MSCSTrainerEarlyStopping(MSCSTrainer):
+    """`MSCSTrainer` that stops after `patience` epochs without a better moving average of the pseudo Dice.
+
+    checkpoint_best.pth holds the best epoch's weights, and at the end checkpoint_final.pth does, too, whether training
+    stopped early or not: validation, prediction and find_best_configuration use them. The learning rate falls as if
+    training ran to its full length. `MSCSTrainerEarlyStopping_<P>patience` has another patience (see `variants`).
+    """
+
+    patience: int = PATIENCE
+    watched: Watched = PSEUDO_DICE
+    # The epoch whose weights checkpoint_best.pth holds, if this training has written it.
+    kept_epoch: int | None = None
+
+    @property
+    def progress(self) -> Progress:
+        return self.watched.progress(self.logger.get_checkpoint())
+
+    def run_training(self) -> None:
+        try:
+            super().run_training()
+        except PatienceExhausted:
+            self.on_train_end()
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        self.print_to_log_file(
+            f"Early stopping watches the {self.watched.name}: training ends after {self.patience} epochs without a "
+            f"better one. {self._standing(self.progress)}"
+        )
+
+    def on_epoch_start(self) -> None:
+        # Here, before an epoch begins, a training that is resumed after its stop stops again, and trains no further.
+        progress = self.progress
+        if progress.epochs_since_best >= self.patience:
+            self.print_to_log_file(f"Early stopping after epoch {self.current_epoch - 1}. {self._standing(progress)}")
+            raise PatienceExhausted
+        super().on_epoch_start()
+
+    def on_epoch_end(self) -> None:
+        super().on_epoch_end()
+        progress = self.progress
+        if progress.epochs_since_best:
+            self.print_to_log_file(self._standing(progress))
+            return
+        # nnU-Net has counted on, and would write the number of an epoch that has not been yet.
+        self.current_epoch -= 1
+        self.save_checkpoint(join(self.output_folder, BEST))
+        self.current_epoch += 1
+
+    def _standing(self, progress: Progress) -> str:
+        if progress.best_epoch is None:
+            return f"No finite {self.watched.name} for {progress.epochs_since_best} of {self.patience} epochs."
+        return (
+            f"Best {self.watched.name}: {progress.best:.4f} in epoch {progress.best_epoch}; "
+            f"no better one for {progress.epochs_since_best} of {self.patience} epochs."
+        )
+
+    def save_checkpoint(self, filename: str) -> None:
+        """As `MSCSTrainer`'s, but checkpoint_best.pth follows what early stopping watches, whatever nnU-Net asks for.
+
+        It is written before any other of its epoch, so that no checkpoint knows of a best epoch that was not kept.
+        """
+        if self.progress.best_epoch == self.current_epoch != self.kept_epoch:
+            super().save_checkpoint(join(self.output_folder, BEST))
+            if not (self.disable_checkpointing or self.skipped_steps.nothing_trained):
+                self.kept_epoch = self.current_epoch
+        if basename(filename) != BEST:
+            super().save_checkpoint(filename)
+
+    def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
+        super().load_checkpoint(filename_or_checkpoint)
+        self.kept_epoch = self.progress.best_epoch if isfile(join(self.output_folder, BEST)) else None
+
+    def on_train_end(self) -> None:
+        self._restore_best()
+        super().on_train_end()
+
+    def _restore_best(self) -> None:
+        if self.kept_epoch is None:
+            self.print_to_log_file(f"No {BEST} of this training: the weights stay those of the last epoch")
+            return
+        if self.is_ddp:  # the first worker may still be writing it
+            distributed.barrier()
+        checkpoint = torch.load(join(self.output_folder, BEST), map_location=self.device, weights_only=False)
+        self._bare_network().load_state_dict(checkpoint["network_weights"])
+        kept = self.watched.progress(checkpoint["logging"])
+        self.print_to_log_file(
+            f"checkpoint_final.pth and the validation take the weights of epoch {kept.best_epoch}, the best by "
+            f"{self.watched.name} ({kept.best:.4f})"
+        )
+
+    def _bare_network(self) -> nn.Module:
+        """The network without the wrappers of distribution and compilation, as nnU-Net saves it."""
+        network = self.network.module if self.is_ddp else self.network
+        return getattr(network, "_orig_mod", network)

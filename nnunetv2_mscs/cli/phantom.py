@@ -1,0 +1,132 @@
+"""Make synthetic scans of acute stroke: heads, infarcts and what resembles them, scanned by the laws of diffusion MRI.
+
+Case i of a seed is always the same, however many are made. OUT appears as a whole, or not at all:
+  images-masks    images/phantom_<i>_adc.nii.gz, images/phantom_<i>_dwi.nii.gz, masks/phantom_<i>.nii.gz
+  sample-folders  a folder a case with ADC, DWI2, b0 and mask
+  array-splits    train/, val/, test/ of .npy arrays, every slice scaled to [0, 1] (convert them with --spacing)
+  unlabelled      scans/ to predict on, and references/ with the masks kept apart to score with
+and phantoms.csv, the truth about every case. The ADC is in 10^-6 mm2/s, the DWI at b = 1000 s/mm2.
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+SUMMARY = "synthetic scans of acute stroke, for demonstrations and tests"
+EXAMPLE = "mscs phantom ./phantoms --cases 20 --seed 1 --size 96 96 12"
+
+LARGEST_SEED, MOST_CASES = 2**63 - 1, 100_000
+LAYOUTS = ["images-masks", "sample-folders", "array-splits", "unlabelled"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("out", metavar="OUT", type=Path, help="folder to make; it must not hold anything yet")
+    add("--cases", type=_whole(1, MOST_CASES), required=True, metavar="N", help="how many scans")
+    add(
+        "--seed", type=_whole(0, LARGEST_SEED), required=True, metavar="S", help="of the set: another seed, other heads"
+    )
+    add(
+        "--first",
+        type=_whole(0, MOST_CASES),
+        default=0,
+        metavar="I",
+        help="number of the first case (default 0); start where a training set ends for unseen cases of the same seed",
+    )
+    add("--layout", choices=LAYOUTS, default=LAYOUTS[0], help=f"of the folder (default {LAYOUTS[0]})")
+    add(
+        "--size",
+        nargs=3,
+        type=_whole(1, 4096),
+        default=(192, 192, 20),
+        metavar=("X", "Y", "Z"),
+        help="voxels (default 192 192 20)",
+    )
+    add(
+        "--spacing",
+        nargs=3,
+        type=_number(0.01, 100),
+        metavar=("X", "Y", "Z"),
+        help="voxel size in mm (default: what makes the volume 230 x 230 x 130 mm)",
+    )
+    add(
+        "--noise",
+        type=_number(0, 0.5),
+        default=0.03,
+        metavar="F",
+        help="standard deviation of the noise as a fraction of white matter's b0 signal (default 0.03)",
+    )
+    add(
+        "--lesion-free",
+        type=_number(0, 1),
+        default=0.1,
+        metavar="F",
+        help="probability of a case without an acute lesion (default 0.1)",
+    )
+    add(
+        "--air",
+        choices=["zero", "noise"],
+        default="zero",
+        help="the ADC where there is no signal: 0, as most scanners write (default), or what noise gives",
+    )
+    add("--overwrite", action="store_true", help="replace a former set of phantoms, once the new one is complete")
+    add(
+        "-np",
+        dest="processes",
+        type=_whole(1, 1024),
+        metavar="N",
+        help="processes (default: the cores at hand, up to 8)",
+    )
+    parser.set_defaults(wrong_use=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    from nnunetv2_mscs.dataset_conversion.parallel import default_processes
+    from nnunetv2_mscs.errors import MscsError
+    from nnunetv2_mscs.phantom import PhantomSettings, write_phantoms
+
+    try:
+        settings = PhantomSettings(
+            size=tuple(args.size),
+            spacing=tuple(args.spacing) if args.spacing else None,
+            noise=args.noise,
+            lesion_free=args.lesion_free,
+            air=args.air,
+        )
+    except MscsError as error:
+        args.wrong_use(str(error))
+    facts = write_phantoms(
+        args.out,
+        settings,
+        cases=args.cases,
+        seed=args.seed,
+        first=args.first,
+        layout=args.layout,
+        overwrite=args.overwrite,
+        processes=args.processes or default_processes(),
+    )
+    struck = [case for case in facts if case.volume_mask_ml > 0]
+    print(f"{len(facts)} cases, {len(struck)} with an acute lesion, in {args.out}")
+    return 0
+
+
+def _whole(least: int, most: int):  # type: ignore[no-untyped-def]
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _number(least: float, most: float):  # type: ignore[no-untyped-def]
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least:g} to {most:g}")
+        return value
+
+    return parse

@@ -42,8 +42,10 @@ class MSCSTrainerEarlyStopping(MSCSTrainer):
         super().on_train_start()
         self.print_to_log_file(
             f"Early stopping watches the {self.watched.name}: training ends after {self.patience} epochs without a "
-            f"better one. {self._standing(self.progress)}"
+            f"better one."
         )
+        if self.current_epoch:
+            self.print_to_log_file(self._standing(self.progress))
 
     def on_epoch_start(self) -> None:
         # Here, before an epoch begins, a training that is resumed after its stop stops again, and trains no further.

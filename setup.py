@@ -8,12 +8,13 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "nnunetv2_mscs/__init__.py").read_text()).group(1)
 
-# The folder a package is read from, for each package that does not lie where its name says. The last two lie inside
-# nnU-Net's own package after installation, because nnU-Net looks for trainers and planners there and nowhere else.
+# The folder a package is read from, for each package that does not lie where its name says. Those in nnunetv2 lie
+# inside nnU-Net's own package after installation, because nnU-Net looks for classes by name there and nowhere else.
 PACKAGE_DIR = {
     "nnunetv2_mscs.dataset_conversion": "dataset_conversion",
     "nnunetv2.training.nnUNetTrainer.mscs": "nnunetv2_mscs/nnunet_shims/trainer",
     "nnunetv2.experiment_planning.mscs": "nnunetv2_mscs/nnunet_shims/planner",
+    "nnunetv2.preprocessing.normalization.mscs": "nnunetv2_mscs/nnunet_shims/normalization",
 }
 setup(
     name="nnunetv2-mscs",
@@ -36,7 +37,8 @@ setup(
         "tqdm",
     ],
     extras_require={
-        "test": ["pytest>=8", "onnx", "onnxruntime", "onnxscript", "ruff", "mypy", "setuptools>=70", "wheel"],
+        "keras": ["h5py"],
+        "test": ["pytest>=8", "h5py", "onnx", "onnxruntime", "onnxscript", "ruff", "mypy", "setuptools>=70", "wheel"],
     },
     entry_points={"console_scripts": ["mscs=nnunetv2_mscs.cli.main:main"]},
     classifiers=[

@@ -51,6 +51,7 @@ def examine() -> Iterator[Finding]:
     if nnunet_works:
         yield _trainer()
         yield _planner()
+        yield _normalization()
 
 
 def _version(package: str) -> Finding:
@@ -132,11 +133,20 @@ def _trainer() -> Finding:
 
 
 def _planner() -> Finding:
+    without = "a training with nnU-Net's own plans could start"
+    return _class_of_ours("MSCSPlanner", "experiment_planning", without)
+
+
+def _normalization() -> Finding:
+    return _class_of_ours("SliceMinMaxNormalization", "preprocessing/normalization", "imported Keras weights need it")
+
+
+def _class_of_ours(name: str, place: str, without: str) -> Finding:
+    """Whether nnU-Net finds a class in one of its folders, and what that means if it does not."""
     from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 
-    folder = nnunet_folder() / "experiment_planning"
-    found = recursive_find_python_class(str(folder), "MSCSPlanner", "nnunetv2.experiment_planning")
+    folder = str(nnunet_folder() / place)
+    found = recursive_find_python_class(folder, name, f"nnunetv2.{place.replace('/', '.')}")
     if found is None:
-        text = "nnU-Net does not find it; a training with nnU-Net's own plans could start"
-        return Finding(NOTE, "MSCSPlanner", text, "mscs doctor --link")
-    return Finding(OK, "MSCSPlanner", f"found by nnU-Net, from {found.__module__}")
+        return Finding(NOTE, name, f"nnU-Net does not find it; {without}", "mscs doctor --link")
+    return Finding(OK, name, f"found by nnU-Net, from {found.__module__}")

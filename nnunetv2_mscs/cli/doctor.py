@@ -1,7 +1,7 @@
 """Report what is installed, found and missing; exit 1 if a training could not start.
 
-Stock nnU-Net finds MSCSTrainer and MSCSPlanner after a regular pip install. After an editable one, --link places the
-two modules that nnU-Net looks for into the nnU-Net in use, and --unlink removes them.
+Stock nnU-Net finds MSCSTrainer, MSCSPlanner and SliceMinMaxNormalization after a regular pip install. After an editable
+one, --link places the modules that nnU-Net looks for into the nnU-Net in use, and --unlink removes them.
 """
 
 import argparse
@@ -23,9 +23,9 @@ def run(args: argparse.Namespace) -> int:
 
     missing = 0
     for finding in examine():
-        print(f"{finding.state:<8} {finding.subject:<20} {finding.text}", flush=True)
+        print(f"{finding.state:<8} {finding.subject:<25} {finding.text}", flush=True)
         if finding.remedy:
-            print(f"{'':<29} -> {finding.remedy}", flush=True)
+            print(f"{'':<34} -> {finding.remedy}", flush=True)
         missing += finding.state == MISSING
     print("A training could start." if not missing else f"A training could not start: {missing} missing (see above).")
     return 1 if missing else 0

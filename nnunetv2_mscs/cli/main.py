@@ -7,10 +7,16 @@ import sys
 from collections.abc import Sequence
 
 from nnunetv2_mscs import __version__
-from nnunetv2_mscs.cli import convert, demo, doctor, phantom
+from nnunetv2_mscs.cli import convert, demo, doctor, import_keras, phantom
 from nnunetv2_mscs.errors import MscsError
 
-COMMANDS = {"convert": convert, "demo": demo, "doctor": doctor, "phantom": phantom}
+COMMANDS = {
+    "convert": convert,
+    "demo": demo,
+    "doctor": doctor,
+    "import-keras": import_keras,
+    "phantom": phantom,
+}
 
 
 def build_parser() -> argparse.ArgumentParser:

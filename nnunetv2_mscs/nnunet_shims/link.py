@@ -22,6 +22,7 @@ MARK = "nnunetv2_mscs"
 PLACES = {
     "training/nnUNetTrainer": "trainer",
     "experiment_planning": "planner",
+    "preprocessing/normalization": "normalization",
 }
 
 
@@ -48,7 +49,7 @@ def hiding_folders() -> list[Path]:
 
 
 def shim_source(name: str) -> Path:
-    """Folder of a shim ("trainer" or "planner") in this package."""
+    """Folder of a shim ("trainer", "planner" or "normalization") in this package."""
     return Path(__file__).parent / name
 
 

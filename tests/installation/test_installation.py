@@ -19,6 +19,10 @@ def planner(name):
     folder = nnunetv2.__path__[0] + "/experiment_planning"
     return recursive_find_python_class(folder, name, "nnunetv2.experiment_planning").__name__
 
+def normalization(name):
+    folder = nnunetv2.__path__[0] + "/preprocessing/normalization"
+    return recursive_find_python_class(folder, name, "nnunetv2.preprocessing.normalization").__name__
+
 if __name__ == "__main__":
     names = ["MSCSTrainer", "MSCSTrainer_3epochs", "MSCSTrainer_3epochs_2iterations", "nnUNetTrainer"]
     with multiprocessing.get_context("spawn").Pool(1) as worker:
@@ -28,6 +32,9 @@ if __name__ == "__main__":
         for name in ("MSCSPlanner", "ExperimentPlanner"):
             assert worker.apply(planner, (name,)) == name
             print(name)
+        for name in ("SliceMinMaxNormalization", "ZScoreNormalization"):
+            assert worker.apply(normalization, (name,)) == name
+            print(name)
         print(worker.apply(recursive_find_trainer_class_by_name, ("MSCSTrainer_5epochs",)).__name__)
 """
 FOUND = """nnunetv2_mscs.training.trainer MSCSTrainer
@@ -36,6 +43,8 @@ nnunetv2_mscs.training.variants MSCSTrainer_3epochs_2iterations
 nnunetv2.training.nnUNetTrainer.nnUNetTrainer nnUNetTrainer
 MSCSPlanner
 ExperimentPlanner
+SliceMinMaxNormalization
+ZScoreNormalization
 MSCSTrainer_5epochs
 """
 LOADED_MODULES = """
@@ -62,7 +71,7 @@ def test_stock_nnunet_finds_a_regular_installation_and_is_left_as_it_was(environ
     doctor = environment.run("mscs", "doctor")
     assert doctor.returncode == 0, doctor.stdout
     assert "A training could start." in doctor.stdout
-    assert "MSCSPlanner" in doctor.stdout
+    assert all(name in doctor.stdout for name in ("MSCSPlanner", "SliceMinMaxNormalization"))
     linked = environment.run("mscs", "doctor", "--link")
     assert (linked.returncode, linked.stdout) == (0, "Nothing to do: pip has placed them.\n")
     refused = environment.run("mscs", "doctor", "--unlink")
@@ -98,10 +107,10 @@ def test_an_editable_installation_works_as_doctor_says(environment, sources):
 
     linked = environment.run("mscs", "doctor", "--link")
     assert linked.returncode == 0
-    assert linked.stdout.count("placed") == 2
+    assert linked.stdout.count("placed") == 3
     assert environment.python(FIND) == FOUND
     assert environment.run("mscs", "doctor").returncode == 0
-    assert environment.run("mscs", "doctor", "--unlink").stdout.count("removed") == 2
+    assert environment.run("mscs", "doctor", "--unlink").stdout.count("removed") == 3
     assert tree(environment.nnunet) == before
 
 
@@ -126,10 +135,10 @@ def test_an_editable_nnunet_is_freed_from_the_folder_that_pip_makes(environment,
     assert doctor.returncode == 1
     assert f"hides the nnU-Net in {clone / 'nnunetv2'}" in doctor.stdout
 
-    assert environment.run("mscs", "doctor", "--link").stdout.count("placed") == 2
+    assert environment.run("mscs", "doctor", "--link").stdout.count("placed") == 3
     assert environment.run("mscs", "doctor").returncode == 0
     assert environment.python(FIND) == FOUND
-    assert environment.run("mscs", "doctor", "--unlink").stdout.count("removed") == 2
+    assert environment.run("mscs", "doctor", "--unlink").stdout.count("removed") == 3
     environment.pip("uninstall", "--quiet", "--yes", "nnunetv2-mscs")
     assert tree(clone / "nnunetv2") == before
 

@@ -1,0 +1,1 @@
+"""nnunetv2_mscs's normalization, where nnU-Net looks for normalizations."""

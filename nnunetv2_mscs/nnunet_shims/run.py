@@ -20,6 +20,11 @@ CLASSES = {
         "MSCSPlanner",
         "nnunetv2_mscs.planning.planner",
     ),
+    "normalization": (
+        "nnunetv2.preprocessing.normalization.default_normalization_schemes",
+        "SliceMinMaxNormalization",
+        "nnunetv2_mscs.keras_import.scaling",
+    ),
 }
 
 

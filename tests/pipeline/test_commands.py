@@ -121,7 +121,7 @@ def test_commands_read_as_a_person_types_them():
 
 
 def test_nnunets_commands_find_our_classes_without_shims(tmp_path):
-    """In a process that finds no shim on disk, planner and trainer are found nevertheless, by its workers as well."""
+    """In a process that finds no shim on disk, planner, normalization and trainer are found nevertheless."""
     code = """
 from pathlib import Path
 from nnunetv2_mscs.nnunet_shims import link
@@ -129,9 +129,11 @@ link.PLACES = {f"{place}/nowhere": name for place, name in link.PLACES.items()}
 import nnunetv2, os
 from nnunetv2_mscs.nnunet_shims import run
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
-folder = os.path.join(nnunetv2.__path__[0], "experiment_planning")
-planner = recursive_find_python_class(folder, "MSCSPlanner", "nnunetv2.experiment_planning")
-print(planner.__name__, Path(os.environ["nnUNet_extTrainer"]).name)
+places = {"experiment_planning": "MSCSPlanner", "preprocessing.normalization": "SliceMinMaxNormalization"}
+for place, name in places.items():
+    folder = os.path.join(nnunetv2.__path__[0], *place.split("."))
+    print(recursive_find_python_class(folder, name, f"nnunetv2.{place}").__name__)
+print(Path(os.environ["nnUNet_extTrainer"]).name)
 """
     result = subprocess.run(python(code), capture_output=True, text=True, cwd=tmp_path)
-    assert result.stdout.split()[-2:] == ["MSCSPlanner", "trainer"], result.stderr
+    assert result.stdout.split()[-3:] == ["MSCSPlanner", "SliceMinMaxNormalization", "trainer"], result.stderr

@@ -1,0 +1,111 @@
+"""The demo on very few, very small phantoms: every stage by its real command, once, whatever interrupts it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from nnunetv2_mscs.demo.result import Score, cases_to_show, draw_result, read_result, result_table
+from nnunetv2_mscs.demo.run import MARK, STATE, run_demo
+from nnunetv2_mscs.demo.settings import DemoSettings
+from nnunetv2_mscs.demo.stages import stages
+from nnunetv2_mscs.errors import MscsError
+
+TINY = DemoSettings(cases=10, size=(48, 48, 6), spacing_mm=(4.0, 4.0, 12.0), trainer="MSCSTrainer_2epochs_2iterations")
+RUN = """
+import sys
+from pathlib import Path
+from nnunetv2_mscs.demo.run import run_demo
+from nnunetv2_mscs.demo.settings import DemoSettings
+run_demo(Path(sys.argv[1]), DemoSettings(**eval(sys.argv[2])), say=lambda line: print(line, flush=True))
+"""
+
+
+def start(folder: Path) -> subprocess.Popen:
+    """The tiny demo in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, str(folder), repr(asdict(TINY))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=folder.parent,
+    )
+
+
+def files(folder: Path) -> set[str]:
+    """What a demo leaves that does not depend on time: no logs, no state."""
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    return {name for name in found if not name.startswith((STATE, "logs")) and "training_log" not in name}
+
+
+@pytest.mark.slow
+def test_killed_and_called_again_it_ends_as_if_undisturbed(tmp_path):
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    said: list[str] = []
+    run_demo(undisturbed, TINY, say=said.append)
+    assert [line.split()[1] for line in said if line.startswith("$")] == [
+        "mscs",
+        "mscs",
+        "nnUNetv2_plan_and_preprocess",
+        "nnUNetv2_train",
+        "nnUNetv2_predict",
+        "nnUNetv2_evaluate_folder",
+    ]
+    for word, delay_s in (("convert", 1), ("nnUNetv2_train", 8), ("nnUNetv2_predict", 3)):
+        process = start(disturbed)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("$") and word in line:
+                time.sleep(delay_s)
+                break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    run_demo(disturbed, TINY, say=lambda line: None)
+    assert files(disturbed) == files(undisturbed)
+    assert set(json.loads((disturbed / MARK).read_text())["seconds"]) == {stage.title for stage in stages(TINY, 2)}
+
+    again: list[str] = []
+    run_demo(undisturbed, TINY, say=again.append)
+    assert sum("done before" in line for line in again) == 6
+
+    result = read_result(undisturbed)
+    assert len(result.scores) == 2
+    assert "unseen case" in result_table(result)
+    assert draw_result(undisturbed, result).stat().st_size > 10_000
+
+
+def test_other_settings_are_refused(tmp_path):
+    (tmp_path / MARK).write_text(json.dumps({"settings": asdict(TINY), "seconds": {}}))
+    with pytest.raises(MscsError, match="other settings: seed 0"):
+        run_demo(tmp_path, replace(TINY, seed=1))
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    for overwrite in (False, True):
+        with pytest.raises(MscsError, match="not a demo"):
+            run_demo(tmp_path, TINY, overwrite=overwrite)
+    assert os.listdir(tmp_path) == ["thesis.txt"]
+
+
+def test_a_trainer_without_a_length_is_refused(tmp_path):
+    with pytest.raises(MscsError, match="MSCSTrainer is no trainer of ours with its length"):
+        run_demo(tmp_path, replace(TINY, trainer="MSCSTrainer"))
+
+
+def test_picture_shows_best_median_worst_and_healthy():
+    nan = float("nan")
+    dice = [0.9, 0.2, 0.7, nan, nan]
+    scores = [Score(f"case_{i}", value, 0 if value != value else 5, 1) for i, value in enumerate(dice)]
+    assert [(reason, score.case_identifier) for reason, score in cases_to_show(scores)] == [
+        ("best", "case_0"),
+        ("median", "case_2"),
+        ("worst", "case_1"),
+        ("no lesion", "case_3"),
+    ]

@@ -137,6 +137,15 @@ def test_the_recipe(new_trainer):
     assert "the paper's own is 3D" in log
 
 
+@pytest.mark.parametrize(("configuration", "in_plane"), [("2d", (0, 1)), ("3d_fullres", (1, 2))])
+def test_patches_are_read_as_they_are_and_flipped_in_plane_in_training_alone(new_trainer, configuration, in_plane):
+    trainer = new_trainer(MSCSTrainerPaper, configuration)
+    _, dummy_2d, initial_patch, mirror_axes = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+    assert (dummy_2d, mirror_axes) == (False, in_plane)
+    assert initial_patch == trainer.configuration_manager.patch_size
+    assert trainer.inference_allowed_mirroring_axes is None
+
+
 def test_regions_are_refused(new_trainer):
     trainer = new_trainer(MSCSTrainerPaper)
     regions = {"labels": {"background": 0, "lesion": [1, 2], "core": [2]}, "regions_class_order": [1, 2]}

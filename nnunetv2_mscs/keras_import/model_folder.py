@@ -14,7 +14,7 @@ from nnunetv2_mscs.network.keras_weights import OriginalSize, load_keras_weights
 
 FOLD = 0
 CHECKPOINT = Path(f"fold_{FOLD}") / "checkpoint_final.pth"
-TRAINER = "MSCSTrainer"
+TRAINER = "MSCSTrainerPaper"
 # Keras sees x, y, z; nnU-Net reads z, y, x.
 SPACE_AXES = (2, 1, 0)
 

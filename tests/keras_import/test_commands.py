@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprint_dataset
 
 CASES = 3
 SIZE = (32, 48, 16)
@@ -26,7 +27,7 @@ def command(nnunet_folders) -> Callable[..., str]:
         program, *arguments = (str(word) for word in words)
         result = subprocess.run(
             [str(Path(sys.executable).parent / program), *arguments],
-            env={**os.environ, "nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": "1", "nnUNet_compile": "f"},
+            env={**os.environ, "nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"},
             cwd=nnunet_folders,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -88,7 +89,7 @@ def test_training_goes_on_from_the_weights(command, keras_files, nnunet_folders)
     described = {"channel_names": {"0": "ADC", "1": "DWI"}, "labels": {"background": 0, "lesion": 1}}
     (raw / "dataset.json").write_text(json.dumps(described | {"numTraining": CASES, "file_ending": ".nii.gz"}))
     folds = [{"train": [f"case_{case}" for case in range(1, CASES)], "val": ["case_0"]}]
-    command("nnUNetv2_extract_fingerprint", "-d", "701", "-np", "1")
+    extract_fingerprint_dataset(701, num_processes=1, show_progress_bar=False)
     preprocessed = nnunet_folders / "nnUNet_preprocessed" / raw.name
     (preprocessed / "splits_final.json").write_text(json.dumps(folds))
 

@@ -10,12 +10,16 @@ and phantoms.csv, the truth about every case. The ADC is in 10^-6 mm2/s, the DWI
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
 
+from nnunetv2_mscs.cli.convert import _terminable as terminable
+
 SUMMARY = "synthetic scans of acute stroke, for demonstrations and tests"
-EXAMPLE = "mscs phantom ./phantoms --cases 20 --seed 1 --size 96 96 12"
+EXAMPLE = "mscs phantom ./phantoms --cases 20 --seed 1 --size 96 96 12 --picture phantoms.png"
 
 LARGEST_SEED, MOST_CASES = 2**63 - 1, 100_000
+CASES_IN_PICTURE = 6
 LAYOUTS = ["images-masks", "sample-folders", "array-splits", "unlabelled"]
 
 
@@ -69,6 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="zero",
         help="the ADC where there is no signal: 0, as most scanners write (default), or what noise gives",
     )
+    add("--picture", type=_picture, metavar="FILE.png", help="draw the first six cases into this file as well")
     add("--overwrite", action="store_true", help="replace a former set of phantoms, once the new one is complete")
     add(
         "-np",
@@ -84,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.dataset_conversion.parallel import default_processes
     from nnunetv2_mscs.errors import MscsError
     from nnunetv2_mscs.phantom import PhantomSettings, write_phantoms
+    from nnunetv2_mscs.phantom.picture import draw_phantoms
 
     try:
         settings = PhantomSettings(
@@ -95,22 +101,34 @@ def run(args: argparse.Namespace) -> int:
         )
     except MscsError as error:
         args.wrong_use(str(error))
-    facts = write_phantoms(
-        args.out,
-        settings,
-        cases=args.cases,
-        seed=args.seed,
-        first=args.first,
-        layout=args.layout,
-        overwrite=args.overwrite,
-        processes=args.processes or default_processes(),
-    )
+    processes = args.processes or default_processes()
+    with terminable():
+        facts = write_phantoms(
+            args.out,
+            settings,
+            cases=args.cases,
+            seed=args.seed,
+            first=args.first,
+            layout=args.layout,
+            overwrite=args.overwrite,
+            processes=processes,
+        )
+        if args.picture:
+            drawn = range(args.first, args.first + min(args.cases, CASES_IN_PICTURE))
+            draw_phantoms(args.picture, settings, seed=args.seed, indices=drawn, processes=processes)
     struck = [case for case in facts if case.volume_mask_ml > 0]
     print(f"{len(facts)} cases, {len(struck)} with an acute lesion, in {args.out}")
     return 0
 
 
-def _whole(least: int, most: int):  # type: ignore[no-untyped-def]
+def _picture(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() != ".png" or not path.parent.is_dir() or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a .png file in a folder that is there")
+    return path
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
@@ -119,7 +137,7 @@ def _whole(least: int, most: int):  # type: ignore[no-untyped-def]
     return parse
 
 
-def _number(least: float, most: float):  # type: ignore[no-untyped-def]
+def _number(least: float, most: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
         try:
             value = float(text)

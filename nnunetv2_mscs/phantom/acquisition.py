@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nnunetv2_mscs.phantom.grids import Grids
-from nnunetv2_mscs.phantom.random_fields import smooth_field
+from nnunetv2_mscs.phantom.random_fields import Axes, smooth_field
 from nnunetv2_mscs.phantom.settings import Air, PhantomSettings
 from nnunetv2_mscs.phantom.shapes import Points
 from nnunetv2_mscs.phantom.tissues import B_VALUE
@@ -16,16 +16,17 @@ LARGEST_STORED, LARGEST_STORED_ADC = 4095, 4000
 AIR_THRESHOLD = 0.06
 
 
-def coil_sensitivity(points: Points, rng: np.random.Generator) -> np.ndarray:
+def coil_sensitivity(points: Points, axes: Axes, rng: np.random.Generator) -> np.ndarray:
     """A smooth factor around 1: coils near the skin see the rim of the head better than its middle.
 
     Args:
         points: coordinates in the head's frame of the voxels, mm.
+        axes: positions of the same voxels in the scanner, along z, y, x, in mm.
         rng: gives its bends.
     """
     u, v, w = (p / np.float32(90) for p in points)
     rim = np.float32(rng.uniform(0.02, 0.12)) * (u * u + v * v + 0.5 * w * w)
-    return np.asarray(np.exp(BIAS_DEVIATION * smooth_field(rng, points, BIAS_WAVELENGTH_MM) + rim), dtype=np.float32)
+    return np.asarray(np.exp(BIAS_DEVIATION * smooth_field(rng, axes, BIAS_WAVELENGTH_MM) + rim), dtype=np.float32)
 
 
 def susceptibility(points: Points, spots: Sequence[tuple[float, float, float]], rng: np.random.Generator) -> np.ndarray:
@@ -74,8 +75,8 @@ def scan(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """ADC, DWI and b0 of the whole volume, (z, y, x) int16, from noiseless signals around the head."""
     points = grids.voxel_points()
-    texture, diffusion = (np.exp(0.03 * smooth_field(rng, points, length)) for length in (11, 17))
-    gain = coil_sensitivity(points, rng) * texture * susceptibility(points, spots, rng)
+    texture, diffusion = (np.exp(0.03 * smooth_field(rng, grids.voxel_axes, length)) for length in (11, 17))
+    gain = coil_sensitivity(points, grids.voxel_axes, rng) * texture * susceptibility(points, spots, rng)
     stored = float(rng.uniform(*WHITE_MATTER_STORED))
     images = []
     for signal in (b0 * gain, dwi * gain * diffusion):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnunetv2_mscs.phantom.grids import COARSE_MM
-from nnunetv2_mscs.phantom.random_fields import smooth_field
+from nnunetv2_mscs.phantom.random_fields import Axes, smooth_field, smooth_field_at
 from nnunetv2_mscs.phantom.shapes import Points, ellipsoid, merged, tube
 
 WARP_MM, WARP_WAVELENGTH_MM = 2.2, 70.0
@@ -42,29 +42,30 @@ def draw_build(rng: np.random.Generator) -> Build:
         atrophy=atrophy,
         ventricles=float(0.75 + 0.6 * atrophy + rng.normal(0, 0.1)),
         asymmetry=float(rng.normal(0, 0.015)),
-        sulcal_spacing_mm=float(rng.uniform(21, 26)),
+        sulcal_spacing_mm=float(rng.uniform(15.5, 19)),
         skull_mm=float(rng.uniform(5.5, 8)),
         scalp_mm=float(rng.uniform(4.5, 7.5)),
         small_vessel_disease=float(np.clip(rng.normal(atrophy, 0.3), 0, 1)),
     )
 
 
-def level_sets(points: Points, build: Build, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def level_sets(points: Points, axes: Axes, build: Build, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """The signed distances that `label_slice` reads, negative inside, each of the points' shape.
 
     Args:
         points: coordinates in the head's frame, left, front, up, in mm.
+        axes: positions of the same points in the scanner, along z, y, x, in mm.
         build: of this brain.
         rng: gives the folding and the bends.
     """
-    bent = tuple(p + np.float32(WARP_MM) * smooth_field(rng, points, WARP_WAVELENGTH_MM) for p in points)
+    bent = _bent(points, axes, WARP_MM, WARP_WAVELENGTH_MM, rng)
     u, v, w = bent
     aside = np.abs(u) * (1 - np.float32(build.asymmetry) * np.sign(u))
     half = (aside, v, w)
     cerebrum, cerebellum, brainstem = _cerebrum(half), _cerebellum(half), _brainstem(half)
-    gap = 1.2 + 2.2 * build.atrophy
+    gap = 0.2 + 1.5 * build.atrophy
     inner = merged(merged(cerebrum, cerebellum, 14), brainstem, 10) - np.float32(gap)
-    skull = inner - np.float32(build.skull_mm) * (1 + 0.15 * smooth_field(rng, points, 60))
+    skull = inner - np.float32(build.skull_mm) * (1 + 0.15 * smooth_field(rng, axes, 60))
     thalamus, caudate, putamen, pallidum = _deep_grey(half, build)
     return {
         "head": merged(skull - np.float32(build.scalp_mm), _face_and_neck(half), 10),
@@ -73,32 +74,38 @@ def level_sets(points: Points, build: Build, rng: np.random.Generator) -> dict[s
         "cerebrum": cerebrum,
         "cerebellum": cerebellum,
         "brainstem": brainstem,
-        "sylvian": _sylvian(half, build),
-        "midline": np.float32(1.2) * smooth_field(rng, points, 50),
+        "sylvian": _sylvian(_bent(half, axes, 3.0, 24, rng), build),
+        "midline": np.float32(1.2) * smooth_field(rng, axes, 50),
         "callosum": _above_callosum(v, w),
         "ventricles": _ventricles(half, build),
         "deep_grey": np.minimum(np.minimum(thalamus, caudate), putamen),
         "pallidum": pallidum,
         "eyes": ellipsoid(half, (32, 70, -34), (12, 12, 12)),
-        "flesh": smooth_field(rng, points, 14),
-        **_folding(bent, cerebrum, build, rng),
-        "folia": _folia(half),
+        "flesh": smooth_field(rng, axes, 14),
+        **_folding(bent, axes, cerebrum, build, rng),
+        "folia": _folia(half) + np.float32(0.35) * smooth_field(rng, axes, 16),
     }
+
+
+def _bent(points: Points, axes: Axes, by_mm: float, wavelength_mm: float, rng: np.random.Generator) -> Points:
+    """The points moved about smoothly, which bends what is drawn on them."""
+    u, v, w = (p + np.float32(by_mm) * smooth_field(rng, axes, wavelength_mm) for p in points)
+    return u, v, w
 
 
 def _cerebrum(half: Points) -> np.ndarray:
     aside, v, w = half
-    narrowing = 1 + 0.0012 * v + 0.000012 * v * v
-    dome = ellipsoid((aside * narrowing, v, w), (0, -2, -2), (66, 82, 70))
-    floor = -20 + 9 / (1 + np.exp((v + 22) / 6)) + 10 * np.exp(-((aside / 20) ** 2) - ((v + 5) / 22) ** 2)
+    narrowing = 1 + 0.001 * v
+    dome = ellipsoid((aside * narrowing, v, w), (0, -2, -4), (66, 82, 72), power=2.35)
+    floor = -20 + 7 / (1 + np.exp((v + 22) / 6)) + 10 * np.exp(-((aside / 20) ** 2) - ((v + 5) / 22) ** 2)
     upper = -merged(-dome, -(floor - w), 8)
     temporal = ellipsoid((aside, v, w - 0.12 * v), (40, 2, -23), (23, 46, 23))
     return merged(upper, temporal, 4)
 
 
 def _cerebellum(half: Points) -> np.ndarray:
-    lobe = ellipsoid(half, (23, -53, -39), (30, 27, 21))
-    return merged(lobe, ellipsoid(half, (0, -50, -36), (14, 22, 18)), 6)
+    lobe = ellipsoid(half, (23, -53, -37), (30, 27, 23))
+    return merged(lobe, ellipsoid(half, (0, -50, -34), (14, 22, 20)), 6)
 
 
 def _brainstem(half: Points) -> np.ndarray:
@@ -114,7 +121,7 @@ def _face_and_neck(half: Points) -> np.ndarray:
 def _sylvian(half: Points, build: Build) -> np.ndarray:
     """The Sylvian fissure: a sheet from the side inwards, rising backwards, and the cistern over the insula."""
     aside, v, w = half
-    height = -5 - 0.3 * (v - 15)
+    height = -6 - 0.3 * (v - 15) + 0.5 * (aside - 45)
     open_mm = np.float32(1.0 + 1.6 * build.atrophy)
     sheet = np.maximum(np.abs(w - height) - open_mm, np.maximum(36 - aside, np.abs(v + 2) - 36))
     insula = np.maximum(np.abs(aside - 38) - open_mm, ellipsoid(half, (38, 2, 3), (40, 24, 13)))
@@ -139,7 +146,7 @@ def _ventricles(half: Points, build: Build) -> np.ndarray:
     third = ellipsoid(half, (0, -8, 0), (1.6 + 1.2 * wide, 15, 10))
     fourth = ellipsoid(half, (0, -32, -36), (8, 5.5, 9))
     cistern = ellipsoid(half, (0, 9, -23), (11, 9, 7))
-    behind = ellipsoid(half, (0, -33, -4), (12, 5, 8))
+    behind = ellipsoid(half, (0, -33, -4), (9, 4, 6))
     found = np.minimum(np.minimum(lateral, back), temporal)
     septum = np.float32(1.0) - aside
     found = np.maximum(found, septum)
@@ -165,7 +172,9 @@ def _deep_grey(half: Points, build: Build) -> tuple[np.ndarray, np.ndarray, np.n
     return thalamus, caudate, putamen, pallidum
 
 
-def _folding(points: Points, cerebrum: np.ndarray, build: Build, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _folding(
+    points: Points, axes: Axes, cerebrum: np.ndarray, build: Build, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
     """Sulci: sheets on which a random field that changes only along the brain's surface is 0.
 
     Returns:
@@ -178,10 +187,10 @@ def _folding(points: Points, cerebrum: np.ndarray, build: Build, rng: np.random.
     shrink = LONGEST_DIRECTION_MM / reach
     inwards = (0.12 * (reach - LONGEST_DIRECTION_MM)).astype(np.float32)
     surface = (u * shrink + inwards, back + (v - back) * shrink - inwards, w * shrink + inwards)
-    field = smooth_field(rng, surface, build.sulcal_spacing_mm)
+    field = smooth_field_at(rng, surface, build.sulcal_spacing_mm)
     steps = np.gradient(field)
     steepness = np.sqrt(sum(step * step for step in steps)) / np.float32(COARSE_MM)
-    depth = 15 + 5 * smooth_field(rng, points, 30)
+    depth = np.clip(14 + 5 * smooth_field(rng, axes, 30), 6, 22)
     return {
         "sulcus": (field / np.maximum(steepness, 0.03)).astype(np.float32),
         "sulcus_floor": (-cerebrum - depth).astype(np.float32),

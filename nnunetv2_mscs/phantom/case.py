@@ -76,7 +76,7 @@ def phantom_case(settings: PhantomSettings, seed: int, index: int) -> PhantomCas
     rngs = [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, part))) for part in range(4)]
     pose, build = draw_pose(rngs[HEAD]), draw_build(rngs[HEAD])
     grids = Grids.around(pose, settings)
-    levels = level_sets(grids.coarse_points(), build, rngs[HEAD])
+    levels = level_sets(grids.coarse_points(), grids.coarse_axes, build, rngs[HEAD])
     place = _place(grids, levels)
     traps = draw_traps(place, rngs[HEAD])
     labels = np.stack([label_slice(read, grids.fine_points(k)[0], build) for k, read in grids.slices(levels)])
@@ -97,11 +97,11 @@ def phantom_case(settings: PhantomSettings, seed: int, index: int) -> PhantomCas
 def _place(grids: Grids, levels: dict[str, np.ndarray]) -> Place:
     """The brain on the coarse grid; sulci too thin for it take their share of the tissue near the surface."""
     depth = -np.minimum(np.minimum(levels["cerebrum"], levels["cerebellum"]), levels["brainstem"])
-    share = np.clip(depth / COARSE_MM, 0, 1) * np.where(depth < 14, 0.8, 1.0)
+    share = np.clip(depth / COARSE_MM, 0, 1) * np.where(depth < 14, 0.88, 1.0)
     for fluid in ("ventricles", "sylvian"):
         share *= np.clip(levels[fluid] / COARSE_MM + 0.5, 0, 1)
     share *= _within_volume(grids, share.shape)
-    return Place(grids.coarse_points(), depth, (share * (COARSE_MM**3 / 1000)).astype(np.float32))
+    return Place(grids.coarse_points(), grids.coarse_axes, depth, (share * (COARSE_MM**3 / 1000)).astype(np.float32))
 
 
 def _within_volume(grids: Grids, shape: tuple[int, ...]) -> np.ndarray:

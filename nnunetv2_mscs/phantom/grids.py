@@ -7,12 +7,13 @@ import numpy as np
 from scipy import sparse
 
 from nnunetv2_mscs.phantom.pose import Pose
+from nnunetv2_mscs.phantom.random_fields import Axes
 from nnunetv2_mscs.phantom.settings import PhantomSettings
 from nnunetv2_mscs.phantom.shapes import Points
 
 COARSE_MM = 2.4
 FINE_IN_PLANE_MM, FINE_THROUGH_PLANE_MM = 0.8, 1.6
-MOST_SUB_SLICES = 8
+MOST_PARTS_IN_PLANE, MOST_SUB_SLICES = 5, 8
 HALF_HEAD_MM = (88.0, 110.0)
 
 
@@ -83,7 +84,7 @@ class Grids:
         axes = []
         for i in range(2):
             half = HALF_HEAD_MM[i] * float(scale[i])
-            parts = max(2, round(grid.spacing[i] / FINE_IN_PLANE_MM))
+            parts = int(np.clip(round(grid.spacing[i] / FINE_IN_PLANE_MM), 2, MOST_PARTS_IN_PLANE))
             middle = float(pose.centre[i])
             axes.append(Axis.over(grid.origin[i], grid.spacing[i], grid.size[i], parts, middle - half, middle + half))
         parts = int(np.clip(round(grid.spacing[2] / FINE_THROUGH_PLANE_MM), 2, MOST_SUB_SLICES))
@@ -100,9 +101,20 @@ class Grids:
         u, v, w = self._head_points(self.x.fine, self.y.fine, self.z.fine[index : index + 1])
         return u[0], v[0], w[0]
 
+    @property
+    def coarse_axes(self) -> Axes:
+        """Positions in the world of the coarse grid along z, y, x, in mm."""
+        return self.z.coarse, self.y.coarse, self.x.coarse
+
+    @property
+    def voxel_axes(self) -> Axes:
+        """Positions in the world of the voxels around the head along z, y, x, in mm."""
+        z, y, x = (axis.fine.reshape(axis.count, axis.parts).mean(axis=1) for axis in (self.z, self.y, self.x))
+        return z, y, x
+
     def voxel_points(self) -> Points:
         """Coordinates in the head's frame of the voxels around the head, each (Z, Y, X)."""
-        x, y, z = (axis.fine.reshape(axis.count, axis.parts).mean(axis=1) for axis in (self.x, self.y, self.z))
+        z, y, x = self.voxel_axes
         return self._head_points(x, y, z)
 
     @property

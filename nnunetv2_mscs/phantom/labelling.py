@@ -54,4 +54,4 @@ def _add_cerebellum(labels: np.ndarray, levels: Mapping[str, np.ndarray]) -> Non
     labels[inside] = Tissue.CEREBELLUM
     labels[levels["cerebellum"] < -CEREBELLAR_CORTEX_MM] = Tissue.WHITE
     fold = np.abs(levels["folia"] - np.rint(levels["folia"]))
-    labels[inside & (fold < 0.06) & (levels["cerebellum"] > -CEREBELLAR_CORTEX_MM)] = Tissue.CSF
+    labels[inside & (fold < 0.05) & (levels["cerebellum"] > -CEREBELLAR_CORTEX_MM)] = Tissue.CSF

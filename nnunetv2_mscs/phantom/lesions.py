@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nnunetv2_mscs.phantom.random_fields import rough_field, smooth_field
+from nnunetv2_mscs.phantom.random_fields import Axes, rough_field, smooth_field
 from nnunetv2_mscs.phantom.shapes import Points, cone, ellipsoid
 
 # Acute DWI lesions of stroke trials: medians of 5 to 20 mL, log-normal over three decades.
@@ -60,15 +60,23 @@ def draw_infarct(rng: np.random.Generator) -> Infarct:
         volume_ml=volume,
         side=int(rng.choice([-1, 1])),
         age_h=age,
-        core_adc=float(np.clip(rng.normal(0.44, 0.07), 0.3, 0.6)),
+        core_adc=float(np.clip(rng.normal(0.425, 0.06), 0.3, 0.6)),
         s0_gain=float(1.08 + 0.6 * swelling * np.exp(0.3 * rng.standard_normal())),
     )
 
 
 class Place(NamedTuple):
-    """The brain as lesions see it, on the coarse grid: coordinates in the head's frame, tissue's depth, signed side."""
+    """The brain as lesions see it, on the coarse grid.
+
+    Args:
+        points: coordinates in the head's frame, left, front, up, in mm.
+        axes: positions of the same points in the scanner, along z, y, x, in mm.
+        depth: below the brain's surface, mm.
+        volume_ml: of brain at each point.
+    """
 
     points: Points
+    axes: Axes
     depth: np.ndarray
     volume_ml: np.ndarray
 
@@ -77,17 +85,19 @@ def infarct_level(infarct: Infarct, place: Place, rng: np.random.Generator) -> n
     """A level set, below 0 in the infarct, that holds about its volume of brain."""
     u, v, w = place.points
     shape, roughness = SHAPES[infarct.kind]((u * infarct.side, v, w), place, infarct, rng)
-    level = shape + np.float32(roughness) * rough_field(rng, place.points, 32, 6)
+    level = shape + np.float32(roughness) * rough_field(rng, place.axes, 32, 6)
     level += np.maximum(0, 2.5 - u * infarct.side) * 20
     return grown(level, place, infarct.volume_ml)
 
 
 def grown(level: np.ndarray, place: Place, volume_ml: float) -> np.ndarray:
     """The level set shifted so that `volume_ml` of brain lies below 0."""
-    order = np.argsort(level, axis=None, kind="stable")
-    filled = np.cumsum(place.volume_ml.ravel()[order])
+    brain = np.flatnonzero(place.volume_ml)
+    values = level.ravel()[brain]
+    order = np.argsort(values, kind="stable")
+    filled = np.cumsum(place.volume_ml.ravel()[brain[order]])
     at = min(int(np.searchsorted(filled, volume_ml)), len(order) - 1)
-    return (level - level.ravel()[order[at]]).astype(np.float32)
+    return (level - values[order[at]]).astype(np.float32)
 
 
 def _radius_mm(volume_ml: float) -> float:
@@ -198,7 +208,7 @@ def draw_traps(place: Place, rng: np.random.Generator) -> Traps:
     shine = np.zeros(u.shape, np.float32)
     for _ in range(counts["shine_through"]):
         centre, side = _somewhere(place, white, rng), rng.choice([-1, 1])
-        level = ellipsoid((u * side, v, w), centre, rng.uniform(3, 9, 3)) + 1.2 * smooth_field(rng, place.points, 9)
+        level = ellipsoid((u * side, v, w), centre, rng.uniform(3, 9, 3)) + 1.2 * smooth_field(rng, place.axes, 9)
         shine = np.maximum(shine, np.clip(0.5 - level / 3, 0, 1))
     old = np.full(u.shape, BEYOND_REACH_MM, np.float32)
     for _ in range(counts["old_lesion"]):

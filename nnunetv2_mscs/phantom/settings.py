@@ -11,7 +11,7 @@ from nnunetv2_mscs.scans.grid import Grid
 # What stroke protocols cover: 230 mm in the plane, 130 mm from the cerebellum to the vertex.
 FIELD_OF_VIEW_MM = (230.0, 230.0, 130.0)
 SMALLEST_SIZE, LARGEST_SIZE = (32, 32, 4), (512, 512, 128)
-SMALLEST_EXTENT_MM, LARGEST_EXTENT_MM = (180.0, 215.0, 60.0), (600.0, 600.0, 400.0)
+SMALLEST_EXTENT_MM, LARGEST_EXTENT_MM = (170.0, 190.0, 60.0), (600.0, 600.0, 400.0)
 LARGEST_NOISE = 0.5
 
 Air = Literal["zero", "noise"]

@@ -8,12 +8,13 @@ Points = tuple[np.ndarray, np.ndarray, np.ndarray]
 Numbers = Sequence[float] | np.ndarray
 
 
-def ellipsoid(points: Points, centre: Numbers, radii: Numbers) -> np.ndarray:
-    """The distance to an ellipsoid along the axes, to first order."""
+def ellipsoid(points: Points, centre: Numbers, radii: Numbers, *, power: float = 2.0) -> np.ndarray:
+    """The distance to an ellipsoid along the axes, to first order; a `power` above 2 makes it more like a box."""
     scaled = [(p - np.float32(c)) / np.float32(r) for p, c, r in zip(points, centre, radii, strict=True)]
-    level = np.sqrt(sum(q * q for q in scaled))
-    slope = np.sqrt(sum((q / np.float32(r)) ** 2 for q, r in zip(scaled, radii, strict=True)))
-    return np.asarray(level * (level - 1) / np.maximum(slope, 1e-3), dtype=np.float32)
+    steep = [np.abs(q) ** np.float32(power - 1) for q in scaled]
+    level = sum(np.abs(q) * s for q, s in zip(scaled, steep, strict=True)) ** np.float32(1 / power)
+    slope = np.sqrt(sum((s / np.float32(r)) ** 2 for s, r in zip(steep, radii, strict=True)))
+    return np.asarray((level - 1) * level ** (power - 1) / np.maximum(slope, 1e-4), dtype=np.float32)
 
 
 def tube(
@@ -37,7 +38,7 @@ def tube(
         along = sum((p - np.float32(s)) * np.float32(d) for p, s, d in zip(stretched, start, way, strict=True))
         share = np.clip(along / np.float32(way @ way), 0, 1)
         gap = sum((p - s - share * d) ** 2 for p, s, d in zip(stretched, start, way.astype(np.float32), strict=True))
-        nearest = np.minimum(nearest, np.sqrt(gap) - (r0 + share * np.float32(r1 - r0)))
+        nearest = np.minimum(nearest, np.sqrt(gap) - (np.float32(r0) + share * np.float32(r1 - r0)))
     return nearest.astype(np.float32)
 
 

@@ -52,8 +52,8 @@ class Constants:
 # ADC: Helenius et al., AJNR 23 (2002) 194 (white 0.70, deep grey 0.75, cortex 0.89); free water at 37 degrees 3.0.
 CONSTANTS = {
     Tissue.AIR: Constants(0.0, (1000, 1000), (50, 50), 0.0),
-    Tissue.SCALP: Constants(0.12, (300, 380), (60, 55), 0.6),
-    Tissue.SKIN: Constants(0.30, (900, 1100), (45, 40), 1.2),
+    Tissue.SCALP: Constants(0.22, (300, 380), (60, 55), 0.6),
+    Tissue.SKIN: Constants(0.45, (900, 1100), (45, 40), 1.2),
     Tissue.SKULL: Constants(0.05, (400, 500), (30, 25), 0.8),
     Tissue.CSF: Constants(1.0, (4300, 4300), (2200, 2000), 3.0),
     Tissue.GREY: Constants(0.82, (1120, 1820), (95, 99), 0.85),

@@ -40,9 +40,11 @@ class MSCSTrainerEarlyStopping(MSCSTrainer):
 
     def on_train_start(self) -> None:
         super().on_train_start()
+        # A resumed training repeats no more than a tenth of the patience.
+        self.save_every = min(self.save_every, max(1, self.patience // 10))
         self.print_to_log_file(
             f"Early stopping watches the {self.watched.name}: training ends after {self.patience} epochs without a "
-            f"better one."
+            "better one."
         )
         if self.current_epoch:
             self.print_to_log_file(self._standing(self.progress))

@@ -147,9 +147,8 @@ def test_a_resumed_training_stops_where_it_would_have(new_trainer, epoch):
     killed = killed_in_epoch(epoch, new_trainer, PAPER)
     resumed = new_trainer(PAPER)
     maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
-    # save_every is 2: the checkpoint is that of the last odd epoch, or the best where there is no other
-    assert resumed.progress == VALIDATION_LOSS.progress({"val_losses": LOSSES[: resumed.current_epoch]})
-    assert 0 < resumed.current_epoch <= epoch == killed.current_epoch
+    assert resumed.current_epoch == killed.current_epoch == epoch
+    assert resumed.progress == VALIDATION_LOSS.progress({"val_losses": LOSSES[:epoch]})
     with_losses(resumed, LOSSES)
     resumed.run_training()
     assert resumed.logger.get_value("val_losses", step=None) == LOSSES[:6]
@@ -176,7 +175,6 @@ def test_a_stopped_training_does_not_go_on(new_trainer, monkeypatch):
 def test_the_best_of_the_epoch_is_kept_before_any_other_checkpoint_knows_of_it(new_trainer, monkeypatch):
     trainer = new_trainer(PAPER)
     written = []
-    monkeypatch.setattr(trainer, "save_every", 1)
     replace = os.replace
     monkeypatch.setattr(
         os, "replace", lambda a, b: (written.append((Path(b).stem, trainer.current_epoch)), replace(a, b))

@@ -35,6 +35,7 @@ setup(
         "numpy",
         "scipy",
         "tqdm",
+        "matplotlib",
     ],
     extras_require={
         "keras": ["h5py"],

@@ -13,11 +13,7 @@ whole, or not at all: channel 0 = ADC (in 10^-6 mm2/s, whatever it was stored in
 import argparse
 import math
 import re
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 SUMMARY = "scans in any known folder layout -> a dataset in nnUNet_raw"
@@ -98,8 +94,7 @@ def run(args: argparse.Namespace) -> int:
         processes=args.processes or default_processes(),
     )
     try:
-        with _terminable():
-            conversion = convert(request)
+        conversion = convert(request)
     except SourceRefused as refusal:
         print(findings_table(refusal.findings, request.roots, wrap=sys.stderr.isatty()), file=sys.stderr)
         raise
@@ -128,23 +123,6 @@ class _Distinct(argparse.Action):
             if sum(name.lower() == other.lower() for other in names) > 1:
                 raise argparse.ArgumentError(self, f"{name} is named twice")
         setattr(namespace, self.dest, names)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM, which job schedulers send, end the work like Ctrl-C: with everything tidied up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    former = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)
 
 
 def _dataset_id(text: str) -> int:

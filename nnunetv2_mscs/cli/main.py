@@ -3,8 +3,11 @@
 import argparse
 import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.cli import convert, demo, doctor, import_keras, phantom
@@ -63,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     try:
-        return COMMANDS[args.command].run(args)
+        with _terminable():
+            return COMMANDS[args.command].run(args)
     except BrokenPipeError:
         raise
     except MscsError as error:
@@ -82,6 +86,23 @@ def _run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM, which job schedulers send, end the work like Ctrl-C: tidied up, nothing left running."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def _prepare_streams() -> None:

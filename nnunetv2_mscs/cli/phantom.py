@@ -13,8 +13,6 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from nnunetv2_mscs.cli.convert import _terminable as terminable
-
 SUMMARY = "synthetic scans of acute stroke, for demonstrations and tests"
 EXAMPLE = "mscs phantom ./phantoms --cases 20 --seed 1 --size 96 96 12 --picture phantoms.png"
 
@@ -102,20 +100,19 @@ def run(args: argparse.Namespace) -> int:
     except MscsError as error:
         args.wrong_use(str(error))
     processes = args.processes or default_processes()
-    with terminable():
-        facts = write_phantoms(
-            args.out,
-            settings,
-            cases=args.cases,
-            seed=args.seed,
-            first=args.first,
-            layout=args.layout,
-            overwrite=args.overwrite,
-            processes=processes,
-        )
-        if args.picture:
-            drawn = range(args.first, args.first + min(args.cases, CASES_IN_PICTURE))
-            draw_phantoms(args.picture, settings, seed=args.seed, indices=drawn, processes=processes)
+    facts = write_phantoms(
+        args.out,
+        settings,
+        cases=args.cases,
+        seed=args.seed,
+        first=args.first,
+        layout=args.layout,
+        overwrite=args.overwrite,
+        processes=processes,
+    )
+    if args.picture:
+        drawn = range(args.first, args.first + min(args.cases, CASES_IN_PICTURE))
+        draw_phantoms(args.picture, settings, seed=args.seed, indices=drawn, processes=processes)
     struck = [case for case in facts if case.volume_mask_ml > 0]
     print(f"{len(facts)} cases, {len(struck)} with an acute lesion, in {args.out}")
     return 0

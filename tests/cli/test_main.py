@@ -1,13 +1,17 @@
 """The command as a process: streams and exit codes."""
 
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+COMMANDS = ("convert", "demo", "doctor", "import-keras", "phantom")
 MSCS = str(Path(sys.executable).parent / "mscs")
 
 
@@ -20,10 +24,16 @@ def test_wrong_use_is_2_and_help_names_every_command():
     assert run("unknown").returncode == 2
     assert run("convert").returncode == 2
     help_text = run("--help").stdout
-    assert all(name in help_text for name in ("convert", "doctor", "nnUNetv2_train", "MSCSPlans"))
+    assert all(name in help_text for name in (*COMMANDS, "nnUNetv2_train", "MSCSPlans"))
 
 
-@pytest.mark.parametrize("command", ["convert", "doctor"])
+def test_the_commands_are_these():
+    from nnunetv2_mscs.cli import main
+
+    assert tuple(main.COMMANDS) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_shows_an_example(command):
     shown = run(command, "--help")
     assert shown.returncode == 0
@@ -40,6 +50,21 @@ def test_a_failure_is_one_line_without_traceback(tmp_path):
         "convert", str(tmp_path / "nothing"), "1", "X", "--debug", env={**os.environ, "nnUNet_raw": str(tmp_path)}
     )
     assert "Traceback" in shown.stderr
+
+
+def test_being_terminated_ends_what_the_command_started(tmp_path):
+    """SIGTERM, as of a job scheduler, in the middle of a demo: the command it runs goes with it."""
+    with subprocess.Popen([MSCS, "demo", "--out", str(tmp_path / "demo")], stdout=subprocess.PIPE, text=True) as demo:
+        note = tmp_path / "demo" / ".demo" / "running.json"
+        for _ in range(600):
+            if note.is_file():
+                break
+            time.sleep(0.1)
+        group = json.loads(note.read_text())["group"]
+        demo.send_signal(signal.SIGTERM)
+        assert demo.wait(timeout=60) == 130
+    with pytest.raises(ProcessLookupError):
+        os.killpg(group, 0)
 
 
 def test_a_reader_that_goes_away_is_no_error_of_ours():

@@ -48,7 +48,7 @@ def test_files_hold_the_arrays_and_their_place(tmp_path):
 def test_convert_takes_every_layout(layout, tmp_path, nnunet_folders, capsys):
     """With phantoms.csv among the files, and with unseen cases beside."""
     source, unseen = tmp_path / "set", tmp_path / "unseen"
-    words = ["--cases", "4", "--seed", "1", *WORDS, "-np", "1"]
+    words = ["--cases", "3", "--seed", "1", *WORDS, "-np", "1"]
     assert main(["phantom", str(source), "--layout", layout, *words]) == 0
     spacing = ["--spacing", "7.1875", "7.1875", "32.5"] if layout == "array-splits" else []
     new = []

@@ -48,7 +48,7 @@ class Constants:
 
 # T1, T2 of white and grey matter: Stanisz et al., Magn Reson Med 54 (2005) 507. Basal ganglia and iron's effect on the
 # pallidum: Wansapura et al., J Magn Reson Imaging 9 (1999) 531. CSF: Spijkerman et al., MAGMA 31 (2018) 415.
-# Water contents: Whittall et al., Magn Reson Med 37 (1997) 34. Fat and skin are dim because diffusion EPI suppresses fat.
+# Water contents: Whittall et al., Magn Reson Med 37 (1997) 34; fat and skin are dim as diffusion EPI suppresses fat.
 # ADC: Helenius et al., AJNR 23 (2002) 194 (white 0.70, deep grey 0.75, cortex 0.89); free water at 37 degrees 3.0.
 CONSTANTS = {
     Tissue.AIR: Constants(0.0, (1000, 1000), (50, 50), 0.0),

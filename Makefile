@@ -1,11 +1,17 @@
-# make setup, make test: the two commands for a fresh machine. Both build their own virtual environment.
+# make demo, make test: the two commands for a fresh machine. Both build their own virtual environment.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: setup test check clean
+DEMO ?= mscs_demo
+
+.PHONY: setup demo test check clean
 
 setup: $(VENV)/installed
+
+# Safe to interrupt and to call again; DEMO=folder puts it elsewhere.
+demo: $(VENV)/installed
+	$(BIN)/mscs demo --out $(DEMO)
 
 test: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .

@@ -31,7 +31,7 @@ def staged(destination: Destination, *, overwrite: bool) -> Iterator[Path]:
 
     Any exception removes it. A killed process leaves it hidden, unlocked, for `clear_leftovers` of the next run.
     """
-    with made(destination.raw), _hidden_folder(destination.raw) as place, _locked(place):
+    with made(destination.raw), hidden_place(destination.raw) as place:
         new = place / NEW
         new.mkdir()
         yield new
@@ -40,8 +40,15 @@ def staged(destination: Destination, *, overwrite: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def _hidden_folder(raw: Path) -> Iterator[Path]:
-    place = Path(tempfile.mkdtemp(prefix=PREFIX, dir=raw))
+def hidden_place(parent: Path, prefix: str = PREFIX) -> Iterator[Path]:
+    """A hidden folder in `parent`, locked as long as this process works in it, and removed at the end."""
+    with _hidden_folder(parent, prefix) as place, _locked(place):
+        yield place
+
+
+@contextmanager
+def _hidden_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    place = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     try:
         yield place
     finally:
@@ -102,22 +109,27 @@ def _publish(new: Path, destination: Destination, place: Path, *, overwrite: boo
         return
     if not overwrite:
         raise MscsError(f"{destination.path} appeared while this was at work.", "Choose another id.")
-    old = place / REPLACED / destination.name
-    old.parent.mkdir()
-    destination.path.rename(old)
-    new.rename(destination.path)
-    old.parent.rename(place / RUBBISH)
+    replace_folder(destination.path, new, place)
 
 
-def clear_leftovers(raw: Path) -> list[Path]:
-    """Remove what killed runs left in nnUNet_raw; a dataset that one had set aside to replace is put back.
+def replace_folder(old: Path, new: Path, place: Path) -> None:
+    """Put `new` where `old` stands; should that fail, the end of the hidden `place` beside it puts `old` back."""
+    aside = place / REPLACED / old.name
+    aside.parent.mkdir()
+    old.rename(aside)
+    new.rename(old)
+    aside.parent.rename(place / RUBBISH)
+
+
+def clear_leftovers(parent: Path, prefix: str = PREFIX) -> list[Path]:
+    """Remove hidden places that killed runs left in a folder; what one had set aside to replace is put back.
 
     Returns:
         The folders removed.
     """
-    if fcntl is None or not raw.is_dir():
+    if fcntl is None or not parent.is_dir():
         return []
-    removed = [place for place in sorted(raw.glob(f"{PREFIX}*")) if _is_abandoned(place)]
+    removed = [place for place in sorted(parent.glob(f"{prefix}*")) if _is_abandoned(place)]
     for place in removed:
         _discard(place)
     return removed

@@ -14,15 +14,17 @@ class DemoSettings:
         size: voxels (x, y, z).
         spacing_mm: of a voxel (x, y, z).
         configuration: nnU-Net's.
+        memory_target_gb: that patch and batch are planned for; a small one makes many small steps, not few large ones.
         trainer: one with the length in its name.
         device: cpu, cuda or mps.
     """
 
     seed: int = 0
-    cases: int = 60
+    cases: int = 80
     unseen_fraction: float = 0.2
     size: tuple[int, int, int] = (96, 96, 12)
     spacing_mm: tuple[float, float, float] = (2.0, 2.0, 6.0)
     configuration: str = "2d"
-    trainer: str = "MSCSTrainer_20epochs_50iterations"
+    memory_target_gb: float = 0.9
+    trainer: str = "MSCSTrainer_8epochs_100iterations"
     device: str = "cpu"

@@ -51,7 +51,8 @@ def stages(settings: DemoSettings, epochs: int) -> list[Stage]:
     )
     plan = nnunet_command(
         "nnUNetv2_plan_and_preprocess",
-        *("-d", DATASET_ID, "-pl", "MSCSPlanner", "-c", settings.configuration, "-np", workers, "-npfp", workers),
+        *("-d", DATASET_ID, "-pl", "MSCSPlanner", "-c", settings.configuration),
+        *("-gpu_memory_target", settings.memory_target_gb, "-np", workers, "-npfp", workers),
     )
     train = nnunet_command(
         "nnUNetv2_train",

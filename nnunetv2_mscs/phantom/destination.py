@@ -1,12 +1,11 @@
 """A set of phantoms appears at its place as a whole, or not at all."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion.destination import made
+from nnunetv2_mscs.dataset_conversion.staging import NEW, clear_leftovers, hidden_place, replace_folder
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.phantom.layouts import DISK_FULL
 
@@ -35,31 +34,23 @@ def check_destination(out: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def staged(out: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A hidden folder beside `out` to build the set in; when the block ends well it becomes `out`, else it goes."""
+    """A hidden folder beside `out` to build the set in; when the block ends well it becomes `out`, else it goes.
+
+    A killed process leaves it hidden; the next run beside it removes it.
+    """
     out = out.resolve()
     check_destination(out, overwrite=overwrite)
     with _writing(out), made(out.parent):
-        place = Path(tempfile.mkdtemp(prefix=PREFIX, dir=out.parent))
-        try:
-            new = place / "new"
+        clear_leftovers(out.parent, PREFIX)
+        with hidden_place(out.parent, PREFIX) as place:
+            new = place / NEW
             new.mkdir()
             yield new
-            _publish(new, out, place / "replaced", overwrite=overwrite)
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
-
-
-def _publish(new: Path, out: Path, replaced: Path, *, overwrite: bool) -> None:
-    check_destination(out, overwrite=overwrite)
-    if not out.exists():
-        new.rename(out)
-        return
-    out.rename(replaced)
-    try:
-        new.rename(out)
-    except BaseException:
-        replaced.rename(out)
-        raise
+            check_destination(out, overwrite=overwrite)
+            if out.exists():
+                replace_folder(out, new, place)
+            else:
+                new.rename(out)
 
 
 @contextmanager

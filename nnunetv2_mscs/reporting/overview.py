@@ -70,7 +70,8 @@ def draw_overview(cases: Sequence[Case], file: Path, *, title: str) -> None:
         _draw_case(row, case)
     for axes, column in zip(grid[0], COLUMNS, strict=True):
         colour = {"truth": TRUTH_COLOUR, "prediction": PREDICTION_COLOUR}.get(column, "white")
-        axes.set_title(column, color=colour, fontsize=11, pad=4)
+        heading = f"ADC, {ADC_WINDOW[0]:.0f} to {ADC_WINDOW[1] / 1000:g} x 10⁻³ mm²/s" if column == "ADC" else column
+        axes.set_title(heading, color=colour, fontsize=9, pad=4)
     unfinished = file.with_name(f"{file.name}.part")
     figure.savefig(unfinished, format="png", dpi=110, facecolor="black")
     unfinished.replace(file)

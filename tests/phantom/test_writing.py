@@ -3,6 +3,9 @@
 import csv
 import json
 import os
+import subprocess
+import sys
+import time
 
 import nibabel
 import numpy as np
@@ -168,3 +171,18 @@ def test_the_command_offers_what_can_be_written():
 
     assert list(STORES) == phantom.LAYOUTS
     assert set(READ_LAYOUTS) < set(STORES)
+
+
+def test_what_a_killed_run_left_goes_with_the_next(tmp_path):
+    command = [sys.executable, "-m", "nnunetv2_mscs.cli.main", "phantom", str(tmp_path / "out"), "--cases", "50"]
+    words = [*command, "--seed", "1", "--size", "32", "32", "4", "-np", "1"]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path) as killed:
+        for _ in range(600):
+            if list(tmp_path.glob(".mscs-phantom-*/new/images/*")):
+                break
+            time.sleep(0.1)
+        killed.kill()
+    assert not (tmp_path / "out").exists()
+    assert list(tmp_path.glob(".mscs-phantom-*"))
+    write_phantoms(tmp_path / "out", TINY, cases=1, seed=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

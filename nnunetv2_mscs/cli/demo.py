@@ -2,7 +2,7 @@
 
 Every step is a command of nnU-Net's or ours, which is printed as you would type it for scans of your own. All of it
 stays in one folder, nnU-Net's three folders included. Interrupt it at any time: the next call goes on where it stood.
-Two CPU cores take less than ten minutes; with a GPU it takes that.
+Two CPU cores take less than ten minutes; where there is a GPU, training takes that.
 """
 
 import argparse
@@ -16,8 +16,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--out", type=Path, default=Path("mscs_demo"), metavar="DIR", help="folder of the demo (default ./mscs_demo)")
     add("--seed", type=_seed, default=0, metavar="N", help="of the scans and of the choice of unseen ones (default 0)")
-    add("--device", choices=("cpu", "cuda", "mps"), help="where to train (default: a GPU, if PyTorch finds one)")
-    add("--overwrite", action="store_true", help="start over, if the folder holds a demo with other settings")
+    add("--device", choices=("cpu", "cuda", "mps"), help="where to train (default: cuda if there is such a GPU)")
+    add("--overwrite", action="store_true", help="start over, if the folder holds a demo")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,8 +25,8 @@ def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.demo.run import run_demo
     from nnunetv2_mscs.demo.settings import DemoSettings
 
-    settings = DemoSettings(seed=args.seed, device=args.device or _device())
-    seconds = run_demo(args.out, settings, overwrite=args.overwrite)
+    settings, device = DemoSettings(seed=args.seed), args.device or _device()
+    seconds = run_demo(args.out, settings, device=device, overwrite=args.overwrite)
     result = read_result(args.out)
     picture = draw_result(args.out, result)
     print(f"\n{result_table(result)}\n")

@@ -16,15 +16,13 @@ class DemoSettings:
         configuration: nnU-Net's.
         memory_target_gb: that patch and batch are planned for; a small one makes many small steps, not few large ones.
         trainer: one with the length in its name.
-        device: cpu, cuda or mps.
     """
 
     seed: int = 0
     cases: int = 80
     unseen_fraction: float = 0.2
-    size: tuple[int, int, int] = (96, 96, 12)
-    spacing_mm: tuple[float, float, float] = (2.0, 2.0, 6.0)
+    size: tuple[int, int, int] = (80, 80, 12)
+    spacing_mm: tuple[float, float, float] = (2.4, 2.4, 6.0)
     configuration: str = "2d"
-    memory_target_gb: float = 0.9
-    trainer: str = "MSCSTrainer_8epochs_100iterations"
-    device: str = "cpu"
+    memory_target_gb: float = 0.82
+    trainer: str = "MSCSTrainer_9epochs_120iterations"

@@ -1,10 +1,10 @@
 """The demo's stages: the commands that a person would type, and what tells that one is through."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunetv2_mscs.dataset_conversion.parallel import default_processes
 from nnunetv2_mscs.demo.settings import DemoSettings
 from nnunetv2_mscs.pipeline.commands import mscs_command, nnunet_command
 
@@ -22,7 +22,7 @@ class Stage:
     Args:
         title: what it does, for the progress bar.
         words: the command.
-        makes: what it writes, in the demo's folder; removed before the stage starts, unless it can go on.
+        makes: what it writes, in the demo's folder; removed before it, or a stage before it, starts anew.
         resumes: whether the command goes on by itself where it was interrupted.
         epochs: of a training, for its progress.
     """
@@ -34,10 +34,10 @@ class Stage:
     epochs: int | None = None
 
 
-def stages(settings: DemoSettings, epochs: int) -> list[Stage]:
+def stages(settings: DemoSettings, *, device: str, epochs: int) -> list[Stage]:
     """The stages in order; all paths are relative to the demo's folder."""
     raw = f"{RAW}/{DATASET}"
-    workers = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    workers = default_processes()
     model = ("-tr", settings.trainer, "-p", PLANS)
     phantom = mscs_command(
         "phantom",
@@ -56,12 +56,12 @@ def stages(settings: DemoSettings, epochs: int) -> list[Stage]:
     )
     train = nnunet_command(
         "nnUNetv2_train",
-        *(DATASET_ID, settings.configuration, FOLD, *model, "-device", settings.device, "--c"),
+        *(DATASET_ID, settings.configuration, FOLD, *model, "-device", device, "--c"),
     )
     predict = nnunet_command(
         "nnUNetv2_predict",
         *("-i", f"{raw}/imagesTs", "-o", PREDICTIONS, "-d", DATASET_ID, "-c", settings.configuration, "-f", FOLD),
-        *(*model, "-device", settings.device, "-npp", "1", "-nps", "1"),
+        *(*model, "-device", device, "-npp", "1", "-nps", "1"),
     )
     evaluate = nnunet_command(
         "nnUNetv2_evaluate_folder",
@@ -80,6 +80,6 @@ def stages(settings: DemoSettings, epochs: int) -> list[Stage]:
 
 def environment(folder: Path) -> dict[str, str]:
     """Variables that the commands need: nnU-Net's folders, and few workers where there are few cores."""
-    workers = "1" if (os.cpu_count() or 1) <= 4 else "4"
+    workers = "1" if default_processes() <= 4 else "4"
     folders = {name: str(folder / name) for name in (RAW, PREPROCESSED, RESULTS)}
     return {"nnUNet_n_proc_DA": workers, "nnUNet_def_n_proc": workers, **folders}

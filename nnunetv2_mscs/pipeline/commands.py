@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 import shlex
 import signal
 import subprocess
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import IO
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.leftovers import forget_process, remember_process
+from nnunetv2_mscs.pipeline.leftovers import marked
 
 # Seconds that a command has to end by itself, once it was asked to.
 GRACE_S = 15
+# Seconds between two looks whether a command that prints nothing still runs.
+POLL_S = 0.5
 LAST_LINES = 12
 
 
@@ -64,21 +67,18 @@ def run_command(
         process = subprocess.Popen(
             list(words),
             cwd=folder,
-            env={**os.environ, **(environment or {}), "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, **(environment or {}), **marked(state), "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         try:
-            remember_process(state, process.pid)
-            assert process.stdout is not None
-            for line in _lines(process.stdout, copy):
+            for line in _lines(process, copy):
                 on_line(line)
             status = process.wait()
         finally:
             end_group(process)
-            forget_process(state)
     if status != 0:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         last = "\n".join(f"  {line}" for line in lines[-LAST_LINES:])
@@ -86,10 +86,21 @@ def run_command(
         raise CommandFailed(f"{as_typed(words)} {reason}:\n{last}\n", f"All that it printed is in {log}.")
 
 
-def _lines(stream: IO[bytes], copy: IO[bytes]) -> Iterator[str]:
-    """The lines of a stream as they come, ended by newlines or, as progress bars do, by carriage returns."""
+def _lines(process: subprocess.Popen, copy: IO[bytes]) -> Iterator[str]:
+    """What a process prints, as it comes: lines ended by newlines or, as progress bars do, by carriage returns.
+
+    Its end is the end, even if a process that it started lives on and could print more.
+    """
+    assert process.stdout is not None
     rest = b""
-    while block := os.read(stream.fileno(), 65536):
+    while True:
+        if not select.select([process.stdout], [], [], POLL_S)[0]:
+            if process.poll() is not None:
+                break
+            continue
+        block = os.read(process.stdout.fileno(), 65536)
+        if not block:
+            break
         copy.write(block)
         copy.flush()
         *lines, rest = re.split(rb"[\r\n]+", rest + block)

@@ -1,28 +1,40 @@
-"""One run in a folder at a time, and an end to what a killed run left running there."""
+"""One run in a folder at a time, and an end to what a killed run left running there.
 
-import fcntl
-import json
+Whatever a run starts carries the folder's name in its environment, and so do the processes that this starts in turn:
+that tells what is left of a run, whichever of them died.
+"""
+
 import os
 import signal
-import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
 
-LOCK, RUNNING = "lock", "running.json"
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows
+    fcntl = None  # type: ignore[assignment]
+
+LOCK = "lock"
+MARK = "MSCS_RUN_IN"
+SECONDS_TO_END = 10.0
+LOOKS = 4
 
 
 @contextmanager
 def sole_run(state: Path) -> Iterator[None]:
     """Hold the folder `state` for this process alone.
 
-    The lock goes with the process that holds it, however that ends. Commands that a killed run left are ended first.
+    The lock goes with the process that holds it, however that ends. What a killed run left running is ended first.
 
     Raises:
-        MscsError: another process holds it.
+        MscsError: another process holds it, or the system has no such locks.
     """
+    if fcntl is None:
+        raise MscsError("This system has no file locks.", "Use Linux or macOS.")
     state.mkdir(parents=True, exist_ok=True)
     with (state / LOCK).open("a+") as lock:
         try:
@@ -36,41 +48,37 @@ def sole_run(state: Path) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        end_leftover(state)
+        end_leftovers(state)
         yield
 
 
-def remember_process(state: Path, group: int) -> None:
-    """Note the process group of a command that has just been started."""
-    (state / RUNNING).write_text(json.dumps({"group": group, "started": _start_time(group)}))
+def marked(state: Path) -> dict[str, str]:
+    """The variable that marks processes as started by a run in this folder."""
+    return {MARK: str(state.resolve())}
 
 
-def forget_process(state: Path) -> None:
-    """The command has ended."""
-    (state / RUNNING).unlink(missing_ok=True)
+def processes_of(state: Path) -> list[int]:
+    """Processes that a run in this folder has started and that still run, as far as the system tells (/proc)."""
+    mark = f"{MARK}={state.resolve()}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # ended meanwhile, or another user's
+            if int(folder.name) != os.getpid() and mark in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
 
 
-def end_leftover(state: Path) -> None:
-    """Kill the command that a run in this folder started and did not live to end.
+def end_leftovers(state: Path) -> None:
+    """Kill what runs in this folder have left running.
 
-    A process is known by its number and the time of its start: numbers are given again.
+    It looks until it finds none several times in a row: a process that is just being started shows no environment.
     """
-    file = state / RUNNING
-    try:
-        noted = json.loads(file.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        noted = None
-    if noted and noted["started"] and _start_time(noted["group"]) == noted["started"]:
-        with suppress(ProcessLookupError):
-            os.killpg(noted["group"], signal.SIGKILL)
-    file.unlink(missing_ok=True)
-
-
-def _start_time(process: int) -> str:
-    """When a process started, as the system says it; empty if there is no such process."""
-    if Path("/proc/self/stat").exists():
-        with suppress(OSError):
-            facts = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-            return facts[19] if facts[0] != "Z" else ""
-        return ""
-    return subprocess.run(["ps", "-o", "lstart=", "-p", str(process)], capture_output=True, text=True).stdout.strip()
+    deadline = time.monotonic() + SECONDS_TO_END
+    looks_without = 0
+    while looks_without < LOOKS and time.monotonic() < deadline:
+        left = processes_of(state)
+        looks_without = 0 if left else looks_without + 1
+        for process in left:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.05)

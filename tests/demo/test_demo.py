@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from nnunetv2_mscs.demo import run
 from nnunetv2_mscs.demo.result import Score, cases_to_show, draw_result, read_result, result_table
-from nnunetv2_mscs.demo.run import MARK, STATE, run_demo
+from nnunetv2_mscs.demo.run import MARK, STATE, check_folder, run_demo
 from nnunetv2_mscs.demo.settings import DemoSettings
 from nnunetv2_mscs.demo.stages import stages
 from nnunetv2_mscs.errors import MscsError
 
-TINY = DemoSettings(cases=10, size=(48, 48, 6), spacing_mm=(4.0, 4.0, 12.0), trainer="MSCSTrainer_2epochs_2iterations")
+TINY = DemoSettings(cases=10, size=(48, 48, 6), spacing_mm=(4.0, 4.0, 12.0), trainer="MSCSTrainer_6epochs_2iterations")
 RUN = """
 import sys
 from pathlib import Path
@@ -44,11 +46,30 @@ def files(folder: Path) -> set[str]:
     return {name for name in found if not name.startswith((STATE, "logs")) and "training_log" not in name}
 
 
+def finished(folder: Path) -> set[str]:
+    """The stages that the demo's folder says are through."""
+    return set(json.loads((folder / MARK).read_text())["seconds"])
+
+
+def kill_in(folder: Path, command: str, until: str = "*") -> None:
+    """Start the demo, and kill it in the stage of this command, once a file is there."""
+    process = start(folder)
+    assert process.stdout is not None
+    next(line for line in process.stdout if line.startswith("$") and command in line)
+    for _ in range(600):
+        if list(folder.glob(until)):
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
 @pytest.mark.slow
-def test_killed_and_called_again_it_ends_as_if_undisturbed(tmp_path):
+def test_killed_and_called_again_it_goes_on_and_ends_as_if_undisturbed(tmp_path):
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
     said: list[str] = []
     run_demo(undisturbed, TINY, say=said.append)
+    titles = [stage.title for stage in stages(TINY, device="cpu", epochs=6)]
     assert [line.split()[1] for line in said if line.startswith("$")] == [
         "mscs",
         "mscs",
@@ -57,18 +78,19 @@ def test_killed_and_called_again_it_ends_as_if_undisturbed(tmp_path):
         "nnUNetv2_predict",
         "nnUNetv2_evaluate_folder",
     ]
-    for word, delay_s in (("convert", 1), ("nnUNetv2_train", 8), ("nnUNetv2_predict", 3)):
-        process = start(disturbed)
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("$") and word in line:
-                time.sleep(delay_s)
-                break
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    kill_in(disturbed, "convert")
+    assert finished(disturbed) == set(titles[:1])
+    kill_in(disturbed, "nnUNetv2_train", until="nnUNet_results/*/*/fold_0/checkpoint_latest.pth")
+    assert finished(disturbed) == set(titles[:3])
+    kill_in(disturbed, "nnUNetv2_predict")
+    assert finished(disturbed) == set(titles[:4])
     run_demo(disturbed, TINY, say=lambda line: None)
+    assert finished(disturbed) == set(titles)
     assert files(disturbed) == files(undisturbed)
-    assert set(json.loads((disturbed / MARK).read_text())["seconds"]) == {stage.title for stage in stages(TINY, 2)}
+    trainings = (disturbed / "logs/train.log").read_text().split("$ nnUNetv2_train")[1:]
+    first_epochs = [int(re.findall(r"Epoch (\d+)", training)[0]) for training in trainings]
+    assert first_epochs[0] == 0
+    assert first_epochs[1] > 0
 
     again: list[str] = []
     run_demo(undisturbed, TINY, say=again.append)
@@ -84,6 +106,24 @@ def test_other_settings_are_refused(tmp_path):
     (tmp_path / MARK).write_text(json.dumps({"settings": asdict(TINY), "seconds": {}}))
     with pytest.raises(MscsError, match="other settings: seed 0"):
         run_demo(tmp_path, replace(TINY, seed=1))
+
+
+def test_starting_over_can_be_interrupted(tmp_path, monkeypatch):
+    """Killed while it removes the former demo, it has begun the new one, and can be called again."""
+    (tmp_path / MARK).write_text(json.dumps({"settings": asdict(TINY), "seconds": {"phantoms": 1}}))
+    (tmp_path / "phantoms").mkdir()
+
+    def interrupted(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_remove", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_demo(tmp_path, replace(TINY, seed=1), overwrite=True)
+    assert json.loads((tmp_path / MARK).read_text()) == {
+        "settings": json.loads(json.dumps(asdict(replace(TINY, seed=1)))),
+        "seconds": {},
+    }
+    check_folder(tmp_path, replace(TINY, seed=1), overwrite=False)
 
 
 def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path):

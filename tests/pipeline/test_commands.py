@@ -11,15 +11,15 @@ import pytest
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.pipeline.commands import CommandFailed, as_typed, mscs_command, nnunet_command, run_command
-from nnunetv2_mscs.pipeline.leftovers import sole_run
+from nnunetv2_mscs.pipeline.leftovers import processes_of, sole_run
 
-# A command that starts a child, tells both numbers, and goes on for a minute.
-LONG = """
-import subprocess, sys, time
+# A command that starts a child, tells its number, and goes on for a minute, or dies at once.
+START = """
+import os, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 print("started", child.pid, flush=True)
-time.sleep(60)
 """
+LONG, DYING = f"{START}time.sleep(60)", f"{START}os.kill(os.getpid(), 9)"
 
 
 def python(code: str) -> list[str]:
@@ -108,11 +108,31 @@ def test_a_second_run_is_refused_and_after_a_kill_ends_what_was_left(tmp_path):
         runner.wait()
 
 
-def test_a_number_that_was_given_again_is_left_alone(tmp_path):
-    """The note of a killed run names a process that started at another time: ours here."""
-    (tmp_path / "running.json").write_text(f'{{"group": {os.getpgid(0)}, "started": "1"}}')
-    with sole_run(tmp_path):
-        assert not (tmp_path / "running.json").exists()
+def test_what_is_left_is_ended_even_without_the_command_that_started_it(tmp_path):
+    """The command dies, too: only its child is left, which no one would know by the command's number."""
+    runner, child = start_runner(tmp_path)
+    (command,) = [process for process in processes_of(tmp_path / "state") if process != child]
+    runner.kill()
+    runner.wait()
+    os.kill(command, signal.SIGKILL)
+    assert alive(child)
+    with sole_run(tmp_path / "state"):
+        assert wait_for_end(child)
+
+
+def test_a_command_that_is_killed_ends_though_its_child_holds_the_output(tmp_path):
+    children: list[int] = []
+    start = time.monotonic()
+    with pytest.raises(CommandFailed, match="was killed by signal 9"):
+        run_command(
+            python(DYING),
+            folder=tmp_path,
+            log=tmp_path / "log",
+            state=tmp_path,
+            on_line=lambda line: children.append(int(line.split()[1])),
+        )
+    assert time.monotonic() - start < 30
+    assert wait_for_end(children[0])
 
 
 def test_commands_read_as_a_person_types_them():

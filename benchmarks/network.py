@@ -100,14 +100,14 @@ def smallest_steps(configuration: dict | None) -> list[int]:
     return np.prod(configuration["architecture"]["arch_kwargs"]["strides"], axis=0).tolist()
 
 
-def build(configuration: dict | None) -> nn.Module:
-    """The network of a planned configuration as nnU-Net builds it for training; without one the paper's."""
+def build(configuration: dict | None, base_features: int = 16) -> nn.Module:
+    """The network of a planned configuration as nnU-Net builds it for training; without one the paper's of a width."""
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
     from nnunetv2_mscs.network import MSCSNet
 
     if configuration is None:
-        return MSCSNet.original(CHANNELS, CLASSES)
+        return MSCSNet.original(CHANNELS, CLASSES, base_features)
     architecture = configuration["architecture"]
     return get_network_from_plans(
         architecture["network_class_name"],
@@ -135,10 +135,16 @@ class Bench:
     """One network with its input, ready for a forward pass as in prediction and for a training step."""
 
     def __init__(
-        self, configuration: dict | None, shape: Sequence[int], device: torch.device, amp: bool, compiled: bool
+        self,
+        configuration: dict | None,
+        shape: Sequence[int],
+        device: torch.device,
+        amp: bool,
+        compiled: bool,
+        base_features: int = 16,
     ):
         torch.manual_seed(0)
-        network = build(configuration).to(device)
+        network = build(configuration, base_features).to(device)
         self.network = network
         self.run: Callable = torch.compile(network) if compiled else network
         self.device, self.amp = device, amp
@@ -218,7 +224,8 @@ def timings(benches: dict[str, Bench], device: torch.device, rounds: int) -> Ite
 def peak_memory(configuration: dict | None, shape: Sequence[int], device: str, amp: bool, compiled: bool) -> float:
     """GB of memory that building the network and two training steps take. For a process of its own."""
     place = torch.device(device)
-    build(configuration)  # whatever the first use of PyTorch loads is not its own
+    warm_up = Bench(None, (1, CHANNELS, 16, 16, 32), place, amp, compiled, base_features=1)
+    warm_up.training_step()  # what the first use of PyTorch loads is not the network's own
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     bench = Bench(configuration, shape, place, amp, compiled)
     for _ in range(2):
@@ -261,6 +268,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     device, amp = torch.device(args.device), args.precision == "amp"
+    torch.backends.cudnn.benchmark = device.type == "cuda"  # as nnU-Net trains
     shape = (args.batch_size, CHANNELS, *args.patch)
     names = [name for name in NETWORKS if name in args.networks]
     configurations = planned([name for name in names if name in PLANNERS], args.patch, args.spacing)

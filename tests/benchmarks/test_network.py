@@ -32,7 +32,7 @@ def test_table_and_json_agree_and_the_work_is_the_papers(tmp_path):
     for name, figures in report["networks"].items():
         row = next(line for line in result.stdout.splitlines() if line.startswith(f"| {name} "))
         assert f"{figures['training step']['median']:.3f}" in row
-        assert figures["peak_memory_gb"] > 8 * figures["parameters"] / 1e9  # weights and gradients alone
+        assert figures["peak_memory_gb"] > 12 * figures["parameters"] / 1e9  # weights, gradients and momentum alone
 
 
 def test_wrong_use(tmp_path):

@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from nnunetv2_mscs.demo.result import draw_result, read_result, result_table
+    from nnunetv2_mscs.demo.result import draw_result, read_result, result_table, summary_lines
     from nnunetv2_mscs.demo.run import run_demo
     from nnunetv2_mscs.demo.settings import DemoSettings
 
@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     result = read_result(args.out)
     picture = draw_result(args.out, result)
     print(f"\n{result_table(result)}\n")
+    print("\n".join(summary_lines(result)))
     print(f"All steps together took {seconds / 60:.1f} minutes. Logs: {args.out / 'logs'}")
     print(f"picture {picture}")
     print(f"mean Dice {result.mean_dice:.2f}")

@@ -27,10 +27,23 @@ class Score:
 
 @dataclass(frozen=True)
 class Result:
-    """All unseen cases and nnU-Net's own mean of their Dice, which leaves out those that have none."""
+    """All unseen cases, and nnU-Net's own mean of their Dice.
+
+    A case without a lesion has Dice 0 in this mean if any was predicted, and is left out of it otherwise.
+    """
 
     scores: Sequence[Score]
     mean_dice: float
+
+    @property
+    def struck(self) -> Sequence[Score]:
+        """The cases with a lesion."""
+        return [score for score in self.scores if score.reference_ml > 0]
+
+    @property
+    def healthy(self) -> Sequence[Score]:
+        """The cases without one."""
+        return [score for score in self.scores if score.reference_ml == 0]
 
 
 def read_result(folder: Path) -> Result:
@@ -58,10 +71,21 @@ def result_table(result: Result) -> str:
     for score in result.scores:
         dice = "-" if math.isnan(score.dice) else f"{score.dice:.2f}"
         lines.append(f"{score.case_identifier:<16} {dice:>6} {score.reference_ml:>9.1f} {score.prediction_ml:>14.1f}")
-    without = sum(math.isnan(score.dice) for score in result.scores)
-    if without:
-        lines.append(f"(-: no lesion, and none predicted; {without} such cases are not in the mean, as nnU-Net counts)")
     return "\n".join(lines)
+
+
+def summary_lines(result: Result) -> list[str]:
+    """In words: how well lesions are found, and what is found where there are none."""
+    lines = []
+    if result.struck:
+        mean = sum(score.dice for score in result.struck) / len(result.struck)
+        lines.append(f"{len(result.struck)} unseen cases with a lesion: Dice {mean:.2f} on average")
+    if result.healthy:
+        false = [score.prediction_ml for score in result.healthy if score.prediction_ml > 0]
+        alarms = f"false alarm in {len(false)}" + (f", of at most {max(false):.2f} mL" if false else "")
+        lines.append(f"{len(result.healthy)} without a lesion: {alarms}")
+    lines.append("The mean below is nnU-Net's: a false alarm counts as Dice 0, no lesion and none found not at all.")
+    return lines
 
 
 def cases_to_show(scores: Sequence[Score]) -> list[tuple[str, Score]]:

@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_mscs.demo import run
-from nnunetv2_mscs.demo.result import Score, cases_to_show, draw_result, read_result, result_table
+from nnunetv2_mscs.demo.result import (
+    Result,
+    Score,
+    cases_to_show,
+    draw_result,
+    read_result,
+    result_table,
+    summary_lines,
+)
 from nnunetv2_mscs.demo.run import MARK, STATE, check_folder, run_demo
 from nnunetv2_mscs.demo.settings import DemoSettings
 from nnunetv2_mscs.demo.stages import stages
@@ -137,6 +145,14 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path):
 def test_a_trainer_without_a_length_is_refused(tmp_path):
     with pytest.raises(MscsError, match="MSCSTrainer is no trainer of ours with its length"):
         run_demo(tmp_path, replace(TINY, trainer="MSCSTrainer"))
+
+
+def test_false_alarms_are_told_apart_from_lesions_found():
+    nan = float("nan")
+    scores = [Score("a", 0.9, 5, 4), Score("b", 0.7, 2, 2), Score("c", 0.0, 0, 1.25), Score("d", nan, 0, 0)]
+    with_lesion, without, _ = summary_lines(Result(scores, mean_dice=0.53))
+    assert with_lesion == "2 unseen cases with a lesion: Dice 0.80 on average"
+    assert without == "2 without a lesion: false alarm in 1, of at most 1.25 mL"
 
 
 def test_picture_shows_best_median_worst_and_healthy():

@@ -35,7 +35,7 @@ class TrainingMemory:
 
 
 def training_memory(
-    build_network: Callable[[], nn.Module], input_channels: int, patch_size: Sequence[int]
+    build_network: Callable[[], nn.Module], input_channels: int, patch_size: Sequence[int], samples: int = 1
 ) -> TrainingMemory:
     """Estimate a training step in mixed precision with SGD, as nnU-Net trains.
 
@@ -46,10 +46,11 @@ def training_memory(
         build_network: makes the network as it is trained, deep supervision on.
         input_channels: channels of the input.
         patch_size: voxels per axis.
+        samples: patches in that forward pass; BatchNorm needs two where a patch ends in a single voxel.
     """
     with torch.device("meta"):
         network = build_network().half().train()
-        image = torch.empty((1, input_channels, *(int(size) for size in patch_size)), dtype=torch.half)
+        image = torch.empty((samples, input_channels, *(int(size) for size in patch_size)), dtype=torch.half)
     parameters = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}
 
@@ -65,5 +66,5 @@ def training_memory(
     return TrainingMemory(
         parameters=count,
         fixed=CONTEXT_BYTES + BYTES_PER_PARAMETER * count,
-        per_sample=ACTIVATION_FACTOR * sum(storage.nbytes() for storage in kept.values()),
+        per_sample=ACTIVATION_FACTOR * sum(storage.nbytes() for storage in kept.values()) / samples,
     )

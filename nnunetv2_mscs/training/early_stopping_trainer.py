@@ -25,8 +25,9 @@ class MSCSTrainerEarlyStopping(MSCSTrainer):
 
     patience: int = PATIENCE
     watched: Watched = PSEUDO_DICE
-    # The epoch whose weights checkpoint_best.pth holds, if this training has written it.
-    kept_epoch: int | None = None
+    # The epoch whose weights checkpoint_best.pth holds, if this training has written it. After a resume it may be one
+    # that the history lacks: of a run that was broken off between it and the next checkpoint to resume from.
+    kept: Progress | None = None
 
     @property
     def progress(self) -> Progress:
@@ -48,6 +49,7 @@ class MSCSTrainerEarlyStopping(MSCSTrainer):
         )
         if self.current_epoch:
             self.print_to_log_file(self._standing(self.progress))
+            self._find_kept()
 
     def on_epoch_start(self) -> None:
         # Here, before an epoch begins, a training that is resumed after its stop stops again, and trains no further.
@@ -81,33 +83,54 @@ class MSCSTrainerEarlyStopping(MSCSTrainer):
 
         It is written before any other of its epoch, so that no checkpoint knows of a best epoch that was not kept.
         """
-        if self.progress.best_epoch == self.current_epoch != self.kept_epoch:
+        progress = self.progress
+        if progress.best_epoch == self.current_epoch and self._better_than_kept(progress):
             super().save_checkpoint(join(self.output_folder, BEST))
             if not (self.disable_checkpointing or self.skipped_steps.nothing_trained):
-                self.kept_epoch = self.current_epoch
+                self.kept = progress
         if basename(filename) != BEST:
             super().save_checkpoint(filename)
 
-    def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
-        super().load_checkpoint(filename_or_checkpoint)
-        self.kept_epoch = self.progress.best_epoch if isfile(join(self.output_folder, BEST)) else None
+    def _better_than_kept(self, progress: Progress) -> bool:
+        return self.kept is None or self.watched.better(progress.best, self.kept.best)
+
+    def _find_kept(self) -> None:
+        """Read what checkpoint_best.pth holds, which a better epoch may replace; another training's is not kept."""
+        if self.disable_checkpointing or not isfile(join(self.output_folder, BEST)):
+            return
+        logged = torch.load(join(self.output_folder, BEST), map_location="cpu", weights_only=False)["logging"]
+        begins = "epoch_start_timestamps"
+        if logged[begins][:1] != self.logger.get_checkpoint()[begins][:1]:
+            return
+        self.kept = self.watched.progress(logged)
+        if not self._best_of_history(self.kept):
+            self.print_to_log_file(
+                f"{BEST} holds epoch {self.kept.best_epoch} ({self.kept.best:.4f}), trained after the checkpoint that "
+                "is resumed from. Only a better epoch replaces it; patience counts by the resumed history."
+            )
+
+    def _best_of_history(self, kept: Progress) -> bool:
+        progress = self.progress
+        return (kept.best_epoch, kept.best) == (progress.best_epoch, progress.best)
 
     def on_train_end(self) -> None:
         self._restore_best()
         super().on_train_end()
 
     def _restore_best(self) -> None:
-        if self.kept_epoch is None:
-            self.print_to_log_file(f"No {BEST} of this training: the weights stay those of the last epoch")
+        if self.kept is None:
+            reason = "Checkpoints are disabled" if self.disable_checkpointing else f"No {BEST} of this training"
+            self.print_to_log_file(f"{reason}: the weights stay those of the last epoch")
             return
         if self.is_ddp:  # the first worker may still be writing it
             distributed.barrier()
         checkpoint = torch.load(join(self.output_folder, BEST), map_location=self.device, weights_only=False)
         self._bare_network().load_state_dict(checkpoint["network_weights"])
         kept = self.watched.progress(checkpoint["logging"])
+        where = "" if self._best_of_history(kept) else "; it was trained before a resume and is not in the history"
         self.print_to_log_file(
             f"checkpoint_final.pth and the validation take the weights of epoch {kept.best_epoch}, the best by "
-            f"{self.watched.name} ({kept.best:.4f})"
+            f"{self.watched.name} ({kept.best:.4f}){where}"
         )
 
     def _bare_network(self) -> nn.Module:

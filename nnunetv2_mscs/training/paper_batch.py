@@ -1,14 +1,13 @@
 """How large a batch the paper's recipe can have: the paper's, or what fits into the memory at hand."""
 
 import math
-import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from nnunetv2_mscs.planning.memory import GIGABYTE, training_memory
+from nnunetv2_mscs.training.host_memory import free_host_memory_bytes
 
 PAPER_BATCH_SIZE = 8
 # Share of the memory at hand that is counted on: the estimate is calculated, and a full GPU fails late.
@@ -31,7 +30,7 @@ def batch_size_that_fits(
     It is at least 2, and at least 1 for each of the distributed workers that share the batch and have `available_bytes`
     each. The estimate is that of a step in half precision; in float32 the activations take twice as much.
     """
-    memory = training_memory(build_network, input_channels, patch_size)
+    memory = training_memory(build_network, input_channels, patch_size, samples=2)
     fixed = memory.fixed + SECOND_MOMENT_BYTES * memory.parameters
     per_sample = memory.per_sample * (1 if half_precision else 2)
     fitting = workers * int((USABLE_SHARE * available_bytes - fixed) // per_sample)
@@ -49,11 +48,5 @@ def batch_size_that_fits(
 
 
 def free_memory_bytes(device: torch.device) -> float:
-    """Memory that is free now: the GPU's, or the machine's where the device has none of its own."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    file = Path("/proc/meminfo")
-    if file.is_file():
-        sizes = dict(line.split(":") for line in file.read_text().splitlines())
-        return int(sizes["MemAvailable"].split()[0]) * 1024
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Memory that is free now: the GPU's, or the process's share of the machine's where the device has none."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_host_memory_bytes()

@@ -10,8 +10,8 @@ class CategoricalFocalLoss(nn.Module):
     """Mean over voxels and classes of -alpha * y * (1 - p)^gamma * log(p).
 
     p is the softmax of the logits, clipped to [1e-7, 1 - 1e-7]; y is 1 for a voxel's class and 0 for the others, so
-    that with C classes a voxel's own term counts 1 / C. As in Keras's `CategoricalFocalCrossentropy` and
-    `segmentation_models`, after Lin et al., "Focal loss for dense object detection", ICCV 2017.
+    that with C classes a voxel's own term counts 1 / C: the focal loss of `segmentation_models`, after Lin et al.,
+    "Focal loss for dense object detection", ICCV 2017.
     """
 
     EPSILON = 1e-7
@@ -35,9 +35,12 @@ class SoftDiceAndFocalLoss(nn.Module):
     """1 - sum_c w_c * F_c + focal loss, with the same weight w_c = 1 / C for each of C classes, background included.
 
     F_c = (2 TP_c + s) / (2 TP_c + FP_c + FN_c + s) with s = 1e-5, and TP_c, FP_c, FN_c summed over the whole batch
-    (all batches of distributed workers) from probabilities: nnU-Net's batch Dice. The paper's weights, 0.5 and 0.5 for
-    two classes, are these, and a perfect prediction has loss 0; `segmentation_models`, from which the formulas are
-    known, divides the weighted sum by C once more, so that its Dice weighs half as much beside the focal loss.
+    (all batches of distributed workers) from probabilities: nnU-Net's batch Dice.
+
+    The Dice part is the plain reading of the paper's weights, 0.5 and 0.5 for two classes, by which a perfect
+    prediction has loss 0; the focal part, with its mean over classes, is that of `segmentation_models`. That
+    package's own `DiceLoss(class_weights=[0.5, 0.5])` takes the mean of the two w_c * F_c instead of their sum, which
+    leaves its Dice half the weight beside the focal loss.
 
     Computed in float32, whatever the logits are in. Voxels of the ignore label count in neither part.
     """

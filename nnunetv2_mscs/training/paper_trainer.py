@@ -39,6 +39,8 @@ class MSCSTrainerPaper(MSCSTrainerEarlyStopping):
 
     epochs = 100
     watched: Watched = VALIDATION_LOSS
+    # That of the checkpoint which training goes on from; None in a new training.
+    resumed_batch_size: int | None = None
 
     def __init__(
         self,
@@ -76,10 +78,19 @@ class MSCSTrainerPaper(MSCSTrainerEarlyStopping):
 
     def _set_batch_size_and_oversample(self) -> None:
         """The paper's batch size as far as it fits, in the place of the plans', shared among workers by nnU-Net."""
+        batch_size, reason = self._batch_size()
+        self.configuration_manager.configuration["batch_size"] = batch_size
+        self.print_to_log_file(reason, add_timestamp=False)
+        super()._set_batch_size_and_oversample()
+
+    def _batch_size(self) -> tuple[int, str]:
+        workers = distributed.get_world_size() if self.is_ddp else 1
+        if self.resumed_batch_size is not None:
+            batch_size = max(self.resumed_batch_size, workers)
+            return batch_size, f"Batch size {batch_size}, that of the checkpoint, whatever memory is free now."
         build, _ = paper_network(self._architecture, self.configuration_manager.patch_size)
         channels = determine_num_input_channels(self.plans_manager, self.configuration_manager, self.dataset_json)
-        workers = distributed.get_world_size() if self.is_ddp else 1
-        batch_size, reason = batch_size_that_fits(
+        return batch_size_that_fits(
             partial(build, channels, self.label_manager.num_segmentation_heads),
             channels,
             self.configuration_manager.patch_size,
@@ -87,9 +98,18 @@ class MSCSTrainerPaper(MSCSTrainerEarlyStopping):
             half_precision=self.device.type == "cuda",
             workers=workers,
         )
-        self.configuration_manager.configuration["batch_size"] = batch_size
-        self.print_to_log_file(reason, add_timestamp=False)
-        super()._set_batch_size_and_oversample()
+
+    def save_checkpoint(self, filename: str) -> None:
+        """As `MSCSTrainerEarlyStopping`'s, with the batch size beside the arguments that nnU-Net keeps."""
+        self.my_init_kwargs["batch_size"] = self.configuration_manager.batch_size
+        super().save_checkpoint(filename)
+
+    def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
+        # nnU-Net sets the batch size before it reads the checkpoint.
+        if isinstance(filename_or_checkpoint, str) and not self.was_initialized:
+            checkpoint = torch.load(filename_or_checkpoint, map_location="cpu", weights_only=False)
+            self.resumed_batch_size = checkpoint["init_args"].get("batch_size")
+        super().load_checkpoint(filename_or_checkpoint)
 
     def _least_on_all_workers(self, value: float) -> float:
         if not self.is_ddp:

@@ -125,10 +125,10 @@ def test_a_training_of_full_length_ends_with_its_best_weights_too(new_trainer):
     assert "Early stopping after" not in log_of(trainer)
 
 
-def killed_in_epoch(epoch: int, make, trainer_class) -> MSCSTrainerEarlyStopping:
+def killed_in_epoch(epoch: int, make, trainer_class, losses: list[float] = LOSSES) -> MSCSTrainerEarlyStopping:
     """A training broken off at the end of an epoch's training steps, as it was left on the disk."""
     trainer = make(trainer_class)
-    with_losses(trainer, LOSSES)
+    with_losses(trainer, losses)
     on_train_epoch_end = trainer.on_train_epoch_end
 
     def broken(outputs):
@@ -153,6 +153,84 @@ def test_a_resumed_training_stops_where_it_would_have(new_trainer, epoch):
     resumed.run_training()
     assert resumed.logger.get_value("val_losses", step=None) == LOSSES[:6]
     assert epoch_of_weights(checkpoint(resumed, "final")["network_weights"]) == 3
+
+
+SPARSE = trainer_by_name("MSCSTrainerPaper_20patience_8epochs_1iterations")
+
+
+@pytest.mark.parametrize(
+    ("losses_of_the_resumed", "kept"),
+    [
+        # Worse than the broken off run's epoch 3, though better than all that the resumed history knows.
+        ([0.9, 0.5, 0.45, 0.44, 0.6, 0.6, 0.6, 0.43], {"epoch": 3, "loss": 0.4, "weights": 1003}),
+        # Better than both.
+        ([0.9, 0.5, 0.45, 0.44, 0.3, 0.6, 0.6, 0.6], {"epoch": 4, "loss": 0.3, "weights": 4}),
+        # Never as good as the history.
+        ([0.9, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6], {"epoch": 3, "loss": 0.4, "weights": 1003}),
+    ],
+    ids=["bar not reached", "better", "worse"],
+)
+def test_weights_of_an_epoch_after_the_resumed_checkpoint_are_replaced_by_better_ones_alone(
+    new_trainer, monkeypatch, losses_of_the_resumed, kept
+):
+    """checkpoint_latest of epoch 1 (best 0.5), checkpoint_best of epoch 3 (0.4), and the run broke off after it."""
+    on_train_start = SPARSE.on_train_start
+
+    def saves_every_second_epoch(trainer):
+        on_train_start(trainer)
+        trainer.save_every = 100 if trainer.current_epoch else 2
+
+    monkeypatch.setattr(SPARSE, "on_train_start", saves_every_second_epoch)
+    killed = killed_in_epoch(3, new_trainer, SPARSE, [0.9, 0.5, 0.7])
+    folder = Path(killed.output_folder)
+    assert checkpoint(killed, "latest")["current_epoch"] == 2
+    best = checkpoint(killed, "best")
+    best["logging"]["val_losses"] += [0.7, 0.4]
+    best["network_weights"] = {
+        name: torch.full_like(tensor, 1003) if "seg_layers" in name else tensor
+        for name, tensor in best["network_weights"].items()
+    }
+    torch.save(best, folder / "checkpoint_best.pth")
+
+    resumed = new_trainer(SPARSE)
+    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
+    with_losses(resumed, losses_of_the_resumed)
+    resumed.run_training()
+    assert resumed.logger.get_value("val_losses", step=None) == losses_of_the_resumed
+    for name in ("best", "final"):
+        assert epoch_of_weights(checkpoint(resumed, name)["network_weights"]) == kept["weights"]
+    log = log_of(resumed)
+    assert "checkpoint_best.pth holds epoch 3 (0.4000), trained after the checkpoint that is resumed from" in log
+    assert f"take the weights of epoch {kept['epoch']}, the best by validation loss ({kept['loss']:.4f})" in log
+    assert ("it was trained before a resume and is not in the history" in log) == (kept["weights"] == 1003)
+
+
+def test_patience_counts_by_the_resumed_history(new_trainer):
+    """An epoch that beats the history, but not the lost one in checkpoint_best.pth, begins the count anew."""
+    killed = killed_in_epoch(2, new_trainer, PAPER)
+    file = Path(killed.output_folder) / "checkpoint_best.pth"
+    best = checkpoint(killed, "best")
+    best["logging"]["val_losses"] += [0.1]
+    torch.save(best, file)
+    resumed = new_trainer(PAPER)
+    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
+    with_losses(resumed, LOSSES)
+    resumed.run_training()
+    assert resumed.logger.get_value("val_losses", step=None) == LOSSES[:6]
+    assert epoch_of_weights(checkpoint(resumed, "final")["network_weights"]) == 1
+
+
+def test_the_best_weights_of_another_training_are_no_bar(new_trainer):
+    """They are still in the folder where no epoch of this training has had a finite value yet."""
+    old = killed_in_epoch(1, new_trainer, PAPER)
+    killed_in_epoch(1, new_trainer, PAPER, [NAN])
+    assert checkpoint(old, "best")["logging"]["val_losses"] == LOSSES[:1]
+    resumed = new_trainer(PAPER)
+    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
+    losses = [NAN, 2.0, 1.5, 1.6, 1.7]
+    with_losses(resumed, losses)
+    resumed.run_training()
+    assert epoch_of_weights(checkpoint(resumed, "final")["network_weights"]) == 2
 
 
 def test_a_stopped_training_does_not_go_on(new_trainer, monkeypatch):
@@ -193,7 +271,18 @@ def test_without_checkpoints_it_stops_and_keeps_the_last_weights(new_trainer):
     with_losses(trainer, LOSSES)
     trainer.run_training()
     assert epoch_of_weights(trainer.network.state_dict()) == 5
-    assert "No checkpoint_best.pth of this training" in log_of(trainer)
+    assert "Checkpoints are disabled: the weights stay those of the last epoch" in log_of(trainer)
+
+
+def test_without_checkpoints_a_resumed_training_keeps_the_last_weights_too(new_trainer):
+    killed_in_epoch(1, new_trainer, PAPER)
+    resumed = new_trainer(PAPER)
+    resumed.disable_checkpointing = True
+    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
+    with_losses(resumed, LOSSES)
+    resumed.run_training()
+    assert epoch_of_weights(resumed.network.state_dict()) == 5
+    assert epoch_of_weights(checkpoint(resumed, "best")["network_weights"]) == 0
 
 
 @pytest.mark.parametrize("trainer_class", [DICE, PAPER])

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.run.run_training import maybe_load_checkpoint
 from torch import nn
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.network import MSCSNet
 from nnunetv2_mscs.planning.memory import GIGABYTE
+from nnunetv2_mscs.training import paper_trainer
 from nnunetv2_mscs.training.paper_batch import batch_size_that_fits, free_memory_bytes
 from nnunetv2_mscs.training.paper_network import paper_network
 from nnunetv2_mscs.training.paper_trainer import MSCSTrainerPaper
@@ -112,6 +114,30 @@ def test_the_batch_is_the_papers_or_what_fits():
     assert fitting(0.1)[0] == 2
     assert "it may not fit" in fitting(0.1)[1]
     assert fitting(0.1, workers=4)[0] == 4
+
+
+def test_a_patch_that_ends_in_a_single_voxel_has_a_batch_size():
+    """BatchNorm refuses to train on one value per channel."""
+    size, _ = batch_size_that_fits(MSCSNet.original, 2, [16, 16, 16], 80 * GIGABYTE, half_precision=True)
+    assert size == 8
+
+
+def test_a_resumed_training_keeps_its_batch_size(new_trainer, monkeypatch):
+    """Whatever memory is free then; and so does one that is resumed from a resumed one."""
+    once = trainer_by_name("MSCSTrainerPaper_1epochs_1iterations")
+
+    def resume(free: float) -> MSCSTrainerPaper:
+        monkeypatch.setattr(paper_trainer, "free_memory_bytes", lambda _device: free)
+        trainer = new_trainer(once)
+        maybe_load_checkpoint(trainer, continue_training=True, validation_only=False)
+        trainer.run_training()
+        return trainer
+
+    assert resume(0.0).batch_size == 2
+    for _ in range(2):
+        resumed = resume(1e12)
+        assert (resumed.batch_size, resumed.dataloader_train.data_loader.batch_size) == (2, 2)
+        assert "Batch size 2, that of the checkpoint" in Path(resumed.log_file).read_text()
 
 
 def test_the_free_memory_is_that_of_the_machine():

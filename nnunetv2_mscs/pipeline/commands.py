@@ -64,7 +64,7 @@ def run_command(
     with log.open("ab") as copy:
         copy.write(f"$ {as_typed(words)}\n".encode())
         copy.flush()
-        process = subprocess.Popen(
+        with subprocess.Popen(
             list(words),
             cwd=folder,
             env={**os.environ, **(environment or {}), **marked(state), "PYTHONUNBUFFERED": "1"},
@@ -72,13 +72,13 @@ def run_command(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-        )
-        try:
-            for line in _lines(process, copy):
-                on_line(line)
-            status = process.wait()
-        finally:
-            end_group(process)
+        ) as process:
+            try:
+                for line in _lines(process, copy):
+                    on_line(line)
+                status = process.wait()
+            finally:
+                end_group(process)
     if status != 0:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         last = "\n".join(f"  {line}" for line in lines[-LAST_LINES:])

@@ -99,13 +99,13 @@ def test_a_second_run_is_refused_and_after_a_kill_ends_what_was_left(tmp_path):
             pytest.fail("two runs in one folder")
         assert alive(child)
         runner.send_signal(signal.SIGKILL)
-        runner.wait()
+        runner.communicate()
         assert alive(child)
         with sole_run(tmp_path / "state"):
             assert wait_for_end(child)
     finally:
         runner.kill()
-        runner.wait()
+        runner.communicate()
 
 
 def test_what_is_left_is_ended_even_without_the_command_that_started_it(tmp_path):
@@ -113,7 +113,7 @@ def test_what_is_left_is_ended_even_without_the_command_that_started_it(tmp_path
     runner, child = start_runner(tmp_path)
     (command,) = [process for process in processes_of(tmp_path / "state") if process != child]
     runner.kill()
-    runner.wait()
+    runner.communicate()
     os.kill(command, signal.SIGKILL)
     assert alive(child)
     with sole_run(tmp_path / "state"):

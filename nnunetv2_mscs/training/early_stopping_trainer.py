@@ -105,8 +105,8 @@ class MSCSTrainerEarlyStopping(MSCSTrainer):
         self.kept = self.watched.progress(logged)
         if not self._best_of_history(self.kept):
             self.print_to_log_file(
-                f"{BEST} holds epoch {self.kept.best_epoch} ({self.kept.best:.4f}), trained after the checkpoint that "
-                "is resumed from. Only a better epoch replaces it; patience counts by the resumed history."
+                f"{BEST} holds epoch {self.kept.best_epoch} ({self.kept.best:.4f}), which the history of the "
+                "checkpoint resumed from lacks. Only a better epoch replaces it; patience counts by that history."
             )
 
     def _best_of_history(self, kept: Progress) -> bool:
@@ -127,7 +127,7 @@ class MSCSTrainerEarlyStopping(MSCSTrainer):
         checkpoint = torch.load(join(self.output_folder, BEST), map_location=self.device, weights_only=False)
         self._bare_network().load_state_dict(checkpoint["network_weights"])
         kept = self.watched.progress(checkpoint["logging"])
-        where = "" if self._best_of_history(kept) else "; it was trained before a resume and is not in the history"
+        where = "" if self._best_of_history(kept) else "; it is of a run that broke off, and not in the history"
         self.print_to_log_file(
             f"checkpoint_final.pth and the validation take the weights of epoch {kept.best_epoch}, the best by "
             f"{self.watched.name} ({kept.best:.4f}){where}"

@@ -10,7 +10,7 @@ class CategoricalFocalLoss(nn.Module):
     """Mean over voxels and classes of -alpha * y * (1 - p)^gamma * log(p).
 
     p is the softmax of the logits, clipped to [1e-7, 1 - 1e-7]; y is 1 for a voxel's class and 0 for the others, so
-    that with C classes a voxel's own term counts 1 / C: the focal loss of `segmentation_models`, after Lin et al.,
+    that with C classes a voxel's own term counts 1 / C: the focal loss of `segmentation_models_3D`, after Lin et al.,
     "Focal loss for dense object detection", ICCV 2017.
     """
 
@@ -38,7 +38,7 @@ class SoftDiceAndFocalLoss(nn.Module):
     (all batches of distributed workers) from probabilities: nnU-Net's batch Dice.
 
     The Dice part is the plain reading of the paper's weights, 0.5 and 0.5 for two classes, by which a perfect
-    prediction has loss 0; the focal part, with its mean over classes, is that of `segmentation_models`. That
+    prediction has loss 0; the focal part, with its mean over classes, is that of `segmentation_models_3D`. That
     package's own `DiceLoss(class_weights=[0.5, 0.5])` takes the mean of the two w_c * F_c instead of their sum, which
     leaves its Dice half the weight beside the focal loss.
 

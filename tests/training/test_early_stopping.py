@@ -200,9 +200,9 @@ def test_weights_of_an_epoch_after_the_resumed_checkpoint_are_replaced_by_better
     for name in ("best", "final"):
         assert epoch_of_weights(checkpoint(resumed, name)["network_weights"]) == kept["weights"]
     log = log_of(resumed)
-    assert "checkpoint_best.pth holds epoch 3 (0.4000), trained after the checkpoint that is resumed from" in log
+    assert "checkpoint_best.pth holds epoch 3 (0.4000), which the history of the checkpoint resumed from lacks" in log
     assert f"take the weights of epoch {kept['epoch']}, the best by validation loss ({kept['loss']:.4f})" in log
-    assert ("it was trained before a resume and is not in the history" in log) == (kept["weights"] == 1003)
+    assert ("it is of a run that broke off, and not in the history" in log) == (kept["weights"] == 1003)
 
 
 def test_patience_counts_by_the_resumed_history(new_trainer):

@@ -105,7 +105,7 @@ def test_a_second_run_is_refused_and_after_a_kill_ends_what_was_left(tmp_path):
             assert wait_for_end(child)
     finally:
         runner.kill()
-        runner.communicate()
+        runner.wait()
 
 
 def test_what_is_left_is_ended_even_without_the_command_that_started_it(tmp_path):

@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="also write KerasPlans for this data set in nnUNet_preprocessed, to train the weights on with it",
     )
     add("--batch-size", type=_count, default=2, metavar="N", help="of KerasPlans (default 2; the paper trained with 8)")
-    add("--overwrite", action="store_true", help="replace a former model folder, and KerasPlans of the data set")
+    add("--overwrite", action="store_true", help="replace what a former import wrote, never a training")
 
 
 def run(args: argparse.Namespace) -> int:

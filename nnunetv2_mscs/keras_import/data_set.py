@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -33,11 +33,26 @@ class TrainingData:
     def plans_file(self) -> Path:
         return self.folder / f"{PLANS_NAME}.json"
 
-    def write_plans(self, plans: dict[str, Any]) -> None:
-        """Lay down the plans, and dataset.json beside them if nnU-Net's planner has not done so yet."""
+    @contextmanager
+    def plans_laid_down(self, plans: dict[str, Any]) -> Iterator[None]:
+        """Lay down the plans, and dataset.json beside them if nnU-Net's planner has not done so yet.
+
+        If that or the block fails, all is as it was before.
+
+        Raises:
+            MscsError: if they cannot be written.
+        """
+        files = {self.plans_file: plans}
         if not (self.folder / "dataset.json").exists():
-            _write_json(self.folder / "dataset.json", self.description)
-        _write_json(self.plans_file, plans)
+            files[self.folder / "dataset.json"] = self.description
+        with ExitStack() as undo:
+            for file, content in files.items():
+                with _writing(file):
+                    former = file.read_bytes() if file.exists() else None
+                    _write(file, json.dumps(content, indent=4).encode())
+                undo.callback(_restore, file, former)
+            yield
+            undo.pop_all()
 
 
 def find_training_data(dataset_id: int) -> TrainingData:
@@ -76,7 +91,31 @@ def _folder(variable: str) -> Path:
     return Path(value)
 
 
-def _write_json(file: Path, content: dict[str, Any]) -> None:
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    """Turn a file that cannot be written into the user's error."""
+    try:
+        yield
+    except OSError as error:
+        raise MscsError(
+            f"{file} could not be written: {error.strerror or error}.", "Check the folder and the disk."
+        ) from error
+
+
+def _write(file: Path, content: bytes) -> None:
     unfinished = file.with_name(f".{file.name}.part")
-    unfinished.write_text(json.dumps(content, indent=4))
-    unfinished.replace(file)
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(file)
+    except BaseException:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise
+
+
+def _restore(file: Path, former: bytes | None) -> None:
+    with _writing(file):
+        if former is None:
+            file.unlink()
+        else:
+            _write(file, former)

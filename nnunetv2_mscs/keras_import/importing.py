@@ -1,6 +1,7 @@
 """One import: read, check, and only then write."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def import_keras(request: Request) -> Imported:
     Raises:
         MscsError: if the file is not MSCS-Net's, or something does not fit; nothing is written then.
     """
-    refuse_taken_folder(request.model_folder, weights=request.weights, overwrite=request.overwrite)
+    refuse_taken_folder(request.model_folder, overwrite=request.overwrite)
     file = read_keras_file(request.weights)
     try:
         size = original_size(file.arrays)
@@ -74,10 +75,10 @@ def import_keras(request: Request) -> Imported:
         arrays=file.arrays,
         size=size,
         plans=plans,
-        dataset_json=dataset_json(channels, size.num_classes),
+        dataset_json=dataset_json(channels, size.num_classes, None if data is None else data.description),
+        overwrite=request.overwrite,
+        together_with=nullcontext() if data is None else data.plans_laid_down(plans),
     )
-    if data is not None:
-        data.write_plans(plans)
     return Imported(file, size, channels, None if data is None else data.plans_file)
 
 

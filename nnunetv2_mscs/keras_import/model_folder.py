@@ -1,31 +1,34 @@
 """A model folder as nnU-Net's training leaves it, written as a whole or not at all."""
 
 import json
-import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from nnunetv2_mscs.dataset_conversion.destination import made
+from nnunetv2_mscs.dataset_conversion.staging import NEW, clear_leftovers, hidden_place, replace_folder
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.keras_import.plans import CONFIGURATION
+from nnunetv2_mscs.keras_import.plans import CONFIGURATION, PLANNER
 from nnunetv2_mscs.network.keras_weights import OriginalSize, load_keras_weights
 
 FOLD = 0
 CHECKPOINT = Path(f"fold_{FOLD}") / "checkpoint_final.pth"
 TRAINER = "MSCSTrainerPaper"
+PREFIX = ".mscs-import-"
 # Keras sees x, y, z; nnU-Net reads z, y, x.
 SPACE_AXES = (2, 1, 0)
 
 
-def refuse_taken_folder(folder: Path, *, weights: Path, overwrite: bool) -> None:
+def refuse_taken_folder(folder: Path, *, overwrite: bool) -> None:
     """Raise MscsError unless a model folder may be written to this place.
 
     Args:
         folder: the place.
-        weights: the file that is read, which must not be deleted with a former folder.
-        overwrite: whether a former model folder may be replaced.
+        overwrite: whether what an import wrote may be replaced. Any model of nnU-Net's is a folder with plans.json and
+            dataset.json; only one with an import's plans and an import's files alone is known to be no training.
     """
     if not folder.exists():
         return
@@ -35,13 +38,30 @@ def refuse_taken_folder(folder: Path, *, weights: Path, overwrite: bool) -> None
         return
     if not overwrite:
         raise MscsError(f"{folder} is not empty.", "Name another, or replace it with --overwrite.")
-    if not all((folder / name).is_file() for name in ("plans.json", "dataset.json")):
+    remedy = "Look what it holds and move it away, or name another."
+    if _planner(folder) != PLANNER:
         raise MscsError(
-            f"{folder} is no model folder (it lacks plans.json or dataset.json), so that --overwrite leaves it alone.",
-            "Look what it holds and move it away, or name another.",
+            f"{folder} is no model folder of an import (its plans.json is missing or not by {PLANNER}), so that "
+            "--overwrite leaves it alone.",
+            remedy,
         )
-    if weights.resolve().is_relative_to(folder.resolve()):
-        raise MscsError(f"{weights} lies in {folder}, which --overwrite would delete.", "Move the weights elsewhere.")
+    foreign = _foreign(folder)
+    if foreign:
+        raise MscsError(f"{folder} holds {foreign}, not by an import, so that --overwrite leaves it alone.", remedy)
+
+
+def _planner(folder: Path) -> Any:
+    """Who made plans.json, as it says; None if there is none that can be read."""
+    try:
+        return json.loads((folder / "plans.json").read_bytes())["experiment_planner_used"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _foreign(folder: Path) -> Path | None:
+    """A file or folder that `write_model_folder` does not write, relative to the model folder."""
+    written = {Path("plans.json"), Path("dataset.json"), CHECKPOINT.parent, CHECKPOINT}
+    return min({path.relative_to(folder) for path in folder.rglob("*")} - written, default=None)
 
 
 def write_model_folder(
@@ -51,8 +71,22 @@ def write_model_folder(
     size: OriginalSize,
     plans: dict[str, Any],
     dataset_json: dict[str, Any],
+    overwrite: bool,
+    together_with: AbstractContextManager[None],
 ) -> None:
-    """Write plans.json, dataset.json and the checkpoint of fold 0, replacing what stood there."""
+    """Write plans.json, dataset.json and the checkpoint of fold 0, replacing what an import left there.
+
+    A killed process leaves them hidden beside `folder`; the next run removes them, and puts back what it had set aside.
+
+    Args:
+        folder: to be written.
+        arrays: the weights by their readable names.
+        size: of the network.
+        plans: nnU-Net's.
+        dataset_json: nnU-Net's.
+        overwrite: see `refuse_taken_folder`.
+        together_with: what is to be done if the folder comes to its place, and undone if it does not.
+    """
     checkpoint = {
         "network_weights": state_dict(arrays, size),
         "trainer_name": TRAINER,
@@ -61,21 +95,20 @@ def write_model_folder(
     }
     folder = folder.resolve()
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".mscs-import-", dir=folder.parent) as beside:
-            new, old = Path(beside) / "new", Path(beside) / "old"
-            (new / CHECKPOINT).parent.mkdir(parents=True)
-            torch.save(checkpoint, new / CHECKPOINT)
-            for name, content in (("plans.json", plans), ("dataset.json", dataset_json)):
-                (new / name).write_text(json.dumps(content, indent=4))
-            if folder.exists():
-                folder.rename(old)
-            try:
-                new.rename(folder)
-            except BaseException:
-                if old.exists():
-                    old.rename(folder)
-                raise
+        with made(folder.parent):
+            clear_leftovers(folder.parent, PREFIX)
+            with hidden_place(folder.parent, PREFIX) as place:
+                new = place / NEW
+                (new / CHECKPOINT).parent.mkdir(parents=True)
+                torch.save(checkpoint, new / CHECKPOINT)
+                for name, content in (("plans.json", plans), ("dataset.json", dataset_json)):
+                    (new / name).write_text(json.dumps(content, indent=4))
+                refuse_taken_folder(folder, overwrite=overwrite)
+                with together_with:
+                    if folder.exists():
+                        replace_folder(folder, new, place)
+                    else:
+                        new.rename(folder)
     except OSError as error:
         raise MscsError(f"{folder} cannot be written: {error}.", "Name a folder on a disk with space.") from error
 

@@ -1,6 +1,6 @@
 """nnU-Net's plans and dataset.json for the original network: its patch, its scaling, its grid of voxels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from nnunetv2_mscs.planning.topology import MSCS_NET
 
 PLANS_NAME = "KerasPlans"
 CONFIGURATION = "3d_fullres"
+PLANNER = "import-keras"
 SCALINGS = {"slice-minmax": SliceMinMaxNormalization.__name__, "none": NoNormalization.__name__}
 # Of the scans that the network was made for; with voxels taken as they are it decides nothing.
 USUAL_SPACING = (5.0, 1.2, 1.2)
@@ -85,7 +86,7 @@ def keras_plans(size: OriginalSize, preprocessing: Preprocessing, data: DataSet)
         "transpose_forward": [0, 1, 2],
         "transpose_backward": [0, 1, 2],
         "configurations": {CONFIGURATION: configuration},
-        "experiment_planner_used": "import-keras",
+        "experiment_planner_used": PLANNER,
         "label_manager": "LabelManager",
         "foreground_intensity_properties_per_channel": data.intensities,
     }
@@ -99,14 +100,27 @@ def original_architecture(base_features: int) -> dict[str, Any]:
     return {"network_class_name": MSCS_NET, "arch_kwargs": arguments | dotted, "_kw_requires_import": list(classes)}
 
 
-def dataset_json(channel_names: Sequence[str], num_classes: int) -> dict[str, Any]:
-    """nnU-Net's description of the images that the model takes and the labels that it gives."""
+def dataset_json(
+    channel_names: Sequence[str], num_classes: int, data_set: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """nnU-Net's description of the images that the model takes and the labels that it gives.
+
+    Args:
+        channel_names: in order.
+        num_classes: of the network, background included.
+        data_set: dataset.json of the data set that the model is for; its files' ending is taken, and its labels where
+            they are as many as the network's classes.
+    """
     lesions = ["lesion"] if num_classes == 2 else [f"class_{label}" for label in range(1, num_classes)]
+    labels = {"background": 0} | {name: label for label, name in enumerate(lesions, start=1)}
+    data_set = data_set or {}
+    own = {name: label for name, label in data_set.get("labels", {}).items() if name != "ignore"}
+    fitting = len(own) == num_classes and all(label in own.values() for label in range(num_classes))
     return {
         "channel_names": {str(channel): name for channel, name in enumerate(channel_names)},
-        "labels": {"background": 0} | {name: label for label, name in enumerate(lesions, start=1)},
+        "labels": own if fitting else labels,
         "numTraining": 0,
-        "file_ending": ".nii.gz",
+        "file_ending": data_set.get("file_ending", ".nii.gz"),
     }
 
 

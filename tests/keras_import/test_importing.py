@@ -1,6 +1,9 @@
 """The model folder: what nnU-Net makes of it, and when it is not written."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,8 @@ import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from nnunetv2_mscs.cli.main import main
+from nnunetv2_mscs.keras_import import model_folder
+from nnunetv2_mscs.keras_import.plans import dataset_json
 from nnunetv2_mscs.network.keras_weights import OriginalSize, keras_shapes
 
 GOLDEN = ["--scaling", "none", "--patch-size", "32", "48", "16"]
@@ -149,8 +154,70 @@ def test_only_a_former_model_is_overwritten(names, tmp_path, capsys):
     own = model / "weights.npz"
     own.write_bytes(Path(names).read_bytes())
     assert main(["import-keras", str(own), str(model), "--overwrite"]) == 1
+    assert "weights.npz" in capsys.readouterr().err
     assert own.exists()
     assert {path.name for path in tmp_path.iterdir()} == {"model", "strange"}
+
+
+@pytest.mark.parametrize(
+    ("planner", "folds", "finding"),
+    [
+        ("ExperimentPlanner", 5, "is no model folder"),
+        ("ExperimentPlanner", 1, "is no model folder"),
+        ("import-keras", 5, "holds fold_1"),
+        ("import-keras", 1, "holds fold_0/training_log.txt"),
+    ],
+)
+def test_a_training_is_never_overwritten(names, tmp_path, capsys, planner, folds, finding):
+    """Trained from scratch, or on from imported weights with KerasPlans."""
+    model = tmp_path / "MSCSTrainer__KerasPlans__3d_fullres"
+    for fold in range(folds):
+        (model / f"fold_{fold}").mkdir(parents=True)
+        (model / f"fold_{fold}" / "checkpoint_final.pth").write_bytes(b"trained")
+    (model / "plans.json").write_text(json.dumps({"experiment_planner_used": planner}))
+    (model / "dataset.json").write_text("{}")
+    if folds == 1:
+        (model / "fold_0" / "training_log.txt").write_text("epoch 0")
+    before = sorted(model.rglob("*"))
+    assert main(["import-keras", names, str(model), "--overwrite"]) == 1
+    assert finding in capsys.readouterr().err
+    assert sorted(model.rglob("*")) == before
+    assert list(tmp_path.iterdir()) == [model]
+
+
+@pytest.mark.parametrize("plans", ["", "[]", "{}", "no json"])
+def test_plans_that_cannot_be_read_are_no_imports(names, tmp_path, capsys, plans):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "plans.json").write_text(plans)
+    assert main(["import-keras", names, str(tmp_path / "model"), "--overwrite"]) == 1
+    assert "is no model folder" in capsys.readouterr().err
+
+
+KILLED_BETWEEN_THE_RENAMES = """
+import os, pathlib, signal, sys
+from nnunetv2_mscs.cli.main import main
+weights, model = sys.argv[1:]
+rename = pathlib.Path.rename
+def killed(self, target):
+    if pathlib.Path(target) == pathlib.Path(model):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(self, target)
+pathlib.Path.rename = killed
+main(["import-keras", weights, model, "--overwrite"])
+"""
+
+
+def test_a_killed_import_loses_nothing(names, tmp_path):
+    tmp_path = tmp_path.resolve()
+    model = tmp_path / "model"
+    assert main(["import-keras", names, str(model), "--scaling", "none"]) == 0
+    former = (model / "plans.json").read_text()
+    script = [sys.executable, "-c", KILLED_BETWEEN_THE_RENAMES, names, str(model)]
+    assert subprocess.run(script).returncode == -signal.SIGKILL
+    assert not model.exists()
+    assert main(["import-keras", names, str(model)]) == 1  # puts the former back, and finds the place taken
+    assert (model / "plans.json").read_text() == former
+    assert list(tmp_path.iterdir()) == [model]
 
 
 @pytest.mark.parametrize(
@@ -174,15 +241,15 @@ def test_names_of_channels_must_be_as_many(names, tmp_path, capsys):
     assert "takes 2 channels" in capsys.readouterr().err
 
 
-def lay_down_dataset(folders: Path, *, channels: int, fingerprint: bool) -> Path:
+def lay_down_dataset(folders: Path, *, channels: int, fingerprint: bool, ending: str = ".nii.gz") -> Path:
     """A data set of one small case, with or without a fingerprint; returns its folder in nnUNet_preprocessed."""
     raw = folders / "nnUNet_raw" / "Dataset701_Small"
     for kind, names in (("imagesTr", [f"a_{c:04d}" for c in range(channels)]), ("labelsTr", ["a"])):
         (raw / kind).mkdir(parents=True)
         for name in names:
-            sitk.WriteImage(sitk.Image((8, 8, 4), sitk.sitkUInt8), str(raw / kind / f"{name}.nii.gz"))
+            sitk.WriteImage(sitk.Image((8, 8, 4), sitk.sitkUInt8), str(raw / kind / f"{name}{ending}"))
     described = {"channel_names": {str(c): f"C{c}" for c in range(channels)}, "labels": {"background": 0, "lesion": 1}}
-    (raw / "dataset.json").write_text(json.dumps(described | {"numTraining": 1, "file_ending": ".nii.gz"}))
+    (raw / "dataset.json").write_text(json.dumps(described | {"numTraining": 1, "file_ending": ending}))
     preprocessed = folders / "nnUNet_preprocessed" / raw.name
     if fingerprint:
         preprocessed.mkdir()
@@ -209,6 +276,57 @@ def test_plans_for_a_data_set_take_its_facts(nnunet_folders, names, tmp_path, ca
     assert main([*command[:2], str(tmp_path / "another"), *command[3:]]) == 1
     assert "KerasPlans.json exists" in capsys.readouterr().err
     assert main([*command, "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "taken"),
+    [
+        ({"background": 0, "infarct": 1}, {"background": 0, "infarct": 1}),
+        ({"background": 0, "infarct": 1, "ignore": 2}, {"background": 0, "infarct": 1}),
+        ({"background": 0, "core": 1, "rim": 2}, {"background": 0, "lesion": 1}),
+        ({"background": 0, "whole": [1, 2]}, {"background": 0, "lesion": 1}),
+    ],
+)
+def test_the_model_describes_its_data_set(labels, taken):
+    described = dataset_json(["ADC", "DWI"], 2, {"labels": labels, "file_ending": ".nrrd"})
+    assert described["labels"] == taken
+    assert described["file_ending"] == ".nrrd"
+
+
+def test_the_models_files_end_as_the_data_sets(nnunet_folders, names, tmp_path):
+    lay_down_dataset(nnunet_folders, channels=2, fingerprint=True, ending=".nrrd")
+    assert main(["import-keras", names, str(tmp_path / "model"), "--dataset", "701"]) == 0
+    assert json.loads((tmp_path / "model" / "dataset.json").read_text())["file_ending"] == ".nrrd"
+    assert checkpoint(tmp_path / "model")["init_args"]["dataset_json"]["file_ending"] == ".nrrd"
+
+
+def test_plans_that_cannot_be_written_leave_no_model(nnunet_folders, names, tmp_path, capsys):
+    preprocessed = lay_down_dataset(nnunet_folders, channels=2, fingerprint=True)
+    (preprocessed / ".KerasPlans.json.part").mkdir()  # in the way
+    assert main(["import-keras", names, str(tmp_path / "deep" / "model"), "--dataset", "701"]) == 1
+    assert "KerasPlans.json could not be written" in capsys.readouterr().err
+    assert not (tmp_path / "deep").exists()
+    assert {file.name for file in preprocessed.iterdir()} == {".KerasPlans.json.part", "dataset_fingerprint.json"}
+
+
+@pytest.mark.parametrize("former", [True, False])
+def test_a_model_that_cannot_be_written_leaves_the_plans_as_they_were(
+    nnunet_folders, names, tmp_path, capsys, monkeypatch, former
+):
+    def full(*_):
+        raise OSError("no space left")
+
+    preprocessed = lay_down_dataset(nnunet_folders, channels=2, fingerprint=True)
+    (tmp_path / "model").mkdir()
+    if former:
+        (preprocessed / "KerasPlans.json").write_text("former")
+    before = {file.name: file.read_bytes() for file in preprocessed.iterdir()}
+    monkeypatch.setattr(model_folder, "replace_folder", full)
+    command = ["import-keras", names, str(tmp_path / "model"), "--dataset", "701", "--overwrite"]
+    assert main(command) == 1
+    assert "model cannot be written" in capsys.readouterr().err
+    assert {file.name: file.read_bytes() for file in preprocessed.iterdir()} == before
+    assert not list((tmp_path / "model").iterdir())
 
 
 @pytest.mark.parametrize(

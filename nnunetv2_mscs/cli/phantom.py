@@ -26,7 +26,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("out", metavar="OUT", type=Path, help="folder to make; it must not hold anything yet")
     add("--cases", type=_whole(1, MOST_CASES), required=True, metavar="N", help="how many scans")
     add(
-        "--seed", type=_whole(0, LARGEST_SEED), required=True, metavar="S", help="of the set: another seed, other heads"
+        "--seed",
+        type=_whole(0, LARGEST_SEED),
+        default=0,
+        metavar="S",
+        help="of the set: another seed, other heads (default 0)",
     )
     add(
         "--first",
@@ -53,10 +57,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--noise",
-        type=_number(0, 0.5),
+        type=_number(0, 1),
         default=0.03,
         metavar="F",
-        help="standard deviation of the noise as a fraction of white matter's b0 signal (default 0.03)",
+        help="standard deviation of the noise as a fraction of white matter's b0 signal, up to 0.15 (default 0.03)",
     )
     add(
         "--lesion-free",

@@ -32,7 +32,7 @@ class PhantomCase:
         adc: int16, 10^-6 mm2/s.
         dwi: int16, arbitrary units, b = 1000 s/mm2.
         b0: int16, likewise, b = 0.
-        mask: uint8, 1 where at least half of the voxel is acute infarct.
+        mask: uint8, 1 where at least half of the voxel is acute infarct; see `Struck.mask` for the smallest.
         grid: where the voxels lie.
         pose: of the head, which knows its mid-plane.
         facts: what is known of it.
@@ -64,6 +64,19 @@ class Struck(NamedTuple):
     fraction: np.ndarray
     volume_ml: float
 
+    @property
+    def fills_a_voxel(self) -> bool:
+        """Whether it fills half of any voxel."""
+        return bool((self.fraction >= 0.5).any())
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The voxels (z, y, x) of which it fills at least half; where there are none, the fullest one."""
+        mask = self.fraction >= 0.5
+        if not self.fills_a_voxel:
+            mask.flat[self.fraction.argmax()] = True
+        return mask
+
 
 def phantom_case(settings: PhantomSettings, seed: int, index: int) -> PhantomCase:
     """The case `index` of a set, which depends on these three alone.
@@ -88,7 +101,7 @@ def phantom_case(settings: PhantomSettings, seed: int, index: int) -> PhantomCas
     b0, dwi = _averaged_signals(grids, labels, fields | ({"infarct": struck.level} if struck else {}), signals)
     images = scan(b0, dwi, grids, traps.spots, settings, rngs[SCANNER], rngs[NOISE])
     mask = np.zeros(settings.grid.shape, np.uint8)
-    mask[grids.voxels] = struck.fraction >= 0.5 if struck else 0
+    mask[grids.voxels] = struck.mask if struck else 0
     adc, dwi, b0, mask = (np.ascontiguousarray(image.T) for image in (*images, mask))
     facts = _facts(case_name(index), (adc, dwi, mask), settings.grid, pose, infarct, struck, traps, protocol)
     return PhantomCase(facts.case, adc, dwi, b0, mask, settings.grid, pose, facts)
@@ -112,11 +125,11 @@ def _within_volume(grids: Grids, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _strike(infarct: Infarct, place: Place, grids: Grids, labels: np.ndarray, rng: np.random.Generator) -> Struck:
-    """Put the infarct into the brain, as large as it takes to fill half of at least one voxel."""
+    """Put the infarct into the brain, grown up to a limit until it fills half of at least one voxel."""
     level, volume = infarct_level(infarct, place, rng), infarct.volume_ml
     for _ in range(MOST_GROWTHS):
         struck = _fill(level, grids, labels)
-        if (struck.fraction >= 0.5).any():
+        if struck.fills_a_voxel:
             break
         volume *= GROWTH
         level = grown(level, place, volume)

@@ -12,7 +12,7 @@ from nnunetv2_mscs.phantom.case import PhantomCase, phantom_case
 from nnunetv2_mscs.phantom.settings import PhantomSettings
 
 SLICES = 6
-ADC_WINDOW = (0, 3000)
+ADC_WINDOW = (0, 2500)  # 10^-6 mm2/s
 
 
 def draw_phantoms(

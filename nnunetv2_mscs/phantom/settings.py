@@ -12,7 +12,7 @@ from nnunetv2_mscs.scans.grid import Grid
 FIELD_OF_VIEW_MM = (230.0, 230.0, 130.0)
 SMALLEST_SIZE, LARGEST_SIZE = (32, 32, 4), (512, 512, 128)
 SMALLEST_EXTENT_MM, LARGEST_EXTENT_MM = (170.0, 190.0, 60.0), (600.0, 600.0, 400.0)
-LARGEST_NOISE = 0.5
+LARGEST_NOISE = 0.15
 
 Air = Literal["zero", "noise"]
 
@@ -24,7 +24,7 @@ class PhantomSettings:
     Args:
         size: voxels along x, y, z.
         spacing: voxel size in mm; by default what spreads the size over 230 x 230 x 130 mm.
-        noise: standard deviation of the receiver's noise as a fraction of white matter's b0 signal.
+        noise: standard deviation of the receiver's noise as a fraction of white matter's b0 signal, up to 0.15.
         lesion_free: probability that a case has no acute lesion.
         air: the ADC where there is no signal: 0, as most scanners write, or what noise gives.
 
@@ -44,7 +44,9 @@ class PhantomSettings:
                 raise MscsError(f"a size of {n} voxels along {axis}.", f"Give {fewest} to {most_voxels}.")
         if not 0 <= self.noise <= LARGEST_NOISE:
             raise MscsError(
-                f"noise of {self.noise:g}.", f"Give a fraction of white matter's signal, 0 to {LARGEST_NOISE}."
+                f"noise of {self.noise:g}.",
+                f"Give a fraction of white matter's b0 signal, 0 to {LARGEST_NOISE}: the ADC is set to 0 where b0 is "
+                "below 4 times the noise, and more noise would blank the brain with the air.",
             )
         if not 0 <= self.lesion_free <= 1:
             raise MscsError(f"a lesion-free share of {self.lesion_free:g}.", "Give 0 to 1.")

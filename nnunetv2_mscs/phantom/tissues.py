@@ -81,11 +81,11 @@ class Protocol:
     echo_time_ms: float
     repetition_time_ms: float
 
-    def signal_without_diffusion(self, constants: Constants, *, t2_factor: float = 1.0) -> float:
+    def signal_without_diffusion(self, constants: Constants) -> float:
         """S0 = density * (1 - exp(-TR / T1)) * exp(-TE / T2)."""
         at = 0 if self.field_t < 2 else 1
         recovered = 1 - np.exp(-self.repetition_time_ms / constants.t1_ms[at])
-        return float(constants.density * recovered * np.exp(-self.echo_time_ms / (constants.t2_ms[at] * t2_factor)))
+        return float(constants.density * recovered * np.exp(-self.echo_time_ms / constants.t2_ms[at]))
 
 
 def draw_protocol(rng: np.random.Generator) -> Protocol:

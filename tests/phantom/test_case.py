@@ -8,6 +8,7 @@ import pytest
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.phantom import PhantomCase, PhantomSettings, phantom_case
 from nnunetv2_mscs.phantom.ratios import lesion_ratio, mirrored_indices
+from nnunetv2_mscs.phantom.settings import LARGEST_NOISE
 from nnunetv2_mscs.scans.contrast import lesion_contrast
 from nnunetv2_mscs.scans.lesions import lesion_volume_ml
 from nnunetv2_mscs.scans.units import find_adc_unit, head_mask
@@ -143,6 +144,25 @@ def test_a_share_of_the_cases_has_no_lesion():
     assert 0 < len(without(0.5, 4)) < 4
 
 
+@pytest.mark.parametrize(("spacing", "index"), [((18.75, 18.75, 100.0), 0), ((7.0, 7.0, 50.0), 12)])
+def test_an_infarct_has_a_voxel_on_the_coarsest_grids(spacing, index):
+    """Where it fills half of none, however it is grown; the facts tell how large it truly is."""
+    case = phantom_case(PhantomSettings(size=(32, 32, 4), spacing=spacing), 1, index)
+    assert case.facts.kind != "none"
+    assert case.mask.sum() == case.facts.pieces == 1
+    assert case.facts.volume_mask_ml == pytest.approx(case.grid.voxel_volume_ml)
+    assert case.facts.volume_true_ml > 0
+
+
+def test_the_most_noise_leaves_the_adc_of_the_brain(cases):
+    case = phantom_case(replace(SMALL, noise=LARGEST_NOISE), SEED, 0)
+    bright = cases[0].dwi > np.percentile(cases[0].dwi, 85)  # the dim scalp is no brain
+    brain = bright & (cases[0].adc > 550) & (cases[0].adc < 1000) & (cases[0].mask == 0)
+    assert (case.adc[brain] > 0).mean() > 0.98
+    with pytest.raises(MscsError, match="would blank the brain"):
+        replace(SMALL, noise=0.16)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -151,7 +171,7 @@ def test_a_share_of_the_cases_has_no_lesion():
         {"spacing": (-1.0, 1.0, 1.0)},
         {"size": (64, 64, 9), "spacing": (1.0, 1.0, 5.0)},
         {"noise": -0.1},
-        {"noise": 2.0},
+        {"noise": 0.16},
         {"noise": float("nan")},
         {"lesion_free": 1.5},
         {"air": "vacuum"},

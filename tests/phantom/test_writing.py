@@ -14,8 +14,9 @@ import pytest
 from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS as READ_LAYOUTS
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.phantom import PhantomSettings, phantom_case, write_phantoms, writing
+from nnunetv2_mscs.phantom import PhantomSettings, phantom_case, picture, write_phantoms, writing
 from nnunetv2_mscs.phantom.layouts import STORES, scaled_by_slice, split_of
+from nnunetv2_mscs.reporting import overview
 
 TINY = PhantomSettings(size=(32, 32, 4))
 WORDS = ["--size", "32", "32", "4"]
@@ -130,13 +131,17 @@ def test_only_a_former_set_is_replaced(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["empty", "file", "thesis"]
 
 
-def test_the_picture_is_drawn(tmp_path):
-    picture = tmp_path / "overview.png"
-    assert (
-        main(["phantom", str(tmp_path / "set"), "--cases", "1", "--seed", "1", *WORDS, "--picture", str(picture)]) == 0
-    )
-    assert picture.read_bytes().startswith(b"\x89PNG")
+def test_the_picture_is_drawn_and_the_seed_is_0_unless_said(tmp_path):
+    drawn = tmp_path / "overview.png"
+    assert main(["phantom", str(tmp_path / "set"), "--cases", "1", *WORDS, "--picture", str(drawn)]) == 0
+    table = next(csv.DictReader((tmp_path / "set/phantoms.csv").open()))
+    assert float(table["volume_true_ml"]) == pytest.approx(phantom_case(TINY, 0, 0).facts.volume_true_ml, rel=1e-2)
+    assert drawn.read_bytes().startswith(b"\x89PNG")
     assert sorted(os.listdir(tmp_path)) == ["overview.png", "set"]
+
+
+def test_all_pictures_show_the_adc_in_one_window():
+    assert picture.ADC_WINDOW == overview.ADC_WINDOW
 
 
 @pytest.mark.parametrize(
@@ -150,7 +155,7 @@ def test_the_picture_is_drawn(tmp_path):
         ["--spacing", "-1", "1", "5"],
         ["--spacing", "nan", "1", "5"],
         ["--noise", "-0.1"],
-        ["--noise", "3"],
+        ["--noise", "0.2"],
         ["--lesion-free", "2"],
         ["--layout", "dicom"],
         ["--picture", "nowhere/x.png"],

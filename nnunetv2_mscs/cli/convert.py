@@ -11,10 +11,11 @@ whole, or not at all: channel 0 = ADC (in 10^-6 mm2/s, whatever it was stored in
 """
 
 import argparse
-import math
 import re
 import sys
 from pathlib import Path
+
+from nnunetv2_mscs.cli.arguments import count, dataset_id, number, voxel_size_mm
 
 SUMMARY = "scans in any known folder layout -> a dataset in nnUNet_raw"
 EXAMPLE = "mscs convert ./stroke 1 Stroke --patient-pattern '^sub-[0-9]+' --unlabelled ./new_scans"
@@ -25,7 +26,7 @@ LONGEST_NAME = 100
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", metavar="SOURCE", type=Path, help="folder of the scans")
-    add("dataset_id", metavar="DATASET_ID", type=_dataset_id, help="nnU-Net's dataset id, 1 to 999")
+    add("dataset_id", metavar="DATASET_ID", type=dataset_id, help="nnU-Net's dataset id, 1 to 999")
     add("name", metavar="NAME", type=_dataset_name, help="the dataset's name: letters, digits, _ and -")
     add(
         "--layout",
@@ -35,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--spacing",
         nargs=3,
-        type=_positive,
+        type=voxel_size_mm,
         metavar=("X", "Y", "Z"),
         help="voxel size in mm of .npy and .npz files, which carry none (required for them)",
     )
@@ -69,7 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--overwrite", action="store_true", help="replace an existing dataset, once the new one is complete")
     add("--seed", type=int, default=0, metavar="N", help="of the test set and the folds (default 0)")
-    add("-np", dest="processes", type=_count, metavar="N", help="processes (default: the cores at hand, up to 8)")
+    add("-np", dest="processes", type=count, metavar="N", help="processes (default: the cores at hand, up to 8)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -125,12 +126,6 @@ class _Distinct(argparse.Action):
         setattr(namespace, self.dest, names)
 
 
-def _dataset_id(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 999:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 999")
-    return int(text)
-
-
 def _dataset_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not made of letters, digits, _ and - alone")
@@ -141,34 +136,11 @@ def _dataset_name(text: str) -> str:
     return text
 
 
-def _positive(text: str) -> float:
-    value = _number(text)
-    if not 0.01 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is no voxel size in mm (0.01 to 100)")
-    return value
-
-
 def _fraction(text: str) -> float:
-    value = _number(text)
+    value = number(text)
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
     return value
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return value
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of processes")
-    return int(text)
 
 
 def _pattern(text: str) -> re.Pattern[str]:

@@ -8,14 +8,24 @@ Two CPU cores take less than ten minutes; where there is a GPU, training takes t
 import argparse
 from pathlib import Path
 
+from nnunetv2_mscs.cli.arguments import whole
+
 SUMMARY = "the main job on synthetic scans, from nothing to a score and a picture"
 EXAMPLE = "mscs demo --out ./demo"
+
+LARGEST_SEED = 2**31 - 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--out", type=Path, default=Path("mscs_demo"), metavar="DIR", help="folder of the demo (default ./mscs_demo)")
-    add("--seed", type=_seed, default=0, metavar="N", help="of the scans and of the choice of unseen ones (default 0)")
+    add(
+        "--seed",
+        type=whole(0, LARGEST_SEED),
+        default=0,
+        metavar="N",
+        help="of the scans and of the choice of unseen ones (default 0)",
+    )
     add("--device", choices=("cpu", "cuda", "mps"), help="where to train (default: cuda if there is such a GPU)")
     add("--overwrite", action="store_true", help="start over, if the folder holds a demo")
 
@@ -41,9 +51,3 @@ def _device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _seed(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) >= 2**31:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2147483647")
-    return int(text)

@@ -10,6 +10,8 @@ import argparse
 import shlex
 from pathlib import Path
 
+from nnunetv2_mscs.cli.arguments import count, dataset_id, voxel_size_mm
+
 SUMMARY = "the authors' Keras weights -> a model folder that nnU-Net predicts with"
 EXAMPLE = "mscs import-keras mscs_net.weights.h5 ./mscs_model --dataset 501"
 
@@ -37,18 +39,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--spacing",
         nargs=3,
-        type=_spacing,
+        type=voxel_size_mm,
         metavar=("X", "Y", "Z"),
         help="resample scans to this voxel size in mm (default: voxels as they are)",
     )
     add("--channels", nargs="+", default=[], metavar="C", help="names of the channels (default ADC DWI)")
     add(
         "--dataset",
-        type=_dataset_id,
+        type=dataset_id,
         metavar="ID",
         help="also write KerasPlans for this data set in nnUNet_preprocessed, to train the weights on with it",
     )
-    add("--batch-size", type=_count, default=2, metavar="N", help="of KerasPlans (default 2; the paper trained with 8)")
+    add("--batch-size", type=count, default=2, metavar="N", help="of KerasPlans (default 2; the paper trained with 8)")
     add("--overwrite", action="store_true", help="replace what a former import wrote, never a training")
 
 
@@ -106,26 +108,4 @@ def _next_steps(args: argparse.Namespace) -> str:
 def _patch_axis(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < DIVISOR or int(text) % DIVISOR:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of voxels divisible by {DIVISOR}")
-    return int(text)
-
-
-def _spacing(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.01 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is no voxel size in mm (0.01 to 100)")
-    return value
-
-
-def _dataset_id(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 999:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 999")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)

@@ -9,9 +9,9 @@ and phantoms.csv, the truth about every case. The ADC is in 10^-6 mm2/s, the DWI
 """
 
 import argparse
-import math
-from collections.abc import Callable
 from pathlib import Path
+
+from nnunetv2_mscs.cli.arguments import number_from, voxel_size_mm, whole
 
 SUMMARY = "synthetic scans of acute stroke, for demonstrations and tests"
 EXAMPLE = "mscs phantom ./phantoms --cases 20 --seed 1 --size 96 96 12 --picture phantoms.png"
@@ -24,17 +24,17 @@ LAYOUTS = ["images-masks", "sample-folders", "array-splits", "unlabelled"]
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("out", metavar="OUT", type=Path, help="folder to make; it must not hold anything yet")
-    add("--cases", type=_whole(1, MOST_CASES), required=True, metavar="N", help="how many scans")
+    add("--cases", type=whole(1, MOST_CASES), required=True, metavar="N", help="how many scans")
     add(
         "--seed",
-        type=_whole(0, LARGEST_SEED),
+        type=whole(0, LARGEST_SEED),
         default=0,
         metavar="S",
         help="of the set: another seed, other heads (default 0)",
     )
     add(
         "--first",
-        type=_whole(0, MOST_CASES),
+        type=whole(0, MOST_CASES),
         default=0,
         metavar="I",
         help="number of the first case (default 0); start where a training set ends for unseen cases of the same seed",
@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--size",
         nargs=3,
-        type=_whole(1, 4096),
+        type=whole(1, 4096),
         default=(192, 192, 20),
         metavar=("X", "Y", "Z"),
         help="voxels (default 192 192 20)",
@@ -51,20 +51,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--spacing",
         nargs=3,
-        type=_number(0.01, 100),
+        type=voxel_size_mm,
         metavar=("X", "Y", "Z"),
         help="voxel size in mm (default: what makes the volume 230 x 230 x 130 mm)",
     )
     add(
         "--noise",
-        type=_number(0, 1),
+        type=number_from(0, 1),
         default=0.03,
         metavar="F",
         help="standard deviation of the noise as a fraction of white matter's b0 signal, up to 0.15 (default 0.03)",
     )
     add(
         "--lesion-free",
-        type=_number(0, 1),
+        type=number_from(0, 1),
         default=0.1,
         metavar="F",
         help="probability of a case without an acute lesion (default 0.1)",
@@ -80,7 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "-np",
         dest="processes",
-        type=_whole(1, 1024),
+        type=whole(1, 1024),
         metavar="N",
         help="processes (default: the cores at hand, up to 8)",
     )
@@ -127,25 +127,3 @@ def _picture(text: str) -> Path:
     if path.suffix.lower() != ".png" or not path.parent.is_dir() or path.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is not the name of a .png file in a folder that is there")
     return path
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
-        return int(text)
-
-    return parse
-
-
-def _number(least: float, most: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least:g} to {most:g}")
-        return value
-
-    return parse

@@ -1,0 +1,52 @@
+"""What arguments may be: functions from their text to a value, or to a sentence that says what is wrong."""
+
+import argparse
+import math
+from collections.abc import Callable
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Whole numbers from `least` to `most`, or without an upper end."""
+    limits = f"from {least}" if most is None else f"from {least} to {most}"
+
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= (math.inf if most is None else most):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {limits}")
+        return int(text)
+
+    return parse
+
+
+def number(text: str) -> float:
+    """Any finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return value
+
+
+def number_from(least: float, most: float) -> Callable[[str], float]:
+    """Numbers from `least` to `most`."""
+
+    def parse(text: str) -> float:
+        value = number(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least:g} to {most:g}")
+        return value
+
+    return parse
+
+
+def voxel_size_mm(text: str) -> float:
+    """The length of a voxel's edge in mm."""
+    value = number(text)
+    if not 0.01 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no voxel size in mm (0.01 to 100)")
+    return value
+
+
+dataset_id = whole(1, 999)
+count = whole(1)

@@ -16,6 +16,7 @@ SUMMARY = "the authors' Keras weights -> a model folder that nnU-Net predicts wi
 EXAMPLE = "mscs import-keras mscs_net.weights.h5 ./mscs_model --dataset 501"
 
 DIVISOR = 16
+SCALING, PATCH_SIZE = "slice-minmax", (192, 192, 16)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,14 +26,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--scaling",
         choices=["slice-minmax", "none"],
-        default="slice-minmax",
+        default=SCALING,
         help="of the intensities: as the original's (default), or none for images that are scaled already",
     )
     add(
         "--patch-size",
         nargs=3,
         type=_patch_axis,
-        default=(192, 192, 16),
+        default=PATCH_SIZE,
         metavar=("X", "Y", "Z"),
         help="voxels that the network sees at once, each divisible by 16 (default 192 192 16)",
     )
@@ -91,7 +92,7 @@ def _next_steps(args: argparse.Namespace) -> str:
     folder = shlex.quote(str(args.model_folder))
     lines = ["\nTo predict:", f"  nnUNetv2_predict_from_modelfolder -i SCANS -o MASKS -m {folder} -f 0"]
     if args.dataset is None:
-        again = f"mscs import-keras {shlex.quote(str(args.weights))} {folder} --overwrite --dataset ID"
+        again = f"{_as_typed(args)} --overwrite --dataset ID"
         return "\n".join([*lines, "To train on with a data set of yours, first:", f"  {again}"])
     checkpoint = shlex.quote(str(args.model_folder / "fold_0" / "checkpoint_final.pth"))
     return "\n".join(
@@ -103,6 +104,20 @@ def _next_steps(args: argparse.Namespace) -> str:
             f"-pretrained_weights {checkpoint}",
         ]
     )
+
+
+def _as_typed(args: argparse.Namespace) -> str:
+    """The command with the options that decide on the model."""
+    words = ["mscs", "import-keras", str(args.weights), str(args.model_folder)]
+    if args.scaling != SCALING:
+        words += ["--scaling", args.scaling]
+    if tuple(args.patch_size) != PATCH_SIZE:
+        words += ["--patch-size", *map(str, args.patch_size)]
+    if args.spacing:
+        words += ["--spacing", *(f"{size:g}" for size in args.spacing)]
+    if args.channels:
+        words += ["--channels", *args.channels]
+    return shlex.join(words)
 
 
 def _patch_axis(text: str) -> int:

@@ -1,6 +1,7 @@
 """The model folder: what nnU-Net makes of it, and when it is not written."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -117,6 +118,16 @@ def test_channels_and_labels(tmp_path, capsys, channels, classes, options, chann
     assert f"{channels} channels ({', '.join(channel_names)}), {classes} classes" in capsys.readouterr().out
     predictor = nnUNetPredictor(device=torch.device("cpu"))
     predictor.initialize_from_trained_model_folder(str(tmp_path / "model"), (0,))
+
+
+def test_the_command_that_it_prints_makes_the_same_model(keras_files, tmp_path, capsys):
+    folder = tmp_path / "a model"
+    main(["import-keras", str(keras_files["names.npz"]), str(folder), *GOLDEN, "--channels", "DWI", "ADC"])
+    plans, description = (folder / "plans.json").read_text(), (folder / "dataset.json").read_text()
+    printed = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("  mscs import-keras"))
+    words = shlex.split(printed.removesuffix(" --dataset ID"))
+    assert main(words[1:]) == 0
+    assert ((folder / "plans.json").read_text(), (folder / "dataset.json").read_text()) == (plans, description)
 
 
 def test_the_papers_size_is_counted_as_in_the_paper(tmp_path, capsys):

@@ -36,7 +36,19 @@ def start(tmp_path: Path, *words: object) -> subprocess.Popen:
     script = tmp_path / "slow.py"
     script.write_text(SLOW)
     command = [sys.executable, str(script), *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,
+    )
+
+
+def heed_interrupts() -> None:
+    """As at a terminal: a shell starts what is to run in the background deaf to SIGINT, these tests included."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for_writing(raw: Path, process: subprocess.Popen, files: int = 2) -> Path:

@@ -224,7 +224,7 @@ def test_a_killed_import_loses_nothing(names, tmp_path):
     assert main(["import-keras", names, str(model), "--scaling", "none"]) == 0
     former = (model / "plans.json").read_text()
     script = [sys.executable, "-c", KILLED_BETWEEN_THE_RENAMES, names, str(model)]
-    assert subprocess.run(script).returncode == -signal.SIGKILL
+    assert subprocess.run(script, cwd=tmp_path).returncode == -signal.SIGKILL
     assert not model.exists()
     assert main(["import-keras", names, str(model)]) == 1  # puts the former back, and finds the place taken
     assert (model / "plans.json").read_text() == former

@@ -155,7 +155,7 @@ WRONG_USE = {
     "spacing of 2": ((*CONVERT, "--spacing", "1", "1"), "--spacing"),
     "test fraction": ((*CONVERT, "--test-fraction", "1.5"), "not between 0 and 1"),
     "pattern": ((*CONVERT, "--patient-pattern", "("), "not a regular expression"),
-    "processes": ((*CONVERT, "-np", "0"), "number of processes"),
+    "processes": ((*CONVERT, "-np", "0"), "argument -np: '0' is not a whole number from 1"),
     "layout": ((*CONVERT, "--layout", "bids"), "images-masks"),
     "no name": (("convert", "SOURCE", "1"), "NAME"),
 }

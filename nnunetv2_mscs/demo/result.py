@@ -12,7 +12,6 @@ from nnunetv2_mscs.demo.stages import DATASET, PREDICTIONS, RAW, SUMMARY
 from nnunetv2_mscs.reporting.overview import Case, draw_overview
 
 PICTURE = "demo.png"
-SHOWN = 4
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from functools import partial
 import numpy as np
 
 from nnunetv2_mscs.dataset_conversion.cases import Case
-from nnunetv2_mscs.dataset_conversion.parallel import run_parallel
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ReadingRules, channel_order
 from nnunetv2_mscs.scans.contrast import Contrast, lesion_contrast
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.lesions import count_pieces, lesion_volume_ml
 from nnunetv2_mscs.scans.scan import Scan, load_scan
+from nnunetv2_mscs.workplace.parallel import run_parallel
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,14 @@ from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.dataset_conversion.former_data import warn_of_former_data
 from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS, check_source, check_unlabelled, detect
 from nnunetv2_mscs.dataset_conversion.roles import Folds, settle_folds, settle_roles, warn_of_leaks
-from nnunetv2_mscs.dataset_conversion.staging import clear_leftovers, staged
+from nnunetv2_mscs.dataset_conversion.staging import PREFIX, staged
 from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
 from nnunetv2_mscs.dataset_conversion.writer import DatasetFacts, write_dataset
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ReadingRules, channel_order
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.writing import DISK_FULL
+from nnunetv2_mscs.workplace.hidden_places import clear_leftovers
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def convert(request: Request) -> Conversion:
     if request.unlabelled:
         check_unlabelled(request.unlabelled)
     raw = raw_folder()
-    clear_leftovers(raw)
+    clear_leftovers(raw, PREFIX)
     destination = find_destination(
         raw, request.dataset_id, request.name, overwrite=request.overwrite, sources=request.roots
     )

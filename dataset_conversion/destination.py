@@ -1,12 +1,12 @@
 """The dataset's place in nnUNet_raw, and whether it may be taken."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.workplace.hidden_places import made
 
 RAW, PREPROCESSED, RESULTS = "nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"
 
@@ -99,7 +99,7 @@ def refuse_namesakes(destination: Destination) -> None:
 
 
 def _check_writable(raw: Path) -> None:
-    fine = raw.is_dir() and os.access(raw, os.W_OK | os.X_OK) if raw.exists() else _can_bemade(raw)
+    fine = raw.is_dir() and os.access(raw, os.W_OK | os.X_OK) if raw.exists() else _can_be_made(raw)
     if not fine:
         raise MscsError(f"nnUNet_raw ({raw}) is not a folder you may write to.", "Set nnUNet_raw to a folder of yours.")
 
@@ -112,37 +112,15 @@ def _namesakes(dataset_id: int, name: str) -> list[Path]:
     return sorted(path for path in found if path.name != name)
 
 
-@contextmanager
-def made(folder: Path) -> Iterator[None]:
-    """A folder with its parents; those that were not there go again if the block fails."""
-    made = _make(folder)
+class _Tried(Exception):
+    """Ends the block in which a folder stands for trial."""
+
+
+def _can_be_made(folder: Path) -> bool:
     try:
-        yield
-    except BaseException:
-        _unmake(made)
-        raise
-
-
-def _make(folder: Path) -> list[Path]:
-    """Make a folder with its parents; returns those that were not there, or makes none and raises."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except BaseException:
-        _unmake(missing)
-        raise
-    return missing
-
-
-def _unmake(folders: Sequence[Path]) -> None:
-    for path in folders:
-        with suppress(OSError):
-            path.rmdir()
-
-
-def _can_bemade(folder: Path) -> bool:
-    try:
-        _unmake(_make(folder))
+        with made(folder):
+            raise _Tried
+    except _Tried:
+        return True
     except OSError:
         return False
-    return True

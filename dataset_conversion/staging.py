@@ -1,28 +1,15 @@
 """A dataset appears in nnUNet_raw as a whole, or not at all, whatever ends the work on it."""
 
-import errno
-import os
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
-from nnunetv2_mscs.dataset_conversion.destination import Destination, made, refuse_namesakes
+from nnunetv2_mscs.dataset_conversion.destination import Destination, refuse_namesakes
 from nnunetv2_mscs.errors import MscsError
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows has none; leftovers of a killed run then stay until deleted by hand
-    fcntl = None  # type: ignore[assignment]
+from nnunetv2_mscs.workplace.hidden_places import NEW, held_file, hidden_place, made, replace_folder
 
 PREFIX = ".mscs-convert-"
 PUBLISHING = ".mscs-convert.lock"
-LOCK, NEW, REPLACED, RUBBISH = "lock", "new", "replaced", "rubbish"
-SECONDS_TO_LOCK = 60.0
-NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
 @contextmanager
@@ -31,7 +18,7 @@ def staged(destination: Destination, *, overwrite: bool) -> Iterator[Path]:
 
     Any exception removes it. A killed process leaves it hidden, unlocked, for `clear_leftovers` of the next run.
     """
-    with made(destination.raw), hidden_place(destination.raw) as place:
+    with made(destination.raw), hidden_place(destination.raw, PREFIX) as place:
         new = place / NEW
         new.mkdir()
         yield new
@@ -40,65 +27,14 @@ def staged(destination: Destination, *, overwrite: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def hidden_place(parent: Path, prefix: str = PREFIX) -> Iterator[Path]:
-    """A hidden folder in `parent`, locked as long as this process works in it, and removed at the end."""
-    with _hidden_folder(parent, prefix) as place, _locked(place):
-        yield place
-
-
-@contextmanager
-def _hidden_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    place = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-    try:
-        yield place
-    finally:
-        _discard(place)
-
-
-@contextmanager
-def _locked(place: Path) -> Iterator[None]:
-    """Hold a lock that the system releases when this process ends, however it ends.
-
-    Where the file system knows no locks the work goes on without: there `clear_leftovers` takes nothing for abandoned.
-    """
-    unlocked = place / f"{LOCK}.new"
-    with unlocked.open("wb") as handle:
-        _lock(handle)
-        unlocked.rename(place / LOCK)
-        yield
-
-
-def _lock(handle: IO[bytes]) -> None:
-    """Lock an open file, waiting for it; without effect where the file system knows no locks."""
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-
-
-@contextmanager
 def _publishing(raw: Path) -> Iterator[None]:
     """Let one conversion at a time put its dataset into nnUNet_raw; without effect where locks are not to be had."""
     path = raw / PUBLISHING
     with ExitStack() as stack:
         with suppress(PermissionError):
-            stack.enter_context(_held(path))
+            stack.enter_context(held_file(path))
             stack.callback(path.unlink, missing_ok=True)
         yield
-
-
-def _held(path: Path) -> IO[bytes]:
-    """The file, open and locked: not one that its former holder has removed while this one waited."""
-    while True:
-        handle = path.open("wb")
-        _lock(handle)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle.fileno()), path.stat()):
-                return handle
-        handle.close()
 
 
 def _publish(new: Path, destination: Destination, place: Path, *, overwrite: bool) -> None:
@@ -110,49 +46,3 @@ def _publish(new: Path, destination: Destination, place: Path, *, overwrite: boo
     if not overwrite:
         raise MscsError(f"{destination.path} appeared while this was at work.", "Choose another id.")
     replace_folder(destination.path, new, place)
-
-
-def replace_folder(old: Path, new: Path, place: Path) -> None:
-    """Put `new` where `old` stands; should that fail, the end of the hidden `place` beside it puts `old` back."""
-    aside = place / REPLACED / old.name
-    aside.parent.mkdir()
-    old.rename(aside)
-    new.rename(old)
-    aside.parent.rename(place / RUBBISH)
-
-
-def clear_leftovers(parent: Path, prefix: str = PREFIX) -> list[Path]:
-    """Remove hidden places that killed runs left in a folder; what one had set aside to replace is put back.
-
-    Returns:
-        The folders removed.
-    """
-    if fcntl is None or not parent.is_dir():
-        return []
-    removed = [place for place in sorted(parent.glob(f"{prefix}*")) if _is_abandoned(place)]
-    for place in removed:
-        _discard(place)
-    return removed
-
-
-def _discard(place: Path) -> None:
-    """Remove a hidden folder, once a dataset set aside in it stands in its place again or has been replaced."""
-    for old in (place / REPLACED).glob("*"):
-        if not (place.parent / old.name).exists():
-            with suppress(FileNotFoundError):
-                old.rename(place.parent / old.name)
-    shutil.rmtree(place, ignore_errors=True)
-
-
-def _is_abandoned(place: Path) -> bool:
-    """Whether the process that made a hidden folder has ended; one just made has no lock yet."""
-    try:
-        with (place / LOCK).open("rb+") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-    except FileNotFoundError:
-        with suppress(FileNotFoundError):
-            return time.time() - place.stat().st_mtime > SECONDS_TO_LOCK
-        return False
-    except OSError:
-        return False

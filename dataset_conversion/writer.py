@@ -13,12 +13,12 @@ import numpy as np
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.dataset_conversion.cases import Case
 from nnunetv2_mscs.dataset_conversion.checking import CaseReport
-from nnunetv2_mscs.dataset_conversion.parallel import run_parallel
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.scans.channels import ReadingRules
 from nnunetv2_mscs.scans.scan import load_scan
 from nnunetv2_mscs.scans.units import SCALED
 from nnunetv2_mscs.scans.writing import write_volume
+from nnunetv2_mscs.workplace.parallel import run_parallel
 
 FILE_ENDING = ".nii.gz"
 IMAGES = {"train": "imagesTr", "test": "imagesTs", "unlabelled": "imagesTs"}

@@ -75,9 +75,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.dataset_conversion.convert import Request, SourceRefused, convert
-    from nnunetv2_mscs.dataset_conversion.parallel import default_processes
     from nnunetv2_mscs.dataset_conversion.summary import summarise
-    from nnunetv2_mscs.dataset_conversion.table import findings_table
+    from nnunetv2_mscs.scans.findings_table import findings_table
+    from nnunetv2_mscs.workplace.parallel import default_processes
 
     request = Request(
         source=args.source,

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2_mscs.dataset_conversion.parallel import default_processes
 from nnunetv2_mscs.demo.settings import DemoSettings
 from nnunetv2_mscs.pipeline.commands import mscs_command, nnunet_command
+from nnunetv2_mscs.workplace.parallel import default_processes
 
 PLANS = "MSCSPlans"
 DATASET_ID, DATASET = 1, "Dataset001_Phantoms"

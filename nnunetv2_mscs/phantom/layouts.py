@@ -9,9 +9,9 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.phantom.case import PhantomCase
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.writing import write_volume
+from nnunetv2_mscs.workplace.whole_files import DISK_FULL
 
 VALIDATION_SHARE, TEST_SHARE = 0.15, 0.15
-DISK_FULL = "Is the disk full (bytes or number of files), or the quota used up?"
 
 Store = Callable[[PhantomCase, Path, str], None]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunetv2_mscs.dataset_conversion.parallel import run_parallel
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.phantom.case import PhantomCase, phantom_case
 from nnunetv2_mscs.phantom.settings import PhantomSettings
+from nnunetv2_mscs.workplace.parallel import run_parallel
 
 SLICES = 6
 ADC_WINDOW = (0, 2500)  # 10^-6 mm2/s

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from nnunetv2_mscs.dataset_conversion.parallel import run_parallel
 from nnunetv2_mscs.phantom.case import phantom_case
-from nnunetv2_mscs.phantom.destination import TABLE, staged
 from nnunetv2_mscs.phantom.facts import CaseFacts
 from nnunetv2_mscs.phantom.layouts import STORES, split_of
 from nnunetv2_mscs.phantom.settings import PhantomSettings
+from nnunetv2_mscs.workplace.parallel import run_parallel
+from nnunetv2_mscs.workplace.result_folder import ResultFolder
+
+PHANTOMS = ResultFolder(kind="a set of phantoms", mark="phantoms.csv", prefix=".mscs-phantom-")
 
 
 def write_phantoms(
@@ -39,12 +41,12 @@ def write_phantoms(
     Raises:
         MscsError: the place is taken or cannot be written. Then nothing is left there.
     """
-    with staged(out, overwrite=overwrite) as folder:
+    with PHANTOMS.staged(out, overwrite=overwrite) as folder:
         work = partial(
             _write_case, settings=settings, seed=seed, first=first, cases=cases, layout=layout, folder=folder
         )
         facts = run_parallel(work, range(first, first + cases), processes=processes, description="phantoms")
-        _write_table(facts, folder / TABLE)
+        _write_table(facts, folder / PHANTOMS.mark)
     return facts
 
 

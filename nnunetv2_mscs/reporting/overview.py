@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nnunetv2_mscs.workplace.whole_files import whole_file
+
 # Okabe and Ito's colours, which the colour-blind tell apart.
 TRUTH_COLOUR, PREDICTION_COLOUR = "#56B4E9", "#E69F00"
 COLUMNS = ("DWI", "ADC", "truth", "prediction")
@@ -72,9 +74,8 @@ def draw_overview(cases: Sequence[Case], file: Path, *, title: str) -> None:
         colour = {"truth": TRUTH_COLOUR, "prediction": PREDICTION_COLOUR}.get(column, "white")
         heading = f"ADC, {ADC_WINDOW[0]:.0f} to {ADC_WINDOW[1] / 1000:g} x 10⁻³ mm²/s" if column == "ADC" else column
         axes.set_title(heading, color=colour, fontsize=9, pad=4)
-    unfinished = file.with_name(f"{file.name}.part")
-    figure.savefig(unfinished, format="png", dpi=110, facecolor="black")
-    unfinished.replace(file)
+    with whole_file(file) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=110, facecolor="black")
 
 
 def _draw_case(row: Sequence[Axes], case: Case) -> None:

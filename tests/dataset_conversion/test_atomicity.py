@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from nnunetv2_mscs.dataset_conversion import staging, writer
+from nnunetv2_mscs.dataset_conversion import writer
 from nnunetv2_mscs.dataset_conversion.destination import Destination
-from nnunetv2_mscs.dataset_conversion.parallel import run_parallel
-from nnunetv2_mscs.dataset_conversion.staging import PREFIX, clear_leftovers, staged
+from nnunetv2_mscs.dataset_conversion.staging import PREFIX, staged
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.workplace import hidden_places
+from nnunetv2_mscs.workplace.hidden_places import clear_leftovers
+from nnunetv2_mscs.workplace.parallel import run_parallel
 
 # The command with its writing slowed down, in the workers too, so that a signal meets it in the middle.
 SLOW = """
@@ -112,8 +114,8 @@ def test_the_folder_of_a_live_run_is_left_alone(raw):
         (folder / "file").write_text("x")
         script = (
             "import sys; from pathlib import Path;"
-            "from nnunetv2_mscs.dataset_conversion.staging import clear_leftovers;"
-            "sys.exit(len(clear_leftovers(Path(sys.argv[1]))))"
+            "from nnunetv2_mscs.workplace.hidden_places import clear_leftovers;"
+            f"sys.exit(len(clear_leftovers(Path(sys.argv[1]), {PREFIX!r})))"
         )
         assert subprocess.run([sys.executable, "-c", script, str(raw)], cwd=raw, check=False).returncode == 0
         assert (folder / "file").is_file()
@@ -163,7 +165,7 @@ def test_a_dataset_set_aside_by_a_killed_run_is_put_back(raw):
     (place / "replaced/Dataset001_X").mkdir(parents=True)
     (place / "replaced/Dataset001_X/dataset.json").write_text("{}")
     (place / "lock").touch()
-    assert clear_leftovers(raw) == [place]
+    assert clear_leftovers(raw, PREFIX) == [place]
     assert (raw / "Dataset001_X/dataset.json").is_file()
     assert not place.exists()
 
@@ -181,11 +183,11 @@ def test_that_dataset_is_back_before_the_next_run_looks_for_it(raw, source, mscs
 def test_a_folder_just_made_is_not_taken_for_abandoned(raw):
     place = raw / f"{PREFIX}fresh"
     place.mkdir()
-    assert clear_leftovers(raw) == []
+    assert clear_leftovers(raw, PREFIX) == []
     assert list(place.iterdir()) == []
     hour_ago = time.time() - 3600
     os.utime(place, (hour_ago, hour_ago))
-    assert clear_leftovers(raw) == [place]
+    assert clear_leftovers(raw, PREFIX) == [place]
 
 
 def fail_to_lock(number: int):
@@ -197,16 +199,16 @@ def fail_to_lock(number: int):
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
 def test_a_file_system_without_locks_will_do(raw, monkeypatch, number):
-    monkeypatch.setattr(staging.fcntl, "flock", fail_to_lock(number))
+    monkeypatch.setattr(hidden_places.fcntl, "flock", fail_to_lock(number))
     with staged(Destination(raw, "Dataset001_X"), overwrite=False) as folder:
         (folder / "file").touch()
-        assert clear_leftovers(raw) == []
+        assert clear_leftovers(raw, PREFIX) == []
     assert [path.name for path in raw.iterdir()] == ["Dataset001_X"]
     assert (raw / "Dataset001_X/file").is_file()
 
 
 def test_a_failing_lock_leaves_no_trace(tmp_path, monkeypatch):
-    monkeypatch.setattr(staging.fcntl, "flock", fail_to_lock(errno.EIO))
+    monkeypatch.setattr(hidden_places.fcntl, "flock", fail_to_lock(errno.EIO))
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         staged(Destination(tmp_path / "a/b", "Dataset001_X"), overwrite=False).__enter__()
     assert not (tmp_path / "a").exists()

@@ -10,8 +10,8 @@ import pytest
 
 from nnunetv2_mscs.dataset_conversion.cases import natural_key
 from nnunetv2_mscs.dataset_conversion.file_names import ImageName, channel_name, mask_case_name, parse_image_name
-from nnunetv2_mscs.dataset_conversion.table import findings_table
 from nnunetv2_mscs.scans.findings import Finding
+from nnunetv2_mscs.scans.findings_table import findings_table
 
 
 def rewrite(path, array=None, affine=None):

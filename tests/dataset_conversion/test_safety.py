@@ -13,12 +13,12 @@ import pytest
 
 from nnunetv2_mscs.dataset_conversion import staging, writer
 from nnunetv2_mscs.dataset_conversion.destination import Destination
-from nnunetv2_mscs.dataset_conversion.parallel import run_parallel
 from nnunetv2_mscs.dataset_conversion.splits import choose_test_patients
 from nnunetv2_mscs.dataset_conversion.staging import PUBLISHING, staged
-from nnunetv2_mscs.dataset_conversion.table import findings_table
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.scans.findings import Finding
+from nnunetv2_mscs.scans.findings_table import findings_table
+from nnunetv2_mscs.workplace.parallel import run_parallel
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -5,9 +5,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from nnunetv2_mscs.dataset_conversion.parallel import run_parallel
 from nnunetv2_mscs.phantom import PhantomCase, PhantomSettings, phantom_case
 from nnunetv2_mscs.phantom.ratios import lesion_ratio, mirrored_indices
+from nnunetv2_mscs.workplace.parallel import run_parallel
 
 SETTINGS = PhantomSettings(size=(96, 96, 12), lesion_free=0.0)
 CASES, SEED = 40, 3

@@ -1,0 +1,76 @@
+"""A command's folder of results appears at its place as a whole, or not at all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.workplace.hidden_places import NEW, clear_leftovers, hidden_place, made, replace_folder
+from nnunetv2_mscs.workplace.whole_files import DISK_FULL
+
+
+@dataclass(frozen=True)
+class ResultFolder:
+    """What a command writes, and how a former one is known.
+
+    Args:
+        kind: in words, such as "a set of phantoms".
+        mark: a file that every such folder holds and no other; --overwrite replaces nothing else.
+        prefix: of the hidden place beside it where it is built.
+    """
+
+    kind: str
+    mark: str
+    prefix: str
+
+    def check(self, out: Path, *, overwrite: bool) -> None:
+        """Raise MscsError unless `out` is free: not there, or an empty folder, or one of its kind to replace."""
+        if out.is_symlink() and not out.exists():
+            raise MscsError(
+                f"{out} is a link to a place that is not there.", "Remove the link, or choose another folder."
+            )
+        if not out.exists():
+            return
+        if not out.is_dir():
+            raise MscsError(f"{out} is a file, not a folder.", "Choose another folder.")
+        if not any(out.iterdir()):
+            return
+        if not overwrite:
+            raise MscsError(f"{out} is not empty.", f"Choose another folder, or replace {self.kind} with --overwrite.")
+        if not (out / self.mark).is_file():
+            raise MscsError(
+                f"{out} is not {self.kind} (it has no {self.mark}), so that --overwrite leaves it alone.",
+                "Look what it holds and move it away, or choose another folder.",
+            )
+
+    @contextmanager
+    def staged(self, out: Path, *, overwrite: bool) -> Iterator[Path]:
+        """A hidden folder beside `out` to build in; when the block ends well it becomes `out`, else it goes.
+
+        A killed process leaves it hidden; the next run beside it removes it.
+        """
+        out = out.resolve()
+        self.check(out, overwrite=overwrite)
+        with _writing(out), made(out.parent):
+            clear_leftovers(out.parent, self.prefix)
+            with hidden_place(out.parent, self.prefix) as place:
+                new = place / NEW
+                new.mkdir()
+                yield new
+                self.check(out, overwrite=overwrite)
+                if out.exists():
+                    replace_folder(out, new, place)
+                else:
+                    new.rename(out)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Turn a folder or file that cannot be written into the user's error."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise MscsError(f"{out} could not be written: {error.strerror or error}.", DISK_FULL) from error

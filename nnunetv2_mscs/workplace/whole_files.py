@@ -1,0 +1,35 @@
+"""Files that are whole or not there: written to one side, then renamed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from nnunetv2_mscs.errors import MscsError
+
+DISK_FULL = "May you write there? Is the disk full (bytes or number of files), or the quota used up?"
+
+
+@contextmanager
+def whole_file(file: Path) -> Iterator[Path]:
+    """A name beside `file` to write to, which keeps the ending; becomes `file` when the block ends well, else it goes.
+
+    Raises:
+        MscsError: the file cannot be written.
+    """
+    unfinished = file.with_name(f".part-{file.name}")
+    try:
+        yield unfinished
+        unfinished.replace(file)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise MscsError(f"{file} could not be written: {error.strerror or error}.", DISK_FULL) from error
+    finally:
+        with suppress(OSError):
+            unfinished.unlink()
+
+
+def write_whole(file: Path, content: str | bytes) -> None:
+    """Write text (UTF-8) or bytes. Raises MscsError if that fails."""
+    with whole_file(file) as unfinished:
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)

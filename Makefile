@@ -27,7 +27,7 @@ check: $(VENV)/installed-for-tests
 clean:
 	rm -rf $(VENV) build *.egg-info
 
-SOURCES := setup.py pyproject.toml $(shell find nnunetv2_mscs dataset_conversion -name '*.py')
+SOURCES := setup.py pyproject.toml $(shell find nnunetv2_mscs dataset_conversion -name '*.py') $(shell find results_templates -type f)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,4 +1,4 @@
-"""Distribution `nnunetv2-mscs`: the package, its dataset converters, and the shims that stock nnU-Net finds."""
+"""Distribution `nnunetv2-mscs`: the package, its dataset converters and templates, and the shims that nnU-Net finds."""
 
 import re
 from pathlib import Path
@@ -12,6 +12,7 @@ VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "nnunetv2_mscs/__init__.py
 # inside nnU-Net's own package after installation, because nnU-Net looks for classes by name there and nowhere else.
 PACKAGE_DIR = {
     "nnunetv2_mscs.dataset_conversion": "dataset_conversion",
+    "nnunetv2_mscs.results_templates": "results_templates",
     "nnunetv2.training.nnUNetTrainer.mscs": "nnunetv2_mscs/nnunet_shims/trainer",
     "nnunetv2.experiment_planning.mscs": "nnunetv2_mscs/nnunet_shims/planner",
     "nnunetv2.preprocessing.normalization.mscs": "nnunetv2_mscs/nnunet_shims/normalization",
@@ -27,6 +28,7 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["nnunetv2_mscs", "nnunetv2_mscs.*"]), *PACKAGE_DIR],
     package_dir=PACKAGE_DIR,
+    package_data={"nnunetv2_mscs.results_templates": ["*", "*/*"]},
     install_requires=[
         "nnunetv2>=2.8,<3",
         "torch",
@@ -36,6 +38,8 @@ setup(
         "scipy",
         "tqdm",
         "matplotlib",
+        "scikit-image",
+        "jinja2",
     ],
     extras_require={
         "keras": ["h5py"],

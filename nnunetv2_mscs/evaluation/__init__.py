@@ -1,0 +1,1 @@
+"""How well masks agree with the truth: metrics, statistics over cases, and comparison of models."""

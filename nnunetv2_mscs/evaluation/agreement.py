@@ -1,0 +1,190 @@
+"""How well predicted lesion volumes agree with the true ones: Bland-Altman, Lin's concordance, a trial's threshold."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm, t
+
+from nnunetv2_mscs.evaluation.bootstrap import CONFIDENCE, NO_INTERVAL
+
+THRESHOLD_ML = 70.0  # DEFUSE 3 and EXTEND took patients with an ischaemic core below 70 mL
+LIMITS_SD = 1.96
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class BlandAltman:
+    """Predicted minus reference volume, in mL (Bland and Altman, Lancet 1986; Stat Methods Med Res 1999).
+
+    Args:
+        bias_ml: mean of the differences.
+        bias_ci_ml: its 95 % interval, by Student's t.
+        sd_ml: their standard deviation.
+        lower_ml: lower limit of agreement, bias - 1.96 sd.
+        lower_ci_ml: its 95 % interval.
+        upper_ml: upper limit of agreement, bias + 1.96 sd.
+        upper_ci_ml: its 95 % interval.
+    """
+
+    bias_ml: float
+    bias_ci_ml: tuple[float, float]
+    sd_ml: float
+    lower_ml: float
+    lower_ci_ml: tuple[float, float]
+    upper_ml: float
+    upper_ci_ml: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Whether a volume reaches the threshold, by the prediction against the reference.
+
+    Args:
+        threshold_ml: a volume of this or more is positive ("large core"); trials included those below.
+        true_positive: cases that reach it in both.
+        false_positive: in the prediction only.
+        false_negative: in the reference only.
+        true_negative: in neither.
+        sensitivity: NaN without positive cases.
+        specificity: NaN without negative cases.
+        accuracy: share of cases on the same side.
+        kappa: Cohen's kappa; NaN where both put all cases on the same side.
+    """
+
+    threshold_ml: float
+    true_positive: int
+    false_positive: int
+    false_negative: int
+    true_negative: int
+    sensitivity: float
+    specificity: float
+    accuracy: float
+    kappa: float
+
+
+@dataclass(frozen=True)
+class VolumeAgreement:
+    """All of it, over `n` cases.
+
+    Args:
+        n: number of cases.
+        bland_altman: bias and limits of agreement.
+        ccc: Lin's concordance correlation coefficient.
+        ccc_ci: its 95 % interval.
+        pearson_r: Pearson's correlation, which sees no bias.
+        classification: at the threshold.
+    """
+
+    n: int
+    bland_altman: BlandAltman
+    ccc: float
+    ccc_ci: tuple[float, float]
+    pearson_r: float
+    classification: Classification
+
+
+def volume_agreement(
+    reference_ml: np.ndarray, prediction_ml: np.ndarray, *, threshold_ml: float = THRESHOLD_ML
+) -> VolumeAgreement:
+    """Agreement of two volumes a case, (n,) each; what a number of cases cannot give is NaN."""
+    reference, prediction = np.asarray(reference_ml, float), np.asarray(prediction_ml, float)
+    ccc, interval = concordance(reference, prediction)
+    return VolumeAgreement(
+        n=len(reference),
+        bland_altman=bland_altman(reference, prediction),
+        ccc=ccc,
+        ccc_ci=interval,
+        pearson_r=_pearson(reference, prediction),
+        classification=classify(reference, prediction, threshold_ml=threshold_ml),
+    )
+
+
+def bland_altman(reference_ml: np.ndarray, prediction_ml: np.ndarray) -> BlandAltman:
+    """Bias and limits of agreement of prediction minus reference, with their intervals; all (n,), in mL.
+
+    A limit's variance is sd² (1/n + 1.96² / (2 (n - 1))), Bland and Altman 1999.
+    """
+    differences = prediction_ml - reference_ml
+    n = len(differences)
+    bias = float(differences.mean()) if n else NAN
+    if n < 2:
+        return BlandAltman(bias, NO_INTERVAL, NAN, NAN, NO_INTERVAL, NAN, NO_INTERVAL)
+    sd = float(differences.std(ddof=1))
+    quantile = float(t.ppf((1 + CONFIDENCE) / 2, n - 1))
+    of_bias = quantile * sd / n**0.5
+    of_limit = quantile * sd * (1 / n + LIMITS_SD**2 / (2 * (n - 1))) ** 0.5
+    lower, upper = bias - LIMITS_SD * sd, bias + LIMITS_SD * sd
+    return BlandAltman(
+        bias_ml=bias,
+        bias_ci_ml=(bias - of_bias, bias + of_bias),
+        sd_ml=sd,
+        lower_ml=lower,
+        lower_ci_ml=(lower - of_limit, lower + of_limit),
+        upper_ml=upper,
+        upper_ci_ml=(upper - of_limit, upper + of_limit),
+    )
+
+
+def concordance(x: np.ndarray, y: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """Lin's concordance correlation coefficient and its 95 % interval by Fisher's z.
+
+    2 s_xy / (s_x² + s_y² + (mean x - mean y)²), with moments divided by n (Lin, Biometrics 1989); the variance of z as
+    corrected in Biometrics 2000. NaN where all values are equal; no interval where x or y is constant, or n < 3.
+    """
+    n = len(x)
+    spread = x.var() + y.var() + (x.mean() - y.mean()) ** 2 if n else 0.0
+    if spread == 0:
+        return NAN, NO_INTERVAL
+    ccc = float(2 * np.mean((x - x.mean()) * (y - y.mean())) / spread)
+    r = _pearson(x, y)
+    if n < 3 or np.isnan(r):
+        return ccc, NO_INTERVAL
+    if abs(ccc) > 1 - 1e-12:
+        return ccc, (ccc, ccc)
+    shift = float((x.mean() - y.mean()) ** 2 / (x.std() * y.std()))
+    return ccc, _fisher_interval(ccc, r, shift, n)
+
+
+def _fisher_interval(ccc: float, r: float, shift: float, n: int) -> tuple[float, float]:
+    if abs(r) < 1e-12:
+        return NO_INTERVAL
+    rest = 1 - ccc**2
+    variance = (1 - r**2) * ccc**2 / (rest * r**2)
+    variance += 2 * ccc**3 * (1 - ccc) * shift / (r * rest**2)
+    variance -= ccc**4 * shift**2 / (2 * r**2 * rest**2)
+    half = float(norm.ppf((1 + CONFIDENCE) / 2)) * (max(variance, 0.0) / (n - 2)) ** 0.5
+    z = np.arctanh(ccc)
+    return float(np.tanh(z - half)), float(np.tanh(z + half))
+
+
+def _pearson(x: np.ndarray, y: np.ndarray) -> float:
+    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return NAN
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def classify(
+    reference_ml: np.ndarray, prediction_ml: np.ndarray, *, threshold_ml: float = THRESHOLD_ML
+) -> Classification:
+    """Count the cases whose volume reaches the threshold; (n,) each, in mL."""
+    truth, found = reference_ml >= threshold_ml, prediction_ml >= threshold_ml
+    tp, fp = int(np.sum(truth & found)), int(np.sum(~truth & found))
+    fn, tn = int(np.sum(truth & ~found)), int(np.sum(~truth & ~found))
+    n = tp + fp + fn + tn
+    by_chance = _share((tp + fn) * (tp + fp) + (tn + fp) * (tn + fn), n * n)
+    accuracy = _share(tp + tn, n)
+    return Classification(
+        threshold_ml=threshold_ml,
+        true_positive=tp,
+        false_positive=fp,
+        false_negative=fn,
+        true_negative=tn,
+        sensitivity=_share(tp, tp + fn),
+        specificity=_share(tn, tn + fp),
+        accuracy=accuracy,
+        kappa=_share(accuracy - by_chance, 1 - by_chance),
+    )
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else NAN

@@ -16,7 +16,7 @@ from nnunetv2_mscs.workplace.result_folder import ResultFolder
 CASES, SUMMARY, COMPARISON = "cases.csv", "summary.json", "comparison.json"
 KEYS = ("case", "label", "label_name", "fold", "reference_empty", "prediction_empty")
 COLUMNS = (*KEYS, *METRICS, *SIZE_COLUMNS)
-EVALUATION = ResultFolder(kind="an evaluation", mark=SUMMARY, prefix=".mscs-evaluate-")
+EVALUATION = ResultFolder(kind="an evaluation", marks=(CASES, SUMMARY), prefix=".mscs-evaluate-")
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,24 @@ def _shown(value: float) -> str:
 
 def is_evaluation(folder: Path) -> bool:
     """Whether a folder was written by `mscs evaluate` and holds one model's results."""
-    return (folder / CASES).is_file() and (folder / SUMMARY).is_file()
+    return (folder / CASES).is_file() and (folder / SUMMARY).is_file() and not is_comparison(folder)
+
+
+def is_comparison(folder: Path) -> bool:
+    """Whether a folder was written by `mscs evaluate --compare`: with a folder a model."""
+    return (folder / COMPARISON).is_file()
+
+
+def compared_folders(folder: Path) -> list[Path]:
+    """The models' evaluations in a folder of a comparison, the baseline first.
+
+    Raises:
+        MscsError: it is damaged.
+    """
+    try:
+        return [folder / name for name in json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["models"]]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise MscsError(f"{folder} is no comparison that can be read.", "Make it again with mscs evaluate.") from error
 
 
 def read_evaluation(folder: Path) -> Evaluation:
@@ -121,7 +138,7 @@ def read_evaluation(folder: Path) -> Evaluation:
             model=summary["model"],
             predictions=summary["predictions"],
             references=summary["references"],
-            labels=dict(summary["labels"]),
+            labels=dict(summary["label_names"]),
             results=tuple(_result(row) for row in rows),
             files={case: _files(files) for case, files in summary["files"].items()},
             warnings=tuple(summary["warnings"]),

@@ -12,7 +12,8 @@ from nnunetv2_mscs.phantom.settings import PhantomSettings
 from nnunetv2_mscs.workplace.parallel import run_parallel
 from nnunetv2_mscs.workplace.result_folder import ResultFolder
 
-PHANTOMS = ResultFolder(kind="a set of phantoms", mark="phantoms.csv", prefix=".mscs-phantom-")
+TABLE = "phantoms.csv"
+PHANTOMS = ResultFolder(kind="a set of phantoms", marks=(TABLE,), prefix=".mscs-phantom-")
 
 
 def write_phantoms(
@@ -46,7 +47,7 @@ def write_phantoms(
             _write_case, settings=settings, seed=seed, first=first, cases=cases, layout=layout, folder=folder
         )
         facts = run_parallel(work, range(first, first + cases), processes=processes, description="phantoms")
-        _write_table(facts, folder / PHANTOMS.mark)
+        _write_table(facts, folder / TABLE)
     return facts
 
 

@@ -16,12 +16,12 @@ class ResultFolder:
 
     Args:
         kind: in words, such as "a set of phantoms".
-        mark: a file that every such folder holds and no other; --overwrite replaces nothing else.
+        marks: files that every such folder holds, and no other holds all of; --overwrite replaces nothing else.
         prefix: of the hidden place beside it where it is built.
     """
 
     kind: str
-    mark: str
+    marks: tuple[str, ...]
     prefix: str
 
     def check(self, out: Path, *, overwrite: bool) -> None:
@@ -38,9 +38,10 @@ class ResultFolder:
             return
         if not overwrite:
             raise MscsError(f"{out} is not empty.", f"Choose another folder, or replace {self.kind} with --overwrite.")
-        if not (out / self.mark).is_file():
+        missing = next((mark for mark in self.marks if not (out / mark).is_file()), None)
+        if missing:
             raise MscsError(
-                f"{out} is not {self.kind} (it has no {self.mark}), so that --overwrite leaves it alone.",
+                f"{out} is not {self.kind} (it has no {missing}), so that --overwrite leaves it alone.",
                 "Look what it holds and move it away, or choose another folder.",
             )
 

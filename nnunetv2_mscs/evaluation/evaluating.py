@@ -1,0 +1,202 @@
+"""From two folders of masks to an evaluation: every pair checked, every label measured, nothing dropped."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.evaluation.case import evaluate_masks
+from nnunetv2_mscs.evaluation.labels import Label, Labels, labels_of_dataset, labels_of_values
+from nnunetv2_mscs.evaluation.pairing import Opened, Pair, open_pair, pair_up
+from nnunetv2_mscs.evaluation.results import CaseFiles, CaseResult, Evaluation
+from nnunetv2_mscs.evaluation.sources import (
+    Masks,
+    find_masks,
+    find_predictions,
+    images_folder,
+    model_name,
+    references_of,
+)
+from nnunetv2_mscs.scans.findings import Finding, Findings
+from nnunetv2_mscs.workplace.parallel import run_parallel
+
+
+class MasksRefused(MscsError):
+    """Masks that cannot be evaluated, with everything that is wrong with them."""
+
+    def __init__(self, findings: Sequence[Finding], roots: Sequence[Path]):
+        errors = [finding for finding in findings if finding.severity == "error"]
+        concerned = len({finding.case or finding.file for finding in errors})
+        super().__init__(
+            f"{len(errors)} error{'s' * (len(errors) > 1)} in {concerned} case{'s' * (concerned > 1)}; "
+            "nothing was written.",
+            "Correct what the table names.",
+        )
+        self.findings = tuple(findings)
+        self.roots = tuple(roots)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a worker found out about one case: a result for each label that may be needed, by its key."""
+
+    findings: tuple[Finding, ...]
+    reference_values: tuple[int, ...] = ()
+    prediction_values: tuple[int, ...] = ()
+    results: tuple[tuple[str, CaseResult], ...] = ()
+
+
+def evaluate(
+    predictions: Path,
+    references: Path | None = None,
+    *,
+    name: str = "",
+    labels: Sequence[int] = (),
+    images: Path | None = None,
+    partial: bool = False,
+    processes: int = 1,
+) -> Evaluation:
+    """Measure every case and label.
+
+    Args:
+        predictions: a mask, a folder of masks, a validation folder of nnU-Net's, or a model folder: then all its folds.
+        references: the truth, a file or a folder; None to find the one of nnU-Net's data set.
+        name: of the model in tables; by default nnU-Net's trainer, or the folder's name.
+        labels: values to evaluate; by default those of dataset.json beside the masks, else all in the references.
+        images: the folder with the scans; by default looked for beside the references.
+        partial: cases that only one side holds are left out with a warning, instead of refused.
+        processes: how many to use.
+
+    Returns:
+        The evaluation; its warnings say what was left out.
+
+    Raises:
+        MscsError: nothing is found at a place, or (as MasksRefused) masks are missing or cannot be compared.
+    """
+    findings = Findings()
+    found = find_predictions(predictions, findings)
+    truth = find_masks(references if references is not None else references_of(found), findings)
+    scans = images if images is not None else images_folder(truth, found)
+    if found.files == truth.files:
+        findings.warning("predictions and references are the same files", "Is one of the two paths mistaken?")
+    pairs = pair_up(found, truth, findings, partial=partial, images=scans)
+    declared = _declared_labels(labels, found, truth)
+    work = functools.partial(_evaluate_pair, labels=declared, measure=not findings.errors)
+    outcomes = run_parallel(work, pairs, processes=processes, description="evaluating")
+    for outcome in outcomes:
+        findings.extend(list(outcome.findings))
+    settled = declared or labels_of_values(v for outcome in outcomes for v in outcome.reference_values)
+    for pair, outcome in zip(pairs, outcomes, strict=True):
+        _check_labels(pair, outcome, settled, findings)
+    if not pairs and not findings.errors:
+        findings.error("no case has both a prediction and a reference", "Do the file names agree?")
+    if findings.errors:
+        raise MasksRefused(findings.items, (found.place, truth.place))
+    return Evaluation(
+        model=name or model_name(found.place),
+        predictions=str(found.place),
+        references=str(truth.place),
+        labels={label.key: label.name for label in settled.evaluated},
+        results=tuple(
+            result for pair, outcome in zip(pairs, outcomes, strict=True) for result in _rows(pair, outcome, settled)
+        ),
+        files={pair.name: CaseFiles(pair.prediction, pair.reference, dict(pair.images)) for pair in pairs},
+        warnings=tuple(_warnings(found, findings)),
+    )
+
+
+def _declared_labels(values: Sequence[int], predictions: Masks, references: Masks) -> Labels | None:
+    """What the user or a dataset.json says; None if nobody does."""
+    if values:
+        return replace(labels_of_values(values), known=frozenset(range(256)))
+    for masks in (references, predictions):
+        if masks.dataset_json.get("labels"):
+            return labels_of_dataset(masks.dataset_json)
+    return None
+
+
+def _evaluate_pair(pair: Pair, *, labels: Labels | None, measure: bool) -> _Outcome:
+    findings = Findings()
+    opened = open_pair(pair, findings)
+    if opened is None:
+        return _Outcome(tuple(findings.items))
+    values = [_values(array) for array in (opened.reference, opened.prediction)]
+    if findings.errors or not measure:
+        return _Outcome(tuple(findings.items), *values)
+    evaluated = labels.evaluated if labels else labels_of_values(v for some in values for v in some).evaluated
+    ignored = labels.ignored if labels else None
+    return _Outcome(
+        tuple(findings.items),
+        *values,
+        tuple((label.key, _measure(pair, opened, label, ignored)) for label in evaluated),
+    )
+
+
+def _values(array: np.ndarray) -> tuple[int, ...]:
+    """The values that a label map holds."""
+    return tuple(int(value) for value in np.flatnonzero(np.bincount(array.ravel())))
+
+
+def _measure(pair: Pair, opened: Opened, label: Label, ignored: int | None) -> CaseResult:
+    reference, prediction = label.mask(opened.reference), label.mask(opened.prediction)
+    counted = None
+    if ignored is not None:
+        counted = opened.reference != ignored
+        reference, prediction = reference & counted, prediction & counted
+    x, y, z = opened.grid.spacing
+    return CaseResult(
+        case=pair.name,
+        label=label.key,
+        label_name=label.name,
+        fold=pair.fold,
+        reference_empty=not reference.any(),
+        prediction_empty=not prediction.any(),
+        values=evaluate_masks(reference, prediction, (z, y, x), counted=counted),
+    )
+
+
+def _check_labels(pair: Pair, outcome: _Outcome, labels: Labels, findings: Findings) -> None:
+    shown = ", ".join(str(value) for value in sorted(labels.known))
+    for values, file, of in (
+        (outcome.reference_values, pair.reference, "the data set has"),
+        (outcome.prediction_values, pair.prediction, "the references have"),
+    ):
+        unknown = ", ".join(str(value) for value in values if value not in labels.known)
+        if unknown:
+            findings.error(
+                f"holds label {unknown}, {of} {shown}",
+                "Is it a mask of another data set? Name the labels to evaluate with --labels.",
+                file=file,
+                case=pair.name,
+            )
+
+
+def _rows(pair: Pair, outcome: _Outcome, labels: Labels) -> list[CaseResult]:
+    """A row for every label, those that occur in neither mask included."""
+    measured = dict(outcome.results)
+    return [
+        replace(measured[label.key], label_name=label.name) if label.key in measured else _empty_row(pair, label)
+        for label in labels.evaluated
+    ]
+
+
+def _empty_row(pair: Pair, label: Label) -> CaseResult:
+    """The row of a label of which neither mask holds a voxel: by the rules, whatever the image."""
+    nothing = np.zeros((1, 1, 1), dtype=bool)
+    values = evaluate_masks(nothing, nothing, (1.0, 1.0, 1.0))
+    return CaseResult(pair.name, label.key, label.name, pair.fold, True, True, values)
+
+
+def _warnings(predictions: Masks, findings: Findings) -> list[str]:
+    sentences = []
+    if predictions.missing_folds:
+        folds = ", ".join(str(fold) for fold in predictions.missing_folds)
+        sentences.append(f"Folds without validation predictions, whose cases are missing here: {folds}.")
+    for item in findings.items:
+        if item.severity == "warning":
+            subject = f"{item.case}: " if item.case else ""
+            sentences.append(f"{subject}{item.finding}. {item.remedy}".strip())
+    return sentences

@@ -1,0 +1,131 @@
+"""Which prediction belongs to which reference, and whether the two can be compared at all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.evaluation.sources import Masks, find_images
+from nnunetv2_mscs.scans.findings import Findings, ScanError
+from nnunetv2_mscs.scans.grid import Grid, distance_mm
+from nnunetv2_mscs.scans.masks import to_labels
+from nnunetv2_mscs.scans.reading import read_volume
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A prediction and its reference.
+
+    Args:
+        name: the case identifier.
+        prediction: a mask file.
+        reference: a mask file.
+        fold: the fold that the case was validated in, if known.
+        images: scans by channel name, where found.
+    """
+
+    name: str
+    prediction: Path
+    reference: Path
+    fold: int | None = None
+    images: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Both masks of a case as label maps (Z, Y, X) uint8, on the reference's grid."""
+
+    reference: np.ndarray
+    prediction: np.ndarray
+    grid: Grid
+
+
+def pair_up(
+    predictions: Masks, references: Masks, findings: Findings, *, partial: bool, images: Path | None
+) -> list[Pair]:
+    """The pairs of equal case identifiers, in their order; what has no partner becomes a finding.
+
+    Args:
+        predictions: what is judged.
+        references: the truth.
+        findings: grows by an error for each prediction or reference without partner.
+        partial: a missing partner is only a warning.
+        images: the folder with the scans, if there is one.
+
+    Raises:
+        MscsError: one is a file and the other a folder.
+    """
+    report = findings.warning if partial else findings.error
+    if predictions.place.is_file() != references.place.is_file():
+        raise MscsError(
+            f"{predictions.place} and {references.place} are a file and a folder.", "Give two files or two folders."
+        )
+    if predictions.place.is_file():
+        (case, reference), (prediction,) = *references.files.items(), predictions.files.values()
+        return [_pair(case, prediction, reference, predictions, images)]
+    for case, file in predictions.files.items():
+        if case not in references.files:
+            report("has no reference", f"Put {case} into {references.place}, or take it away.", file=file, case=case)
+    if not predictions.partial:
+        remedy = "Predict it too, or evaluate those that are there with --partial." if not partial else ""
+        for case, file in references.files.items():
+            if case not in predictions.files:
+                report("has no prediction", remedy, file=file, case=case)
+    return [
+        _pair(case, file, references.files[case], predictions, images)
+        for case, file in predictions.files.items()
+        if case in references.files
+    ]
+
+
+def _pair(case: str, prediction: Path, reference: Path, masks: Masks, images: Path | None) -> Pair:
+    channels = masks.dataset_json.get("channel_names", {})
+    found = find_images(images, case, channels if isinstance(channels, dict) else {}) if images else {}
+    return Pair(case, prediction, reference, masks.folds.get(case), found)
+
+
+def open_pair(pair: Pair, findings: Findings) -> Opened | None:
+    """Read both masks; errors for what is no mask (then None), and for masks that do not lie on one grid."""
+    reference = _open(pair.reference, pair.name, findings)
+    prediction = _open(pair.prediction, pair.name, findings)
+    if reference is None or prediction is None:
+        return None
+    grid, other = reference[1], prediction[1]
+    apart = distance_mm(grid, other)
+    if apart > grid.tolerance_mm:
+        findings.error(
+            f"does not lie on its reference's grid: {_difference(other, grid, apart)}",
+            "Predict on the scan that was outlined, or resample the mask (nearest neighbour) onto the reference.",
+            file=pair.prediction,
+            case=pair.name,
+        )
+    return Opened(reference[0], prediction[0], grid)
+
+
+def _open(path: Path, case: str, findings: Findings) -> tuple[np.ndarray, Grid] | None:
+    try:
+        volume = read_volume(path, content="mask")
+        if len(volume.array) > 1:
+            raise ScanError(
+                f"has {len(volume.array)} channels (probabilities of each class?), not one volume of labels",
+                "Save the labels: the class that is most probable.",
+                path,
+            )
+        return to_labels(volume.array)[0], volume.grid
+    except ScanError as error:
+        findings.error(error.finding, error.remedy, file=path, case=case)
+        return None
+
+
+def _difference(prediction: Grid, reference: Grid, apart_mm: float) -> str:
+    if prediction.size != reference.size:
+        sizes = ("x".join(map(str, grid.size)) for grid in (prediction, reference))
+        return "{} voxels, reference {}".format(*sizes)
+    if not np.allclose(prediction.spacing, reference.spacing, rtol=0.01):
+        spacings = ("x".join(f"{s:.4g}" for s in grid.spacing) for grid in (prediction, reference))
+        return "voxels of {} mm, reference {} mm".format(*spacings)
+    if not np.allclose(prediction.direction, reference.direction, atol=1e-3):
+        return f"other axes (voxels up to {apart_mm:.4g} mm apart)"
+    return f"other origin (voxels up to {apart_mm:.4g} mm apart)"

@@ -1,0 +1,225 @@
+"""Where masks lie: in a file, a folder, or the folds of a trained model, with the scans that belong to them."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.scans.findings import Findings
+from nnunetv2_mscs.scans.reading import IMAGE_ENDINGS
+
+RAW, PREPROCESSED = "nnUNet_raw", "nnUNet_preprocessed"
+DATASET_JSON, PLANS_JSON = "dataset.json", "plans.json"
+FOLD = re.compile(r"fold_(\d+)")
+VALIDATION = "validation"
+FOLDS = 5
+# The folder of the scans beside the folder of the masks, in nnU-Net's raw data and in the images/masks layout.
+IMAGES_BESIDE = {"labelsTr": "imagesTr", "labelsTs": "imagesTs", "masks": "images"}
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Masks that were found.
+
+    Args:
+        place: the file or folder given.
+        files: by case identifier, in order of the names.
+        folds: the fold that a case was validated in, where known.
+        dataset_json: what nnU-Net's dataset.json beside them says, empty without.
+        dataset: nnU-Net's name of the data set, empty if unknown.
+        partial: they are those of some folds, so that other cases of the data set need no prediction.
+        missing_folds: folds of a model folder without validation predictions.
+    """
+
+    place: Path
+    files: dict[str, Path]
+    folds: dict[str, int] = field(default_factory=dict)
+    dataset_json: Mapping[str, Any] = field(default_factory=dict)
+    dataset: str = ""
+    partial: bool = False
+    missing_folds: tuple[int, ...] = ()
+
+
+def case_of(file: Path) -> str:
+    """The case identifier of a mask: its file name without the ending; empty if it is no image file."""
+    ending = next((ending for ending in IMAGE_ENDINGS if file.name.lower().endswith(ending)), "")
+    return file.name[: -len(ending)] if ending and not file.name.startswith(".") else ""
+
+
+def is_model_folder(folder: Path) -> bool:
+    """Whether nnU-Net's training wrote a folder: it holds plans.json and folds."""
+    return (folder / PLANS_JSON).is_file() and any(folder.glob("fold_*"))
+
+
+def model_name(place: Path) -> str:
+    """How a model is called when the user gives no name: the trainer, for a folder of nnU-Net's."""
+    folder = next((p for p in (place, *place.parents) if p.name.count("__") == 2), None)
+    return folder.name.split("__")[0] if folder else place.name.removesuffix(".gz").removesuffix(".nii") or "masks"
+
+
+def find_predictions(place: Path, findings: Findings) -> Masks:
+    """Masks of a file, a folder, or all folds of a model folder.
+
+    Raises:
+        MscsError: there is nothing at this place.
+    """
+    place = Path(os.path.abspath(place))
+    if is_model_folder(place):
+        return _of_model(place, findings)
+    masks = find_masks(place, findings)
+    fold = FOLD.fullmatch(place.parent.name) if place.name == VALIDATION else None
+    if fold is None:
+        return masks
+    folds = dict.fromkeys(masks.files, int(fold[1]))
+    model = place.parent.parent
+    return Masks(place, masks.files, folds, _read_json(model / DATASET_JSON), _dataset_of(model), partial=True)
+
+
+def find_masks(place: Path, findings: Findings) -> Masks:
+    """Masks of a file or a folder, not of folders in it.
+
+    Raises:
+        MscsError: there is nothing at this place.
+    """
+    place = Path(os.path.abspath(place))
+    if place.is_file():
+        if not case_of(place):
+            raise MscsError(f"{place} is no image file.", f"Give one ending in {', '.join(IMAGE_ENDINGS)}.")
+        return Masks(place, {case_of(place): place})
+    if not place.is_dir():
+        raise MscsError(f"{place} does not exist.", "Check the spelling.")
+    files = _files(place, findings)
+    if not files:
+        raise MscsError(f"{place} holds no masks{_instead(place)}.", f"Masks end in {', '.join(IMAGE_ENDINGS)}.")
+    dataset_json = _read_json(place / DATASET_JSON) or _read_json(place.parent / DATASET_JSON)
+    dataset = place.parent.name if re.fullmatch(r"Dataset\d{3}_.+", place.parent.name) else ""
+    return Masks(place, files, dataset_json=dataset_json, dataset=dataset)
+
+
+def _of_model(model: Path, findings: Findings) -> Masks:
+    files: dict[str, Path] = {}
+    folds: dict[str, int] = {}
+    for fold in sorted(int(match[1]) for path in model.iterdir() if (match := FOLD.fullmatch(path.name))):
+        folder = model / f"fold_{fold}" / VALIDATION
+        for case, file in _files(folder, findings).items() if folder.is_dir() else ():
+            if case in files:
+                findings.error(
+                    f"is validated in fold {folds[case]} and in fold {fold}",
+                    f"Evaluate one fold by itself: {folder}",
+                    file=file,
+                    case=case,
+                )
+            files[case], folds[case] = file, fold
+    if not files:
+        raise MscsError(
+            f"{model} holds no validation predictions.",
+            "Finish the training, or type: nnUNetv2_train ... --val",
+        )
+    missing = tuple(fold for fold in range(_number_of_folds(model)) if fold not in folds.values())
+    dataset_json = _read_json(model / DATASET_JSON)
+    ordered = dict(sorted(files.items()))
+    return Masks(model, ordered, folds, dataset_json, _dataset_of(model), partial=True, missing_folds=missing)
+
+
+def _number_of_folds(model: Path) -> int:
+    splits = folder_of(PREPROCESSED, _dataset_of(model)) / "splits_final.json"
+    try:
+        return len(json.loads(splits.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return FOLDS
+
+
+def _dataset_of(model: Path) -> str:
+    return str(_read_json(model / PLANS_JSON).get("dataset_name", "")) or model.parent.name
+
+
+def folder_of(variable: str, dataset: str) -> Path:
+    """A data set's folder in $nnUNet_raw or $nnUNet_preprocessed; one that does not exist if that is not set."""
+    root = os.environ.get(variable)
+    return Path(root) / dataset if root and dataset else Path(os.devnull) / variable
+
+
+def references_of(predictions: Masks) -> Path:
+    """Where the truth of a data set lies that nnU-Net trained on.
+
+    Raises:
+        MscsError: it is not found.
+    """
+    places = (
+        folder_of(PREPROCESSED, predictions.dataset) / "gt_segmentations",
+        folder_of(RAW, predictions.dataset) / "labelsTr",
+    )
+    for place in places:
+        if place.is_dir():
+            return place
+    raise MscsError(
+        f"The references to {predictions.place} are not known.",
+        "Name them: mscs evaluate PREDICTIONS REFERENCES -o OUT"
+        + (f", or set {RAW} and {PREPROCESSED} to find those of {predictions.dataset}." if predictions.dataset else ""),
+    )
+
+
+def images_folder(references: Masks, predictions: Masks) -> Path | None:
+    """The scans that belong to references: beside them, or in nnU-Net's raw data; None if they are not found."""
+    folder = references.place if references.place.is_dir() else references.place.parent
+    beside = IMAGES_BESIDE.get(folder.name)
+    dataset = folder.parent.name if folder.name == "gt_segmentations" else predictions.dataset
+    places = [folder.parent / beside] if beside else []
+    places.append(folder_of(RAW, dataset) / "imagesTr")
+    return next((place for place in places if place.is_dir()), None)
+
+
+def find_images(folder: Path, case: str, channels: Mapping[str, str]) -> dict[str, Path]:
+    """The channels of a case, by name.
+
+    Args:
+        folder: with <case>_0000.nii.gz, ... as nnU-Net has them, or <case>_adc.nii.gz, <case>_dwi.nii.gz.
+        case: its identifier.
+        channels: `channel_names` of nnU-Net's dataset.json; without, ADC and DWI.
+    """
+    named = {f"_{int(number):04d}": str(name) for number, name in channels.items()} if channels else {}
+    named = named or {"_0000": "ADC", "_0001": "DWI"}
+    found = {}
+    for suffix, name in {**named, "_adc": "ADC", "_dwi": "DWI", "_ADC": "ADC", "_DWI": "DWI"}.items():
+        for ending in IMAGE_ENDINGS:
+            file = folder / f"{case}{suffix}{ending}"
+            if name not in found and file.is_file():
+                found[name] = file
+    return found
+
+
+def _files(folder: Path, findings: Findings) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        case = case_of(file) if file.is_file() else ""
+        if case and case in files:
+            findings.error(
+                f"is there twice: {files[case].name} and {file.name}", "Take one away.", file=file, case=case
+            )
+        elif case:
+            files[case] = file
+    return files
+
+
+def _instead(folder: Path) -> str:
+    """What a folder without masks holds, where that explains it."""
+    names = [path.name for path in folder.iterdir()]
+    if any(name.endswith(".npz") for name in names):
+        return ", only .npz files (nnU-Net's probabilities?)"
+    folders = [name for name in names if (folder / name).is_dir()]
+    return f", only folders: {', '.join(sorted(folders)[:3])}" if folders else ""
+
+
+def _read_json(file: Path) -> Mapping[str, Any]:
+    """An object in a JSON file; empty if there is none."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError:
+        return {}
+    except ValueError as error:
+        raise MscsError(f"{file} is no JSON: {error}.", "Correct it, or move it away.") from error
+    return content if isinstance(content, dict) else {}

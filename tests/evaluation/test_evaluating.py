@@ -1,0 +1,190 @@
+"""Sources of masks, labels, and agreement with nnU-Net's own evaluation."""
+
+import csv
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+from nnunetv2.evaluation.evaluate_predictions import compute_metrics_on_folder
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+
+from nnunetv2_mscs.evaluation.catalogue import METRICS
+from nnunetv2_mscs.evaluation.evaluating import evaluate
+from nnunetv2_mscs.evaluation.results import COLUMNS, read_evaluation
+from tests.evaluation.conftest import GRID, blob, save
+
+LABELS = {"background": 0, "whole": [1, 2], "core": 2, "ignore": 3}
+
+
+def rows_of(folder):
+    with (folder / "cases.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_dice_and_iou_are_those_of_nnunet(folders, tmp_path, mscs):
+    predictions, references = folders
+    ended = mscs("evaluate", predictions, references, "-o", tmp_path / "out", "-np", 1)
+    assert ended.code == 0, ended.err
+    theirs = compute_metrics_on_folder(
+        str(references), str(predictions), None, SimpleITKIO(), ".nii.gz", [1], num_processes=1
+    )
+    ours = {row["case"]: row for row in rows_of(tmp_path / "out")}
+    assert len(ours) == len(theirs["metric_per_case"]) == 4
+    for case in theirs["metric_per_case"]:
+        row = ours[case["prediction_file"].split("/")[-1].removesuffix(".nii.gz")]
+        metrics = case["metrics"][1]
+        if row["reference_empty"] == row["prediction_empty"] == "1":
+            assert math.isnan(metrics["Dice"])  # nnU-Net leaves such cases out; ours counts them as right
+            assert (row["dice"], row["iou"]) == ("1", "1")
+        else:
+            assert float(row["dice"]) == pytest.approx(metrics["Dice"], abs=1e-12)
+            assert float(row["iou"]) == pytest.approx(metrics["IoU"], abs=1e-12)
+        volume = metrics["n_pred"] * GRID.voxel_volume_ml
+        assert float(row["volume_prediction_ml"]) == pytest.approx(volume, abs=1e-9)
+
+
+def test_regions_and_the_ignored_label_are_those_of_nnunet(tmp_path):
+    rng = np.random.default_rng(0)
+    predictions, references = tmp_path / "predictions", tmp_path / "labelsTr"
+    for number in range(2):
+        save(rng.integers(0, 4, GRID.shape).astype(np.uint8), references / f"case_{number}.nii.gz")
+        save(rng.integers(0, 3, GRID.shape).astype(np.uint8), predictions / f"case_{number}.nii.gz")
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": LABELS}))
+    evaluation = evaluate(predictions, references)
+    assert evaluation.labels == {"1+2": "whole", "2": "core"}
+    theirs = compute_metrics_on_folder(
+        str(references), str(predictions), None, SimpleITKIO(), ".nii.gz", [(1, 2), 2], ignore_label=3, num_processes=1
+    )
+    for key, region in (("1+2", (1, 2)), ("2", 2)):
+        for result, case in zip(evaluation.of_label(key), theirs["metric_per_case"], strict=True):
+            metrics = case["metrics"][region]
+            counted = sum(metrics[name] for name in ("TP", "FP", "FN", "TN"))
+            assert result.values["dice"] == pytest.approx(metrics["Dice"])
+            assert result.values["accuracy"] == pytest.approx((metrics["TP"] + metrics["TN"]) / counted)
+            assert result.values["specificity"] == pytest.approx(metrics["TN"] / (metrics["TN"] + metrics["FP"]))
+
+
+def test_what_is_written_is_read_back(folders, tmp_path, mscs):
+    mscs("evaluate", *folders, "-o", tmp_path / "out", "-np", 1)
+    written, measured = read_evaluation(tmp_path / "out"), evaluate(*folders)
+    assert written.cases == measured.cases == ("case_0", "case_1", "case_2", "case_3")
+    for one, other in zip(written.results, measured.results, strict=True):
+        np.testing.assert_equal(one.values, other.values)
+        assert (one.case, one.label, one.label_name, one.fold) == (
+            other.case,
+            other.label,
+            other.label_name,
+            other.fold,
+        )
+    assert written.files == measured.files
+    assert tuple(rows_of(tmp_path / "out")[0]) == COLUMNS
+
+
+def test_the_number_of_processes_changes_nothing(folders, tmp_path, mscs):
+    for processes in (1, 2):
+        assert mscs("evaluate", *folders, "-o", tmp_path / str(processes), "-np", processes).code == 0
+    for name in ("cases.csv", "summary.json"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def test_two_files_are_a_case(folders, tmp_path, mscs):
+    predictions, references = folders
+    renamed = predictions / "mine.nii.gz"
+    (predictions / "case_2.nii.gz").rename(renamed)
+    ended = mscs("evaluate", renamed, references / "case_2.nii.gz", "-o", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    assert [row["case"] for row in rows_of(tmp_path / "out")] == ["case_2"]
+
+
+def test_labels_that_one_case_lacks_have_a_row_by_the_rules(tmp_path):
+    predictions, references = tmp_path / "p", tmp_path / "r"
+    for number in range(2):
+        save(blob(number) * (number + 1), references / f"case_{number}.nii.gz")
+        save(blob(number) * (number + 1), predictions / f"case_{number}.nii.gz")
+    evaluation = evaluate(predictions, references)
+    assert [(r.case, r.label) for r in evaluation.results] == [
+        (case, label) for case in ("case_0", "case_1") for label in ("1", "2")
+    ]
+    absent = evaluation.results[1]
+    assert absent.reference_empty
+    assert absent.prediction_empty
+    for column, metric in METRICS.items():
+        if metric.both_empty is not None:
+            assert absent.values[column] == metric.both_empty
+
+
+def test_named_labels_alone_are_evaluated(tmp_path):
+    predictions, references = tmp_path / "p", tmp_path / "r"
+    save(blob(0) * 2, references / "case.nii.gz")
+    save(blob(0) * 3, predictions / "case.nii.gz")
+    assert evaluate(predictions, references, labels=[2]).labels == {"2": "label_2"}
+
+
+def test_masks_of_255_and_other_file_formats_are_the_same(folders, tmp_path):
+    predictions, references = folders
+    other = tmp_path / "other"
+    for file in predictions.iterdir():
+        number = int(file.name[5])
+        array = np.roll(blob(number), number, axis=2) if number < 3 else np.zeros(GRID.shape, np.uint8)
+        save(array * 255, other / file.name.replace(".nii.gz", ".mha"))
+    ours, theirs = evaluate(predictions, references), evaluate(other, references)
+    for one, same in zip(ours.results, theirs.results, strict=True):
+        np.testing.assert_equal(one.values, same.values)
+
+
+@pytest.fixture
+def model(folders, nnunet_folders):
+    """A model folder with two of three folds, its data set's references and scans."""
+    predictions, references = folders
+    name = "Dataset042_Strokes"
+    model = nnunet_folders / "nnUNet_results" / name / "MSCSTrainer__MSCSPlans__2d"
+    for number in range(2):
+        for case in (number, number + 2):
+            folder = model / f"fold_{number}" / "validation"
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(predictions / f"case_{case}.nii.gz", folder)
+    (model / "plans.json").write_text(json.dumps({"dataset_name": name}))
+    description = {"labels": {"background": 0, "stroke": 1}, "channel_names": {"0": "ADC", "1": "DWI"}}
+    (model / "dataset.json").write_text(json.dumps(description))
+    preprocessed = nnunet_folders / "nnUNet_preprocessed" / name
+    shutil.copytree(references, preprocessed / "gt_segmentations")
+    save(blob(9), preprocessed / "gt_segmentations/case_9.nii.gz")  # of the fold that is not there
+    (preprocessed / "splits_final.json").write_text(json.dumps([{}, {}, {}]))
+    save(blob(0).astype(np.float32), nnunet_folders / "nnUNet_raw" / name / "imagesTr/case_0_0000.nii.gz")
+    return model
+
+
+def test_a_model_folder_is_evaluated_over_its_folds(model, nnunet_folders):
+    evaluation = evaluate(model)
+    assert evaluation.model == "MSCSTrainer"
+    assert evaluation.labels == {"1": "stroke"}
+    assert [(result.case, result.fold) for result in evaluation.results] == [
+        ("case_0", 0),
+        ("case_1", 1),
+        ("case_2", 0),
+        ("case_3", 1),
+    ]
+    assert evaluation.warnings == ("Folds without validation predictions, whose cases are missing here: 2.",)
+    assert list(evaluation.files["case_0"].images) == ["ADC"]
+    one = evaluate(
+        model / "fold_1" / "validation", nnunet_folders / "nnUNet_preprocessed/Dataset042_Strokes/gt_segmentations"
+    )
+    assert [(result.case, result.fold) for result in one.results] == [("case_1", 1), ("case_3", 1)]
+    assert one.model == "MSCSTrainer"
+
+
+def test_a_case_of_two_folds_is_refused(model, mscs, tmp_path):
+    shutil.copy(model / "fold_0/validation/case_0.nii.gz", model / "fold_1/validation")
+    ended = mscs("evaluate", model, "-o", tmp_path / "out")
+    assert ended.code == 1
+    assert "is validated in fold 0 and in fold 1" in ended.err
+
+
+def test_references_that_cannot_be_found_are_asked_for(model, mscs, monkeypatch, tmp_path):
+    monkeypatch.delenv("nnUNet_preprocessed")
+    monkeypatch.delenv("nnUNet_raw")
+    ended = mscs("evaluate", model, "-o", tmp_path / "out")
+    assert ended.code == 1
+    assert "mscs evaluate PREDICTIONS REFERENCES" in ended.err

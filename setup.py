@@ -43,7 +43,11 @@ setup(
     ],
     extras_require={
         "keras": ["h5py"],
-        "test": ["pytest>=8", "h5py", "onnx", "onnxruntime", "onnxscript", "ruff", "mypy", "setuptools>=70", "wheel"],
+        "test": [
+            *("pytest>=8", "h5py", "onnx", "onnxruntime", "onnxscript", "ruff", "mypy", "setuptools>=70", "wheel"),
+            # what the metrics are checked against
+            *("connected-components-3d", "medpy>=0.5", "monai>=1.4", "surface-distance"),
+        ],
     },
     entry_points={"console_scripts": ["mscs=nnunetv2_mscs.cli.main:main"]},
     classifiers=[

@@ -41,12 +41,12 @@ def background_metrics(confusion: Confusion) -> dict[str, float]:
     """Accuracy and specificity, which count background as success and so are defined for empty masks, too.
 
     Note:
-        Specificity is 1 when the reference fills the image: no voxel of background could be wrong.
+        Both are 1 where they have nothing to count: accuracy without any voxel, specificity without background.
     """
     background = confusion.true_negative + confusion.false_positive
     voxels = confusion.reference + background
     return {
-        "accuracy": (confusion.true_positive + confusion.true_negative) / voxels,
+        "accuracy": (confusion.true_positive + confusion.true_negative) / voxels if voxels else 1.0,
         "specificity": confusion.true_negative / background if background else 1.0,
     }
 

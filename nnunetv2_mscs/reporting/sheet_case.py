@@ -1,0 +1,171 @@
+"""From files to what a sheet shows: images and masks on one grid, turned to the radiologist's view."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnunetv2_mscs.evaluation.catalogue import METRICS
+from nnunetv2_mscs.reporting.sheet import SheetCase
+from nnunetv2_mscs.reporting.windows import Window, choose_windows
+from nnunetv2_mscs.scans.alignment import align, turn
+from nnunetv2_mscs.scans.channels import COMBINED, ReadingRules, ScanFiles, read_channels
+from nnunetv2_mscs.scans.findings import Findings, ScanError
+from nnunetv2_mscs.scans.grid import Grid
+from nnunetv2_mscs.scans.intact import NIFTI_ENDINGS
+from nnunetv2_mscs.scans.masks import to_labels
+from nnunetv2_mscs.scans.reading import Volume, read_volume
+
+NO_IMAGE, UNNAMED = "no image", "image"
+SEPARATOR = "  ·  "
+SHOWN_FACTS = ("dice", "volume_reference_ml", "volume_prediction_ml", "hd95_mm", "f1_isles22")
+
+
+def read_sheet_case(
+    name: str,
+    images: Mapping[str, Path],
+    *,
+    truth: Path | None = None,
+    prediction: Path | None = None,
+    values: Collection[int] | None = None,
+    label: str = "lesion",
+    facts: str | None = None,
+    rules: ReadingRules | None = None,
+    check: bool = True,
+) -> SheetCase:
+    """Read a case.
+
+    Args:
+        name: the case identifier.
+        images: files by channel name; the name "*" stands for a file of all channels. Without any the masks are drawn
+            on black.
+        truth: a mask file on the images' grid, or that differs from it only in the order and direction of its axes.
+        prediction: likewise.
+        values: the labels to show; None for all above 0.
+        label: what these are called.
+        facts: a line for the sheet; by default Dice and volumes.
+        rules: how to read array files.
+        check: also check that the files are complete, which costs reading NIfTI files twice.
+
+    Raises:
+        ScanError: a file cannot be read, or lies on another grid.
+    """
+    masks = {key: file for key, file in (("truth", truth), ("prediction", prediction)) if file is not None}
+    rules = rules or ReadingRules()
+    volumes, notes = _read_images(images, rules, check)
+    labels = {key: _read_mask(file, rules, check) for key, file in masks.items()}
+    if not volumes and not labels:
+        raise ScanError(f"{name} has no image and no mask", "Name a file that there is.")
+    reference_name, reference = next(iter({**volumes, **labels}.items()))
+    grid = turn(reference.array, reference.grid, _upright(reference.grid))[1]
+    arrays = {key: _placed(volume, grid, key, reference_name) for key, volume in {**volumes, **labels}.items()}
+    channels = {key: np.nan_to_num(arrays[key].astype(np.float32), posinf=0, neginf=0) for key in volumes}
+    if channels:
+        drawn, windows = choose_windows(channels)
+    else:
+        drawn, windows = {NO_IMAGE: np.zeros(grid.shape, np.float32)}, {NO_IMAGE: Window(0, 1, "")}
+    shown = {key: np.isin(arrays[key], list(values)) if values else arrays[key] > 0 for key in labels}
+    measured = reference.has_geometry or rules.spacing is not None
+    file = next(iter({**images, **masks}.values()))
+    case = SheetCase(
+        name,
+        drawn,
+        windows,
+        (grid.spacing[2], grid.spacing[1], grid.spacing[0]),
+        truth=shown.get("truth"),
+        prediction=shown.get("prediction"),
+        label=label,
+        positions_mm=_positions_mm(grid) if reference.has_geometry else None,
+        oriented=reference.has_geometry and _records_orientation(file),
+        measured=measured,
+        notes=tuple(notes),
+    )
+    return replace(case, facts=mask_facts(case) if facts is None else facts)
+
+
+def _read_images(images: Mapping[str, Path], rules: ReadingRules, check: bool) -> tuple[dict[str, Volume], list[str]]:
+    """Each channel as a volume, and what is odd about the files."""
+    findings = Findings()
+    found = read_channels(ScanFiles(images), rules, findings, check)
+    for finding in findings.errors:
+        raise ScanError(finding.finding, finding.remedy, finding.file)
+    volumes = {key: channel.volume for key, channel in found.items()}
+    if COMBINED in images and len(volumes) == 1:
+        volumes = {UNNAMED: next(iter(volumes.values()))}
+    return volumes, [f"{item.finding[0].upper()}{item.finding[1:]}." for item in findings.items]
+
+
+def _read_mask(file: Path, rules: ReadingRules, check: bool) -> Volume:
+    volume = read_volume(file, spacing=rules.spacing, content="mask", check=check)
+    try:
+        volume.array = to_labels(volume.array)
+    except ScanError as error:
+        raise ScanError(error.finding, error.remedy, file) from error
+    return volume
+
+
+def _upright(grid: Grid) -> Grid:
+    """A grid whose axes run to the patient's left, back and head."""
+    return Grid(grid.size, grid.spacing)
+
+
+def _placed(volume: Volume, grid: Grid, what: str, reference_name: str) -> np.ndarray:
+    """(Z, Y, X) on the sheet's grid."""
+    if volume.has_geometry:
+        return align(volume.array, volume.grid, grid, what=what, reference_name=reference_name)[0][0]
+    array = turn(volume.array, volume.grid, _upright(volume.grid))[0][0]
+    if array.shape != grid.shape:
+        raise ScanError(
+            f"{what} has the shape {array.shape[::-1]}, {reference_name} {grid.shape[::-1]} (x, y, z)",
+            "Save both from the same grid.",
+        )
+    return array
+
+
+def _positions_mm(grid: Grid) -> tuple[float, ...]:
+    """Where the centre of each slice lies along the patient's axis, upwards."""
+    x, y, z = grid.size
+    indices = np.array([((x - 1) / 2, (y - 1) / 2, k) for k in range(z)])
+    return tuple(float(p) for p in (np.array(grid.origin) + (indices * grid.spacing) @ grid.matrix.T)[:, 2])
+
+
+def _records_orientation(file: Path) -> bool:
+    """Whether a file says where left and right are; only NIfTI files may fail to."""
+    if not file.name.lower().endswith(NIFTI_ENDINGS):
+        return True
+    import nibabel
+
+    header: Any = nibabel.load(file).header
+    return bool(header["qform_code"] or header["sform_code"])
+
+
+def mask_facts(case: SheetCase) -> str:
+    """Dice and volumes of the masks of a case, as far as there are any."""
+    truth, prediction = case.truth, case.prediction
+    facts = []
+    if truth is not None and prediction is not None:
+        both = int(truth.sum()) + int(prediction.sum())
+        dice = 2 * int((truth & prediction).sum()) / both if both else 1.0
+        facts.append(f"Dice {dice:.3f}" + ("" if both else " (both empty)"))
+    for name, mask in (("truth", truth), ("prediction", prediction)):
+        if mask is not None:
+            facts.append(f"{name} {_amount(mask, case)}")
+    return SEPARATOR.join(facts)
+
+
+def _amount(mask: np.ndarray, case: SheetCase) -> str:
+    voxels = int(mask.sum())
+    if not voxels:
+        return "empty"
+    return f"{voxels * float(np.prod(case.spacing_mm)) / 1000:.2f} mL" if case.measured else f"{voxels} voxels"
+
+
+def metric_facts(values: Mapping[str, float], columns: Collection[str] = SHOWN_FACTS) -> str:
+    """Some metrics of a case in a line, from an evaluation's row."""
+    shown = []
+    for column in columns:
+        metric, value = METRICS[column], values[column]
+        shown.append(f"{metric.title} " + ("not defined" if np.isnan(value) else f"{value:.{metric.decimals}f}"))
+    return SEPARATOR.join(shown)

@@ -1,29 +1,31 @@
 """The sheet and the thumbnail of every case of an evaluation, as bytes small enough for one page of hundreds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.results import CaseFiles, CaseResult, Evaluation
-from nnunetv2_mscs.reporting.pictures import encoded
+from nnunetv2_mscs.reporting.pictures import small
 from nnunetv2_mscs.reporting.sheet import SheetCase, draw_sheet, draw_thumbnail
 from nnunetv2_mscs.reporting.sheet_case import metric_facts, read_sheet_case
 from nnunetv2_mscs.workplace.parallel import run_parallel
 
-SLICES, PANEL_HEIGHT, QUALITY, THUMBNAIL_HEIGHT = 5, 180, 45, 96
+SLICES, PANEL_HEIGHT, QUALITY, THUMBNAIL_HEIGHT = 5, 180, 45, 128
+THUMBNAIL_QUALITY = 60
 
 
 @dataclass(frozen=True)
 class CasePictures:
-    """The pictures of one case and label; WebP.
+    """The pictures of one case and label.
 
     Args:
         sheet: the whole sheet.
         thumbnail: one slice.
         sheet_size: width and height in pixels.
         thumbnail_size: likewise.
+        mime: type of both, such as "image/avif".
         finding: why images are missing, if they are.
     """
 
@@ -31,6 +33,7 @@ class CasePictures:
     thumbnail: bytes
     sheet_size: tuple[int, int]
     thumbnail_size: tuple[int, int]
+    mime: str
     finding: str = ""
 
 
@@ -62,7 +65,7 @@ def draw_case_pictures(
         label: as in `CaseResult`.
         processes: how many to use.
         panel_height: of a slice on the sheet in pixels; the text stays as it is.
-        quality: of WebP, 1 to 100.
+        quality: of the sheets, 1 to 100.
         height: of a thumbnail in pixels.
     """
     jobs = [
@@ -80,16 +83,11 @@ def _draw(job: _Job, *, panel_height: int, quality: int, height: int) -> CasePic
         case, finding = read_evaluated(job.files, job.result, job.model)
     except MscsError:
         return None
-    sheet, thumbnail = (
-        draw_sheet(case, slices=SLICES, panel_height=panel_height).image,
-        draw_thumbnail(case, height=height),
-    )
+    sheet = draw_sheet(case, slices=SLICES, panel_height=panel_height).image
+    thumbnail = draw_thumbnail(case, height=height)
+    content, mime = small(sheet, quality=quality)
     return CasePictures(
-        encoded(sheet, "webp", quality=quality),
-        encoded(thumbnail, "webp", quality=quality),
-        sheet.size,
-        thumbnail.size,
-        finding,
+        content, small(thumbnail, quality=THUMBNAIL_QUALITY)[0], sheet.size, thumbnail.size, mime, finding
     )
 
 
@@ -110,9 +108,10 @@ def read_evaluated(files: CaseFiles, result: CaseResult, model: str, *, check: b
         check=check,
     )
     images: Mapping[str, Path] = files.images
-    try:
-        return read(images), "" if images else "No image of this case was found."
-    except MscsError as error:
-        if not images:
-            raise
-        return read({}), str(error)
+    finding = "No image of this case was found."
+    if images:
+        try:
+            return read(images), ""
+        except MscsError as error:
+            finding = f"The images of this case are not shown: {error}"
+    return replace(read({}), notes=(finding,)), finding

@@ -29,7 +29,7 @@ class SheetCase:
 
     Args:
         name: the case identifier.
-        channels: images by name, finite.
+        channels: images by name, finite; without any the masks are drawn on black.
         windows: one for each channel.
         spacing_mm: (z, y, x).
         truth: boolean mask, or None if there is none.
@@ -56,9 +56,17 @@ class SheetCase:
     notes: tuple[str, ...] = ()
 
     @property
-    def background(self) -> str:
+    def background(self) -> str | None:
         """The channel that masks are laid over: the DWI, where there is one."""
-        return DWI if DWI in self.channels else next(iter(self.channels))
+        return DWI if DWI in self.channels else next(iter(self.channels), None)
+
+    @property
+    def head(self) -> np.ndarray:
+        """Tissue apart from air, (Z, Y, X) boolean; without an image the whole volume."""
+        if self.background is not None:
+            return head_mask(self.channels[self.background])
+        given = next(mask for mask in (self.truth, self.prediction) if mask is not None)
+        return np.ones_like(given)
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ def draw_sheet(
         panel_height: of a slice in pixels.
         smooth: interpolate the images.
     """
-    head = head_mask(case.channels[case.background])
+    head = case.head
     shown = choose_slices(case.truth, case.prediction, head, count=slices)
     crop = _crop(case, head)
     size = _panel_size(case, crop, panel_height)
@@ -115,7 +123,7 @@ def draw_sheet(
 
 def draw_thumbnail(case: SheetCase, *, height: int = 120) -> Image.Image:
     """One slice without text, with the sheet's colours: that with the most false voxels, or the largest mask."""
-    head = head_mask(case.channels[case.background])
+    head = case.head
     shown = choose_slices(case.truth, case.prediction, head, count=1)
     crop = _crop(case, head)
     row = [row for row in _rows(case) if row in (CONTOURS, ERRORS, case.background)][-1]
@@ -158,8 +166,10 @@ def _panel(
 ) -> np.ndarray:
     """One slice of one row, (H, W, 3) uint8."""
     name = case.background if row in (CONTOURS, ERRORS) else row
-    window = case.windows[name]
-    image = grey(case.channels[name][index][crop], window.low, window.high, size, smooth=smooth)
+    image = np.zeros((*size, 3), dtype=np.uint8)
+    if name is not None:
+        window = case.windows[name]
+        image = grey(case.channels[name][index][crop], window.low, window.high, size, smooth=smooth)
     truth, prediction = (None if mask is None else mask[index][crop] for mask in (case.truth, case.prediction))
     if row == ERRORS and truth is not None and prediction is not None:
         return laid_over(image, enlarged(error_overlay(truth, prediction), size))
@@ -206,7 +216,7 @@ def _write_rows(image: Image.Image, case: SheetCase, rows: list[str], height: in
     bold, small = font(14, bold=True), font(11)
     for i, row in enumerate(rows):
         y: float = top + i * (height + GAP) + 2
-        heading = {CONTOURS: f"{case.background}, contours", ERRORS: f"{case.background}, errors"}.get(row, row)
+        heading = f"{case.background}, {row}" if case.background and row in (CONTOURS, ERRORS) else row
         y = write_lines(draw, (MARGIN, y), wrapped(heading, bold, LEFT - MARGIN - 6), bold, WHITE)
         if row in case.windows:
             write_lines(draw, (MARGIN, y), wrapped(case.windows[row].text, small, LEFT - MARGIN - 6), small, GREY)

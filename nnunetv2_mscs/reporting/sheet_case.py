@@ -9,7 +9,7 @@ import numpy as np
 
 from nnunetv2_mscs.evaluation.catalogue import METRICS
 from nnunetv2_mscs.reporting.sheet import SheetCase
-from nnunetv2_mscs.reporting.windows import Window, choose_windows
+from nnunetv2_mscs.reporting.windows import choose_windows
 from nnunetv2_mscs.scans.alignment import align, turn
 from nnunetv2_mscs.scans.channels import COMBINED, ReadingRules, ScanFiles, read_channels
 from nnunetv2_mscs.scans.findings import Findings, ScanError
@@ -18,7 +18,7 @@ from nnunetv2_mscs.scans.intact import NIFTI_ENDINGS
 from nnunetv2_mscs.scans.masks import to_labels
 from nnunetv2_mscs.scans.reading import Volume, read_volume
 
-NO_IMAGE, UNNAMED = "no image", "image"
+UNNAMED = "image"
 SEPARATOR = "  ·  "
 SHOWN_FACTS = ("dice", "volume_reference_ml", "volume_prediction_ml", "hd95_mm", "f1_isles22")
 
@@ -62,10 +62,7 @@ def read_sheet_case(
     grid = turn(reference.array, reference.grid, _upright(reference.grid))[1]
     arrays = {key: _placed(volume, grid, key, reference_name) for key, volume in {**volumes, **labels}.items()}
     channels = {key: np.nan_to_num(arrays[key].astype(np.float32), posinf=0, neginf=0) for key in volumes}
-    if channels:
-        drawn, windows = choose_windows(channels)
-    else:
-        drawn, windows = {NO_IMAGE: np.zeros(grid.shape, np.float32)}, {NO_IMAGE: Window(0, 1, "")}
+    drawn, windows = choose_windows(channels)
     shown = {key: np.isin(arrays[key], list(values)) if values else arrays[key] > 0 for key in labels}
     measured = reference.has_geometry or rules.spacing is not None
     file = next(iter({**images, **masks}.values()))
@@ -167,5 +164,7 @@ def metric_facts(values: Mapping[str, float], columns: Collection[str] = SHOWN_F
     shown = []
     for column in columns:
         metric, value = METRICS[column], values[column]
-        shown.append(f"{metric.title} " + ("not defined" if np.isnan(value) else f"{value:.{metric.decimals}f}"))
+        title, _, unit = metric.title.removesuffix(")").partition(" (")
+        title, unit = (title, f" {unit}") if metric.kind in ("volume", "distance") else (metric.title, "")
+        shown.append(f"{title} not defined" if np.isnan(value) else f"{title} {value:.{metric.decimals}f}{unit}")
     return SEPARATOR.join(shown)

@@ -1,0 +1,189 @@
+"""What a report says, ready to be drawn: the template adds nothing to it but the layout."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nnunetv2_mscs.evaluation.catalogue import METRICS, Better
+from nnunetv2_mscs.evaluation.results import CaseResult
+
+Severity = Literal["error", "warning", "note"]
+UNDEFINED = "\N{EN DASH}"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A warning: what was found, what to do about it, and the cases that it concerns."""
+
+    severity: Severity
+    finding: str
+    remedy: str = ""
+    cases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """One of the few numbers at the top, such as ("Dice", "0.812", "95 % interval 0.78 to 0.84, 50 cases")."""
+
+    title: str
+    value: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Facts in words under one heading, such as ("Data set", ("50 cases ...",))."""
+
+    title: str
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Printed numbers.
+
+    Args:
+        caption: what the table shows, and of what.
+        header: a title a column; the first column names the rows.
+        rows: as many cells each.
+        note: how to read it.
+        folded: closed at first, to be opened by the reader.
+        groups: titles over several columns with their widths, such as ("All cases", 4); none if empty.
+    """
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+    folded: bool = False
+    groups: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing.
+
+    Args:
+        title: its heading.
+        caption: how to read it.
+        alt: what it shows, for those who cannot see it.
+        image: a data URI.
+        wide: takes the page's full width.
+    """
+
+    title: str
+    caption: str
+    alt: str
+    image: str
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with sentences, tables and plots, in this order; empty parts are not drawn."""
+
+    key: str
+    title: str
+    sentences: tuple[str, ...] = ()
+    points: tuple[str, ...] = ()
+    subjects: tuple[Subject, ...] = ()
+    tables: tuple[Table, ...] = ()
+    plots: tuple[Plot, ...] = ()
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """A case and label of one model, as a row of the table of cases.
+
+    Args:
+        model: whose prediction it is.
+        result: what was measured.
+        thumbnail: a small picture as a data URI; empty without one.
+        sheet: the case's sheet as a data URI; empty without one.
+    """
+
+    model: str
+    result: CaseResult
+    thumbnail: str = ""
+    sheet: str = ""
+
+    @property
+    def state(self) -> str:
+        """Which of the masks hold something: the value of the page's filter."""
+        return {
+            (False, False): "both",
+            (True, False): "false alarm",
+            (False, True): "missed",
+            (True, True): "neither",
+        }[self.result.reference_empty, self.result.prediction_empty]
+
+    @property
+    def badness(self) -> tuple[float, float, str]:
+        """Sorts the worst first: by Dice, then by the volume in error, then by name."""
+        values = self.result.values
+        return values["dice"], -abs(values["volume_difference_ml"]), self.result.case
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """All that a report says.
+
+    Args:
+        title: of the page.
+        summary: what this is, in a sentence or two.
+        models: names, the baseline first.
+        notices: the warnings, worst first.
+        key_figures: of each model.
+        before: sections above the cases.
+        rows: every case and label of each model, models in their order, within a model the worst first.
+        worst: how many of the first model's rows are shown as cards.
+        after: sections below the cases.
+        made: when, by which version, by which command: pairs of a term and its words.
+    """
+
+    title: str
+    summary: tuple[str, ...]
+    models: tuple[str, ...]
+    notices: tuple[Notice, ...] = ()
+    key_figures: dict[str, tuple[KeyFigure, ...]] = field(default_factory=dict)
+    before: tuple[Section, ...] = ()
+    rows: tuple[CaseRow, ...] = ()
+    worst: int = 10
+    after: tuple[Section, ...] = ()
+    made: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.result.label_name for row in self.rows))
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        return tuple(sorted({row.result.fold for row in self.rows if row.result.fold is not None}))
+
+    @property
+    def worst_rows(self) -> tuple[CaseRow, ...]:
+        """The first of `rows`, at most as many as the first model has."""
+        return tuple(row for row in self.rows[: self.worst] if row.model == self.models[0])
+
+
+def shown(value: float | None, column: str) -> str:
+    """A value of a metric as printed: with its decimals, a minus sign that is one, and a dash where undefined."""
+    if value is None or math.isnan(value):
+        return UNDEFINED
+    whole = METRICS[column].kind == "count" and float(value).is_integer()
+    text = f"{value:.{0 if whole else METRICS[column].decimals}f}"
+    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.lstrip("-")
+
+
+def why_undefined(result: CaseResult) -> str:
+    """The reason that a distance of a case has no value."""
+    if result.reference_empty and not result.prediction_empty:
+        return "not defined: the reference is empty, the prediction is not"
+    if result.prediction_empty and not result.reference_empty:
+        return "not defined: the prediction is empty, the reference is not"
+    return "not defined"
+
+
+def first_direction(better: Better) -> Literal["ascending", "descending"]:
+    """The way a column is sorted first: the worst on top; what is neither good nor bad from the largest."""
+    return "ascending" if better == "higher" else "descending"

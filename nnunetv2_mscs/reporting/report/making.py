@@ -1,0 +1,181 @@
+"""What `mscs report` does from one end to the other: models evaluated, content put together, one file written."""
+
+import datetime
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from nnunetv2_mscs import __version__
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.evaluation.agreement import THRESHOLD_ML
+from nnunetv2_mscs.evaluation.bootstrap import SAMPLES
+from nnunetv2_mscs.evaluation.results import Evaluation
+from nnunetv2_mscs.evaluation.statistics import summarise
+from nnunetv2_mscs.reporting.report.content import ReportContent, Section
+from nnunetv2_mscs.reporting.report.model_facts import model_folder_of, subjects_of_data, subjects_of_model
+from nnunetv2_mscs.reporting.report.notices import in_order, notices_of
+from nnunetv2_mscs.reporting.report.numbers import (
+    agreement_table,
+    folds_table,
+    key_figures,
+    metrics_section,
+    sizes_table,
+)
+from nnunetv2_mscs.reporting.report.page import is_report, render
+from nnunetv2_mscs.reporting.report.rows import draw_pictures, notices_of_pictures, rows_of, with_pictures
+from nnunetv2_mscs.workplace.whole_files import write_whole
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a report is made.
+
+    Args:
+        title: of the page; by default the names of the models.
+        cases: how many cases, the worst first, get pictures; None for all.
+        seed: of the bootstrap.
+        samples: of the bootstrap.
+        threshold_ml: at which volumes are classified.
+        processes: how many to use.
+        command: as it was typed, for the reader.
+    """
+
+    title: str = ""
+    cases: int | None = None
+    seed: int = 0
+    samples: int = SAMPLES
+    threshold_ml: float = THRESHOLD_ML
+    processes: int = 1
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What to tell the user about the page."""
+
+    megabytes: float
+    cases: int
+    pictures: int
+    notices: int
+
+
+def check_place(out: Path, *, overwrite: bool) -> None:
+    """Raise MscsError unless `out` is free, or a former report to replace."""
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise MscsError(f"{out} does not end in .html.", "Name the page, such as report.html.")
+    if not out.parent.is_dir():
+        raise MscsError(f"The folder {out.parent} does not exist.", "Make it, or choose another one.")
+    if not out.exists():
+        return
+    if out.is_dir() or not is_report(out):
+        raise MscsError(f"{out} is there and is no report of mscs.", "Choose another name.")
+    if not overwrite:
+        raise MscsError(f"{out} is there already.", "Choose another name, or replace it with --overwrite.")
+
+
+def write_report(evaluations: Sequence[Evaluation], out: Path, options: Options) -> Written:
+    """Write the page as a whole or not at all.
+
+    Args:
+        evaluations: one a model, the baseline first, of the same cases.
+        out: the file.
+        options: see there.
+    """
+    content = assemble(evaluations, options)
+    page = render(content)
+    write_whole(out, page)
+    pictures = sum(bool(row.sheet) for row in content.rows)
+    return Written(len(page.encode()) / 1e6, len(evaluations[0].cases), pictures, len(content.notices))
+
+
+def assemble(evaluations: Sequence[Evaluation], options: Options) -> ReportContent:
+    """Put together all that the page says."""
+    several = len(evaluations) > 1
+    statistics = [
+        summarise(one, seed=options.seed, samples=options.samples, threshold_ml=options.threshold_ml)
+        for one in evaluations
+    ]
+    pictures = draw_pictures(evaluations, cases=options.cases, processes=options.processes)
+    notices = [notice for one in evaluations for notice in notices_of(one, several_models=several)]
+    notices += notices_of_pictures(evaluations, pictures, cases=options.cases)
+    models = tuple(one.model for one in evaluations)
+    return ReportContent(
+        title=options.title or f"Segmentation report: {' and '.join(models)}",
+        summary=(_summary(evaluations),),
+        models=models,
+        notices=in_order(notices),
+        key_figures={one.model: key_figures(one, of) for one, of in zip(evaluations, statistics, strict=True)},
+        before=(
+            _about(evaluations),
+            metrics_section(evaluations, statistics),
+            Section("lesions", "Lesions by size", tables=(sizes_table(evaluations, statistics),)),
+            Section("volumes", "Volumes", tables=(agreement_table(evaluations, statistics),)),
+        ),
+        rows=with_pictures(rows_of(evaluations), pictures),
+        after=_training(evaluations),
+        made=_made(evaluations, options),
+    )
+
+
+def _summary(evaluations: Sequence[Evaluation]) -> str:
+    first = evaluations[0]
+    folds = {result.fold for result in first.results} - {None}
+    how = f"{len(folds)}-fold cross-validation" if len(folds) > 1 else "Evaluation"
+    cases = f"{len(first.cases)} case{'s' * (len(first.cases) != 1)}"
+    names = ", ".join(first.labels.values())
+    who = f"{' against '.join(one.model for one in evaluations)}" if len(evaluations) > 1 else first.model
+    return f"{how} of {who} on {cases}: how well predicted masks ({names}) agree with the reference."
+
+
+def _about(evaluations: Sequence[Evaluation]) -> Section:
+    models = [model_folder_of(evaluation) for evaluation in evaluations]
+    subjects = subjects_of_data(evaluations[0], models[0])
+    for evaluation, model in zip(evaluations, models, strict=True):
+        prefix = f"{evaluation.model}: " if len(evaluations) > 1 else ""
+        for subject in subjects_of_model(model) if model else ():
+            subjects.append(type(subject)(f"{prefix}{subject.title}", subject.sentences))
+    return Section("about", "Data and model" if any(models) else "Data", subjects=tuple(subjects))
+
+
+def _training(evaluations: Sequence[Evaluation]) -> tuple[Section, ...]:
+    table = folds_table(evaluations)
+    return (Section("training", "Training and folds", tables=(table,)),) if table else ()
+
+
+def _made(evaluations: Sequence[Evaluation], options: Options) -> tuple[tuple[str, str], ...]:
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    several = len(evaluations) > 1
+    places: list[tuple[str, str]] = []
+    for one in evaluations:
+        suffix = f" of {one.model}" if several else ""
+        places += [(f"Predictions{suffix}", one.predictions), (f"References{suffix}", one.references)]
+    return (
+        ("Made", f"{now} by nnunetv2-mscs {__version__}"),
+        *((("Command", options.command),) if options.command else ()),
+        *places,
+        ("Versions", ", ".join(_versions())),
+        (
+            "Statistics",
+            f"{options.samples} bootstrap samples, seed {options.seed}; "
+            f"volumes classified at {options.threshold_ml:g} mL",
+        ),
+        (
+            "Empty masks",
+            "Both empty: overlap and lesion scores 1, distances 0. Exactly one empty: scores 0, distances not defined, "
+            "left out of means and counted as undefined.",
+        ),
+        ("Use", "For research. Not a medical device."),
+    )
+
+
+def _versions() -> list[str]:
+    names = ["nnunetv2", "torch", "numpy", "SimpleITK"]
+    found = []
+    for name in names:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return [*found, f"Python {platform.python_version()}", platform.system()]

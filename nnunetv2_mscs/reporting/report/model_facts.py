@@ -1,0 +1,218 @@
+"""What a model folder of nnU-Net's tells about data set, plan, network and training, in words."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_mscs.evaluation.results import Evaluation
+from nnunetv2_mscs.evaluation.sources import DATASET_JSON, FOLD, PLANS_JSON, is_model_folder
+from nnunetv2_mscs.reporting.report.content import Subject
+
+NORMALISATIONS = {
+    "ZScoreNormalization": "by each image's own mean and standard deviation",
+    "CTNormalization": "clipped and scaled by the data set's own intensities",
+    "NoNormalization": "not at all",
+    "RescaleTo01Normalization": "from each image's minimum and maximum to [0, 1]",
+    "RGBTo01Normalization": "from [0, 255] to [0, 1]",
+    "SliceMinMaxNormalization": "each slice from its minimum and maximum to [0, 1]",
+}
+CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+CLASS_NAME = re.compile(r"[A-Za-z_]\w*")
+
+
+def model_folder_of(evaluation: Evaluation) -> Path | None:
+    """The model folder that an evaluation is of, or the folder around a fold's validation predictions; None if gone."""
+    place = Path(evaluation.predictions)
+    return next((folder for folder in (place, *place.parents[:2]) if is_model_folder(folder)), None)
+
+
+def subjects_of_data(evaluation: Evaluation, model: Path | None) -> list[Subject]:
+    """The data set and its reference lesions."""
+    subjects = []
+    if model is not None:
+        sentences = _data_set(read_object(model / DATASET_JSON), read_object(model / PLANS_JSON), _fingerprint(model))
+        subjects.append(Subject("Data set", tuple(sentences)))
+    for label, name in evaluation.labels.items():
+        title = "Reference lesions" if len(evaluation.labels) == 1 else f"Reference, {name}"
+        subjects.append(Subject(title, tuple(_reference(evaluation, label))))
+    return subjects
+
+
+def subjects_of_model(model: Path) -> list[Subject]:
+    """Plan, network and training of a model folder."""
+    plans = read_object(model / PLANS_JSON)
+    configuration_name = model.name.split("__")[-1] if "__" in model.name else ""
+    configuration = _configuration(plans, configuration_name)
+    folds = sorted(path for path in model.glob("fold_*") if FOLD.fullmatch(path.name))
+    debug = next((found for fold in folds if (found := read_object(fold / "debug.json"))), {})
+    subjects = []
+    if configuration:
+        subjects.append(Subject("Plan", tuple(_plan(plans, configuration_name, configuration, model))))
+        subjects.append(Subject("Network", tuple(_network(configuration, debug, folds))))
+    subjects.append(Subject("Training", tuple(_training(model, debug, folds))))
+    return subjects
+
+
+def _data_set(dataset: Mapping[str, Any], plans: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> list[str]:
+    name = plans.get("dataset_name") or dataset.get("name") or "Data set of unknown name"
+    channels = list(dataset.get("channel_names", {}).values())
+    labels = [label for label in dataset.get("labels", {}) if label != "background"]
+    cases = dataset.get("numTraining")
+    sentences = [
+        f"{name}"
+        + (f": {cases} training cases" if cases else "")
+        + (f" with {_channels(channels)}" if channels else "")
+        + (f", labelled {_listed(labels)}." if labels else ".")
+    ]
+    size, spacing = plans.get("original_median_shape_after_transp"), plans.get("original_median_spacing_after_transp")
+    if size and spacing:
+        backward = plans.get("transpose_backward", range(len(size)))
+        size, spacing = ([values[axis] for axis in backward] for values in (size, spacing))
+        sentences.append(f"The median case has {_times(size)} voxels of {_times(spacing)} mm{_range(fingerprint)}.")
+    if dataset.get("adc_unit"):
+        unit = str(dataset["adc_unit"]).replace("^-6", "⁻⁶").replace("^-3", "⁻³").replace("mm2", "mm²")
+        sentences.append(f"The ADC is in {unit}.")
+    return sentences
+
+
+def _range(fingerprint: Mapping[str, Any]) -> str:
+    """How far the cases' slices lie apart, if not all alike."""
+    spacings = fingerprint.get("spacings") or []
+    thickness = [float(spacing[0]) for spacing in spacings]
+    if not thickness:
+        return ""
+    if max(thickness) - min(thickness) < 0.01:
+        return f", the same slice thickness in all {len(thickness)}"
+    return f"; slices are {min(thickness):g} to {max(thickness):g} mm apart"
+
+
+def _reference(evaluation: Evaluation, label: str) -> list[str]:
+    results = evaluation.of_label(label)
+    volumes = sorted(r.values["volume_reference_ml"] for r in results if not r.reference_empty)
+    pieces = int(sum(r.values["lesion_count_reference"] for r in results))
+    if not volumes:
+        return [f"None of the {len(results)} cases holds a lesion in the reference."]
+    median = volumes[len(volumes) // 2] if len(volumes) % 2 else sum(volumes[len(volumes) // 2 - 1 :][:2]) / 2
+    return [
+        f"{len(volumes)} of {len(results)} cases hold a lesion in the reference, in {pieces} pieces altogether.",
+        f"Their volumes are {volumes[0]:.2f} to {volumes[-1]:.1f} mL, median {median:.1f} mL.",
+    ]
+
+
+def _plan(plans: Mapping[str, Any], name: str, configuration: Mapping[str, Any], model: Path) -> list[str]:
+    planner = plans.get("experiment_planner_used", "")
+    patch, spacing = configuration.get("patch_size", []), configuration.get("spacing", [])
+    what = "slices" if len(patch) == 2 else "patches"
+    sentences = [f"{plans.get('plans_name', 'Plans')}{f' by {planner}' if planner else ''}, configuration {name}."]
+    if patch and spacing:
+        sentences.append(
+            f"The network sees {what} of {_times(patch)} voxels at {_times(spacing)} mm, "
+            f"{configuration.get('batch_size', '?')} in a batch."
+        )
+    channels = list(read_object(model / DATASET_JSON).get("channel_names", {}).values())
+    schemes = configuration.get("normalization_schemes", [])
+    if schemes and len(set(schemes)) == 1:
+        sentences.append(f"Images are scaled {_normalisation(schemes[0])}.")
+    elif len(schemes) == len(channels):
+        scaled = (f"{channel} {_normalisation(scheme)}" for channel, scheme in zip(channels, schemes, strict=True))
+        sentences.append(f"Images are scaled: {'; '.join(scaled)}.")
+    return sentences
+
+
+def _normalisation(scheme: str) -> str:
+    return NORMALISATIONS.get(scheme, f"by {scheme}")
+
+
+def _network(configuration: Mapping[str, Any], debug: Mapping[str, Any], folds: Sequence[Path]) -> list[str]:
+    planned = str(configuration.get("architecture", {}).get("network_class_name", "")).split(".")[-1]
+    trained = str(debug.get("network", ""))
+    name = trained if CLASS_NAME.fullmatch(trained) and trained != "OptimizedModule" else planned
+    stages = len(configuration.get("architecture", {}).get("arch_kwargs", {}).get("strides", []))
+    parameters = next((count for fold in folds for file in CHECKPOINTS if (count := _parameters(fold / file))), None)
+    sentence = name or "A network that the plans do not name"
+    if parameters:
+        sentence += f", {parameters / 1e6:.1f} million parameters"
+    if stages:
+        sentence += f", {stages} resolutions"
+    instead = f"The plans name {planned}; the trainer put its own network in its place." if planned != name else ""
+    return [f"{sentence}.", *([instead] if planned and instead else [])]
+
+
+def _training(model: Path, debug: Mapping[str, Any], folds: Sequence[Path]) -> list[str]:
+    trainer = model.name.split("__")[0] if "__" in model.name else "of unknown name"
+    sentences = [f"Trainer {trainer}, {len(folds)} fold{'s' * (len(folds) != 1)}."]
+    epochs, iterations = debug.get("num_epochs"), debug.get("num_iterations_per_epoch")
+    if epochs and iterations:
+        rate = f", learning rate {debug['initial_lr']} at the start" if debug.get("initial_lr") else ""
+        optimiser = CLASS_NAME.match(str(debug.get("optimizer", "")))
+        sentences.append(
+            f"{epochs} epochs of {iterations} iterations at most"
+            + (f" with {optimiser[0]}" if optimiser and optimiser[0] != "None" else "")
+            + f"{rate}."
+        )
+    if debug.get("device"):
+        sentences.append(
+            f"Trained on {debug['device']}"
+            + (f" with PyTorch {debug['torch_version']}." if debug.get("torch_version") else ".")
+        )
+    return sentences
+
+
+def _parameters(checkpoint: Path) -> int | None:
+    """Trained numbers in a checkpoint, each once; None if it cannot be read without running code of its own."""
+    if not checkpoint.is_file():
+        return None
+    import numpy as np
+    import torch
+
+    # What nnU-Net keeps beside the weights: its best score, a scalar of numpy.
+    scalars: list[Any] = [np.dtype, type(np.dtype("f4")), type(np.dtype("f8"))]
+    core = getattr(np, "_core", None) or np.core
+    try:
+        with torch.serialization.safe_globals([core.multiarray.scalar, *scalars]):
+            weights = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["network_weights"]
+    except Exception:  # whatever an unusual file raises: the number is not worth a failure
+        return None
+    # Encoder and decoder share modules, so that a tensor stands under several names.
+    tensors = {
+        (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tuple(tensor.shape)): tensor.numel()
+        for name, tensor in weights.items()
+        if not name.endswith(BUFFERS)
+    }
+    return sum(tensors.values())
+
+
+def _configuration(plans: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A configuration with what it inherits; empty if the plans have none of this name."""
+    configuration = plans.get("configurations", {}).get(name, {})
+    parent = configuration.get("inherits_from", "")
+    return {**(_configuration(plans, parent) if parent and parent != name else {}), **configuration}
+
+
+def _fingerprint(model: Path) -> Mapping[str, Any]:
+    return read_object(model / "dataset_fingerprint.json")
+
+
+def read_object(file: Path) -> Mapping[str, Any]:
+    """A JSON object; empty if there is none that can be read."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _times(values: Sequence[float]) -> str:
+    """x × y × z of what nnU-Net has as z, y, x."""
+    return " \N{MULTIPLICATION SIGN} ".join(f"{value:.4g}" for value in reversed(values))
+
+
+def _channels(names: Sequence[str]) -> str:
+    return f"{'channels' if len(names) > 1 else 'the channel'} {_listed(names)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)

@@ -1,0 +1,121 @@
+"""From content to a page: the template in results_templates/, filled, with everything it needs inside it."""
+
+import math
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+from nnunetv2_mscs.evaluation.catalogue import MAIN_METRICS, METRICS
+from nnunetv2_mscs.reporting.report.content import (
+    UNDEFINED,
+    CaseRow,
+    ReportContent,
+    first_direction,
+    shown,
+    why_undefined,
+)
+
+TEMPLATE = "report.html.j2"
+GENERATOR = "nnunetv2-mscs report"
+# Columns of the table of cases that are always shown; the others on demand.
+MAIN = (*MAIN_METRICS, "volume_reference_ml", "volume_prediction_ml", "volume_difference_ml")
+# What the filter offers, and the states of a row that each choice lets through.
+STATES = {
+    "lesion": ("with a lesion", ("both", "missed")),
+    "none": ("without a lesion", ("false alarm", "neither")),
+    "missed": ("prediction empty, reference not", ("missed",)),
+    "false alarm": ("reference empty, prediction not", ("false alarm",)),
+    "neither": ("both empty", ("neither",)),
+}
+STATE_WORDS = {
+    "both": "lesion in reference and prediction",
+    "missed": "prediction empty",
+    "false alarm": "reference empty",
+    "neither": "reference and prediction empty",
+}
+FLAGS = {"missed": "missed", "false alarm": "false alarm", "neither": "both empty"}
+CASES_LISTED = 12
+
+
+def render(content: ReportContent) -> str:
+    """The page as HTML, which refers to nothing outside itself."""
+    environment = Environment(
+        loader=FunctionLoader(_template),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(TEMPLATE).render(
+        content=content,
+        generator=GENERATOR,
+        columns=_columns(content),
+        main=MAIN,
+        states={state: words for state, (words, _) in STATES.items()},
+        flags=FLAGS,
+        pictures=any(row.thumbnail or row.sheet for row in content.rows),
+        listed=CASES_LISTED,
+        undefined=UNDEFINED,
+        shown=shown,
+        why_undefined=why_undefined,
+        alt=alternative_text,
+        data=_data(content),
+    )
+
+
+def is_report(file: Path) -> bool:
+    """Whether `mscs report` wrote a file."""
+    with file.open("rb") as stream:
+        return f'content="{GENERATOR}"'.encode() in stream.read(1000)
+
+
+def alternative_text(row: CaseRow) -> str:
+    """What a case's sheet shows, in words."""
+    values = row.result.values
+    return (
+        f"Slices of {row.result.case} with truth and prediction of {row.model}, {row.result.label_name}: "
+        f"Dice {shown(values['dice'], 'dice')}, reference {values['volume_reference_ml']:.1f} mL, "
+        f"prediction {values['volume_prediction_ml']:.1f} mL"
+    )
+
+
+def _template(name: str) -> str:
+    return (resources.files("nnunetv2_mscs.results_templates") / name).read_text(encoding="utf-8")
+
+
+def _columns(content: ReportContent) -> list[Any]:
+    """The metrics as columns: the main ones in their order, then all others."""
+    return [METRICS[key] for key in (*MAIN, *(key for key in METRICS if key not in MAIN))] if content.rows else []
+
+
+def _data(content: ReportContent) -> dict[str, Any]:
+    """What the page's script needs of the rows; numbers as they sort, not as they are printed."""
+    columns = _columns(content)
+    return {
+        "places": {metric.column: place for place, metric in enumerate(columns)},
+        "titles": [metric.title for metric in columns],
+        "decimals": [metric.decimals for metric in columns],
+        "whole": [metric.kind == "count" for metric in columns],
+        "directions": {metric.column: first_direction(metric.better) for metric in columns},
+        "states": {state: list(states) for state, (_, states) in STATES.items()},
+        "words": STATE_WORDS,
+        "rows": [
+            {
+                "case": row.result.case,
+                "model": row.model,
+                "label": row.result.label_name,
+                "fold": row.result.fold,
+                "state": row.state,
+                "alt": alternative_text(row),
+                "values": [_number(row.result.values[metric.column]) for metric in columns],
+            }
+            for row in content.rows
+        ],
+    }
+
+
+def _number(value: float) -> float | None:
+    """Seven digits, which sort as the value does; null where undefined."""
+    return None if not math.isfinite(value) else float(f"{value:.7g}")

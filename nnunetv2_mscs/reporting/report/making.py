@@ -27,6 +27,8 @@ from nnunetv2_mscs.reporting.report.page import is_report, render
 from nnunetv2_mscs.reporting.report.rows import draw_pictures, notices_of_pictures, rows_of, with_pictures
 from nnunetv2_mscs.workplace.whole_files import write_whole
 
+PICTURES_MB = 17.0
+
 
 @dataclass(frozen=True)
 class Options:
@@ -34,7 +36,8 @@ class Options:
 
     Args:
         title: of the page; by default the names of the models.
-        cases: how many cases, the worst first, get pictures; None for all.
+        cases: how many cases, the worst first, get pictures at most; None for no limit.
+        megabytes: what pictures may take of the page; further cases get none.
         seed: of the bootstrap.
         samples: of the bootstrap.
         threshold_ml: at which volumes are classified.
@@ -44,6 +47,7 @@ class Options:
 
     title: str = ""
     cases: int | None = None
+    megabytes: float = PICTURES_MB
     seed: int = 0
     samples: int = SAMPLES
     threshold_ml: float = THRESHOLD_ML
@@ -97,9 +101,11 @@ def assemble(evaluations: Sequence[Evaluation], options: Options) -> ReportConte
         summarise(one, seed=options.seed, samples=options.samples, threshold_ml=options.threshold_ml)
         for one in evaluations
     ]
-    pictures = draw_pictures(evaluations, cases=options.cases, processes=options.processes)
+    pictures, pictured = draw_pictures(
+        evaluations, cases=options.cases, megabytes=options.megabytes, processes=options.processes
+    )
     notices = [notice for one in evaluations for notice in notices_of(one, several_models=several)]
-    notices += notices_of_pictures(evaluations, pictures, cases=options.cases)
+    notices += notices_of_pictures(evaluations, pictures, cases=pictured)
     models = tuple(one.model for one in evaluations)
     return ReportContent(
         title=options.title or f"Segmentation report: {' and '.join(models)}",

@@ -11,6 +11,11 @@ from nnunetv2_mscs.reporting.case_pictures import CasePictures, draw_case_pictur
 from nnunetv2_mscs.reporting.report.content import CaseRow, Notice
 from nnunetv2_mscs.reporting.report.model_facts import read_object
 
+# Pixels a slice, and quality: of few sheets, and of many.
+LARGE, SMALL, FEW_SHEETS = (180, 45), (150, 38), 60
+THUMBNAIL_HEIGHT = 104
+SMALLEST_SHEET_MB = 0.01
+BASE64 = 4 / 3
 Pictures = Mapping[tuple[str, str, str], CasePictures]
 
 
@@ -31,23 +36,49 @@ def rows_of(evaluations: Sequence[Evaluation]) -> list[CaseRow]:
     ]
 
 
-def draw_pictures(evaluations: Sequence[Evaluation], *, cases: int | None, processes: int) -> Pictures:
-    """The pictures of the worst cases of the first model, or of all, by model, case and label.
+def draw_pictures(
+    evaluations: Sequence[Evaluation], *, cases: int | None, megabytes: float, processes: int
+) -> tuple[Pictures, int]:
+    """The pictures of cases by model, case and label: the worst cases of the first model come first.
 
     Args:
         evaluations: the models.
-        cases: how many cases get pictures; None for all of them.
+        cases: how many cases get pictures at most; None for no limit.
+        megabytes: what the pictures may take of the page; further cases get none.
         processes: how many to use.
+
+    Returns:
+        The pictures, and how many cases they show.
     """
     worst = list(dict.fromkeys(row.result.case for row in rows_of(evaluations[:1])))
-    chosen = set(worst if cases is None else worst[:cases])
-    pictures = {}
+    a_case = sum(len(one.labels) for one in evaluations)
+    most = min(len(worst), cases if cases is not None else len(worst), int(megabytes / (SMALLEST_SHEET_MB * a_case)))
+    chosen = set(worst[:most])
+    panel_height, quality = LARGE if most * a_case <= FEW_SHEETS else SMALL
+    pictures: dict[tuple[str, str, str], CasePictures] = {}
     for evaluation in evaluations:
         part = replace(evaluation, results=tuple(r for r in evaluation.results if r.case in chosen))
         for label in evaluation.labels:
-            for case, drawn in draw_case_pictures(part, label, processes=processes).items():
-                pictures[evaluation.model, case, label] = drawn
-    return pictures
+            drawn = draw_case_pictures(
+                part, label, processes=processes, panel_height=panel_height, quality=quality, height=THUMBNAIL_HEIGHT
+            )
+            pictures.update({(evaluation.model, case, label): picture for case, picture in drawn.items()})
+    return _fitting(pictures, worst[:most], megabytes)
+
+
+def _fitting(pictures: Pictures, cases: Sequence[str], megabytes: float) -> tuple[Pictures, int]:
+    """Those of the first cases that fit."""
+    size = dict.fromkeys(cases, 0.0)
+    for (_, case, _), picture in pictures.items():
+        size[case] += (len(picture.sheet) + len(picture.thumbnail)) * BASE64 / 1e6
+    room, fitting = megabytes, []
+    for case in cases:
+        room -= size[case]
+        if room < 0:
+            break
+        fitting.append(case)
+    kept = set(fitting)
+    return {key: picture for key, picture in pictures.items() if key[1] in kept}, len(fitting)
 
 
 def with_pictures(rows: Sequence[CaseRow], pictures: Pictures) -> tuple[CaseRow, ...]:
@@ -59,12 +90,12 @@ def _with_picture(row: CaseRow, pictures: CasePictures | None) -> CaseRow:
     if pictures is None:
         return row
     return replace(
-        row, thumbnail=data_uri(pictures.thumbnail, "image/webp"), sheet=data_uri(pictures.sheet, "image/webp")
+        row, thumbnail=data_uri(pictures.thumbnail, pictures.mime), sheet=data_uri(pictures.sheet, pictures.mime)
     )
 
 
-def notices_of_pictures(evaluations: Sequence[Evaluation], pictures: Pictures, *, cases: int | None) -> list[Notice]:
-    """Which cases have no picture, or none of their scan, and why."""
+def notices_of_pictures(evaluations: Sequence[Evaluation], pictures: Pictures, *, cases: int) -> list[Notice]:
+    """Which cases have no picture, or none of their scan, and why; `cases` is how many should have one."""
     without: dict[str, list[str]] = {}
     for (_, case, _), drawn in pictures.items():
         if drawn.finding:
@@ -75,7 +106,15 @@ def notices_of_pictures(evaluations: Sequence[Evaluation], pictures: Pictures, *
         )
         for finding, named in without.items()
     ]
-    if cases is None:
+    if cases < len(evaluations[0].cases):
+        notices.append(
+            Notice(
+                "note",
+                f"Only the {cases} worst cases have pictures, of {len(evaluations[0].cases)}.",
+                "For all of them, whatever the size of the page: mscs report --cases all.",
+            )
+        )
+    else:
         keys = [(one.model, r.case, r.label) for one in evaluations for r in one.results]
         missing = _once([case for model, case, label in keys if (model, case, label) not in pictures])
         if missing:

@@ -1,0 +1,150 @@
+"""One metric of two models on the same cases: the paired difference, its interval, its test, and Holm's correction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from scipy.stats import wilcoxon
+
+from nnunetv2_mscs.evaluation.bootstrap import mean_interval
+from nnunetv2_mscs.evaluation.catalogue import MAIN_METRICS, METRICS
+from nnunetv2_mscs.evaluation.results import CaseResult
+
+Verdict = Literal["better", "worse", "not distinguishable", "not tested"]
+ALPHA = 0.05
+# Differences are rounded to this many decimals, so that rounding errors of floats are no differences.
+DECIMALS = 9
+MAIN, OTHER = "main", "other"
+UNDEFINED = float("nan")
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """One metric of one label, model against baseline on the cases where it is defined for both.
+
+    Args:
+        label: as in `CaseResult`.
+        label_name: such as "lesion".
+        metric: column of cases.csv.
+        baseline: the model compared with.
+        model: the model judged.
+        cases: number of cases compared.
+        n: of them, cases where the metric is defined for both.
+        undefined_baseline: cases where it is not for the baseline.
+        undefined_model: cases where it is not for the model.
+        mean_baseline: over the n cases.
+        mean_model: over the n cases.
+        difference: mean of model minus baseline.
+        ci_low: lower end of its 95 % interval.
+        ci_high: upper end.
+        median_difference: median of model minus baseline.
+        p: Wilcoxon's signed-rank test.
+        p_holm: corrected for the tests of its family; NaN if not tested.
+        family: "main" or "other" metrics.
+        verdict: on the model.
+    """
+
+    label: str
+    label_name: str
+    metric: str
+    baseline: str
+    model: str
+    cases: int
+    n: int
+    undefined_baseline: int
+    undefined_model: int
+    mean_baseline: float
+    mean_model: float
+    difference: float
+    ci_low: float
+    ci_high: float
+    median_difference: float
+    p: float
+    p_holm: float
+    family: str
+    verdict: Verdict
+
+
+def paired_test(
+    metric: str,
+    baseline: str,
+    model: str,
+    pairs: Sequence[tuple[CaseResult, CaseResult]],
+    seed: int,
+    samples: int,
+) -> PairedTest:
+    """Test one metric of one label, not yet corrected; `pairs` holds baseline and model of each case."""
+    old, new = np.array([[one.values[metric], other.values[metric]] for one, other in pairs], float).reshape(-1, 2).T
+    both = ~np.isnan(old) & ~np.isnan(new)
+    differences = np.round(new[both] - old[both], DECIMALS)
+    n = len(differences)
+    low, high = _interval(differences, seed, samples)
+    return PairedTest(
+        label=pairs[0][0].label,
+        label_name=pairs[0][0].label_name,
+        metric=metric,
+        baseline=baseline,
+        model=model,
+        cases=len(pairs),
+        n=n,
+        undefined_baseline=int(np.isnan(old).sum()),
+        undefined_model=int(np.isnan(new).sum()),
+        mean_baseline=float(old[both].mean()) if n else UNDEFINED,
+        mean_model=float(new[both].mean()) if n else UNDEFINED,
+        difference=float(differences.mean()) if n else UNDEFINED,
+        ci_low=low,
+        ci_high=high,
+        median_difference=float(np.median(differences)) if n else UNDEFINED,
+        p=_signed_rank(differences),
+        p_holm=UNDEFINED,
+        family=MAIN if metric in MAIN_METRICS else OTHER,
+        verdict="not tested",
+    )
+
+
+def _interval(differences: np.ndarray, seed: int, samples: int) -> tuple[float, float]:
+    """The interval of their mean; that of the differences turned round is exactly its mirror image."""
+    mirrored = np.sort(-differences)
+    if tuple(np.sort(differences)) < tuple(mirrored):
+        low, high = mean_interval(mirrored, seed=seed, samples=samples)
+        return -high, -low
+    return mean_interval(differences, seed=seed, samples=samples)
+
+
+def _signed_rank(differences: np.ndarray) -> float:
+    """p of Wilcoxon's test. Cases without a difference count against one (Pratt); 1 where no case differs."""
+    if len(differences) < 2:
+        return float("nan")
+    if not differences.any():
+        return 1.0
+    return float(wilcoxon(differences, zero_method="pratt").pvalue)
+
+
+def corrected(tests: Sequence[PairedTest]) -> list[PairedTest]:
+    """The same tests in the same order, corrected within each family, with a verdict each."""
+    p = np.array([test.p for test in tests])
+    families = np.array([test.family for test in tests])
+    for family in (MAIN, OTHER):
+        p[families == family] = holm(p[families == family])
+    return [
+        replace(test, p_holm=float(one), verdict=_verdict(test, float(one))) for test, one in zip(tests, p, strict=True)
+    ]
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's step-down corrected p-values (Scand J Stat 1979), (n,); NaN stays NaN and does not count."""
+    corrected = np.full(len(p), np.nan)
+    order = [i for i in np.argsort(p) if not np.isnan(p[i])]
+    factors = np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1.0)
+    return corrected
+
+
+def _verdict(test: PairedTest, p_holm: float) -> Verdict:
+    """Better or worse only where corrected test and interval of the mean both say so."""
+    if np.isnan(p_holm):
+        return "not tested"
+    if p_holm >= ALPHA or test.ci_low <= 0 <= test.ci_high:
+        return "not distinguishable"
+    return "better" if (test.difference > 0) == (METRICS[test.metric].better == "higher") else "worse"

@@ -1,0 +1,107 @@
+"""What a paired test says: a sentence that anyone understands and a statistician can check."""
+
+from collections.abc import Mapping, Sequence
+
+from nnunetv2_mscs.evaluation.catalogue import METRICS
+from nnunetv2_mscs.evaluation.paired_tests import ALPHA, PairedTest
+
+MINUS = "−"
+SMALLEST_P = 0.001
+
+
+def sentence(test: PairedTest, *, name_label: bool = False) -> str:
+    """Better, worse or not distinguishable, by how much, how sure, on how many cases; and what was left out."""
+    title = METRICS[test.metric].title + (f" of {test.label_name}" if name_label else "")
+    if test.verdict == "not tested":
+        said = f"not tested, {_cases(test)}."
+    elif test.verdict == "not distinguishable":
+        said = _not_distinguishable(test)
+    else:
+        said = _distinguishable(test)
+    return f"{title}: {said}{_left_out(test)}"
+
+
+def _distinguishable(test: PairedTest) -> str:
+    size, low, high = test.difference, test.ci_low, test.ci_high
+    if size < 0:
+        size, low, high = -size, -high, -low
+    side = "higher" if test.difference > 0 else "lower"
+    by = f"{_number(size, test)} [{_number(low, test)}; {_number(high, test)}]"
+    return f"{test.model} is {side} ({test.verdict}) than {test.baseline} by {by}, {_p(test)}, {_cases(test)}."
+
+
+def _not_distinguishable(test: PairedTest) -> str:
+    said = f"{test.model} and {test.baseline} are not distinguishable"
+    if test.p == 1 and test.difference == test.ci_low == test.ci_high == 0:
+        return f"{said}: no case differs, {_cases(test)}."
+    said += f" (difference {_signed(test.difference, test)}, {_p(test)}, {_cases(test)})"
+    said += f"; the interval leaves open {_signed(test.ci_low, test)} to {_signed(test.ci_high, test)}."
+    if test.p_holm < ALPHA:
+        return f"{said} The test sees a shift, the mean does not."
+    if not test.ci_low <= 0 <= test.ci_high:
+        return f"{said} The interval leaves out 0, but the corrected test does not confirm a difference."
+    return said
+
+
+def _left_out(test: PairedTest) -> str:
+    if test.n == test.cases:
+        return ""
+    said = f" Left out: {_plural(test.cases - test.n, 'case')} (undefined for {test.baseline} in "
+    said += f"{test.undefined_baseline}, for {test.model} in {test.undefined_model})"
+    if test.undefined_baseline == test.undefined_model:
+        return f"{said}."
+    more = test.model if test.undefined_model > test.undefined_baseline else test.baseline
+    return f"{said}, which flatters {more}: a distance is undefined where a mask is wrongly empty."
+
+
+def comparison_warnings(tests: Sequence[PairedTest], family_sizes: Mapping[str, int]) -> list[str]:
+    """Few cases, by which nothing could be shown; undefined values, by which a test is biased."""
+    warnings = []
+    for family, size in family_sizes.items():
+        n = max((test.n for test in tests if test.family == family), default=0)
+        if size and n and size * 2.0 ** (1 - n) >= ALPHA:
+            warnings.append(
+                f"{_plural(n, 'case')} and {_plural(size, 'test')} of {family} metrics: after Holm's correction no test "
+                f"can fall below p = {ALPHA:g}, however large the difference. Look at the intervals, or add cases."
+            )
+    biased = [test for test in tests if test.undefined_baseline != test.undefined_model]
+    if biased:
+        columns = list(dict.fromkeys(test.metric for test in biased))
+        warnings.append(
+            f"{', '.join(METRICS[column].title for column in columns)}: undefined more often for one model than for "
+            "another (a mask wrongly empty). These cases are left out of its tests, which flatters that model."
+        )
+    return warnings
+
+
+def _cases(test: PairedTest) -> str:
+    return f"n = {_plural(test.n, 'case')}" if test.n == test.cases else f"n = {test.n} of {test.cases} cases"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _p(test: PairedTest) -> str:
+    return f"{p_value(test.p_holm)} after Holm"
+
+
+def p_value(p: float) -> str:
+    """`p = 0.041`, `p < 0.001`."""
+    return f"p < {SMALLEST_P:g}" if p < SMALLEST_P else f"p = {p:.3f}"
+
+
+def _number(value: float, test: PairedTest) -> str:
+    return number(value, METRICS[test.metric].decimals)
+
+
+def _signed(value: float, test: PairedTest) -> str:
+    return number(value, METRICS[test.metric].decimals, signed=True)
+
+
+def number(value: float, decimals: int, *, signed: bool = False) -> str:
+    """With a true minus sign; with a plus sign too if signed, and neither for what rounds to 0."""
+    text = f"{abs(value):.{decimals}f}"
+    if float(text) == 0:
+        return text
+    return f"{MINUS}{text}" if value < 0 else f"+{text}" if signed else text

@@ -100,7 +100,7 @@ def compare(evaluations: Sequence[Evaluation], *, seed: int = 0, samples: int = 
         samples: bootstrap samples.
 
     Raises:
-        MscsError: fewer than two models, two of one name, or they differ in cases, labels or the truth.
+        MscsError: fewer than two models, two of one name, no cases, or they differ in cases, labels or the truth.
     """
     _check(evaluations)
     first = evaluations[0]
@@ -123,6 +123,8 @@ def _check(evaluations: Sequence[Evaluation]) -> None:
     twice = sorted({model for model in models if models.count(model) > 1})
     if twice:
         raise MscsError(f"Several models are called {', '.join(twice)}.", "Give each a name of its own.")
+    if not any(one.results for one in evaluations):
+        raise MscsError("There is no case to compare the models on.", "Evaluate them on one case or more.")
     for other in evaluations[1:]:
         _check_pair(evaluations[0], other)
 

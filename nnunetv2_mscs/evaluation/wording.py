@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from nnunetv2_mscs.evaluation.catalogue import METRICS
 from nnunetv2_mscs.evaluation.paired_tests import ALPHA, PairedTest
 
-MINUS = "−"
+MINUS = "\N{MINUS SIGN}"
 SMALLEST_P = 0.001
+WHY_UNDEFINED = "a distance is undefined where a lesion is missed or invented altogether"
 
 
 def sentence(test: PairedTest, *, name_label: bool = False) -> str:
@@ -51,7 +52,7 @@ def _left_out(test: PairedTest) -> str:
     if test.undefined_baseline == test.undefined_model:
         return f"{said}."
     more = test.model if test.undefined_model > test.undefined_baseline else test.baseline
-    return f"{said}, which flatters {more}: a distance is undefined where a mask is wrongly empty."
+    return f"{said}, which flatters {more}: {WHY_UNDEFINED}."
 
 
 def comparison_warnings(tests: Sequence[PairedTest], family_sizes: Mapping[str, int]) -> list[str]:
@@ -61,15 +62,15 @@ def comparison_warnings(tests: Sequence[PairedTest], family_sizes: Mapping[str, 
         n = max((test.n for test in tests if test.family == family), default=0)
         if size and n and size * 2.0 ** (1 - n) >= ALPHA:
             warnings.append(
-                f"{_plural(n, 'case')} and {_plural(size, 'test')} of {family} metrics: after Holm's correction no test "
-                f"can fall below p = {ALPHA:g}, however large the difference. Look at the intervals, or add cases."
+                f"{_plural(n, 'case')} and {_plural(size, 'test')} of {family} metrics: after Holm's correction no p "
+                f"can fall below {ALPHA:g}, however large the difference. Look at the intervals, or add cases."
             )
     biased = [test for test in tests if test.undefined_baseline != test.undefined_model]
     if biased:
         columns = list(dict.fromkeys(test.metric for test in biased))
         warnings.append(
             f"{', '.join(METRICS[column].title for column in columns)}: undefined more often for one model than for "
-            "another (a mask wrongly empty). These cases are left out of its tests, which flatters that model."
+            f"another. These cases are left out of the tests, which flatters that model: {WHY_UNDEFINED}."
         )
     return warnings
 

@@ -2,8 +2,9 @@
 
 panoptica 2.1 asks for an older NumPy and connected-components-3d than nnU-Net takes, so its numbers are kept:
 
-    uv run --no-project --with panoptica==2.1.7 --with SimpleITK \\
-        tests/evaluation/panoptica_values.py ../shared/real/masks
+    uv run --no-project --with panoptica==2.1.7 --with SimpleITK tests/evaluation/panoptica_values.py MASKS
+
+where MASKS is ../shared/real/masks.
 """
 
 import json

@@ -238,12 +238,14 @@ def test_made_up_masks(made_up, library):
     check(evaluate_masks(*made_up), expected, tolerance)
 
 
-@pytest.mark.parametrize("library", [name for name in LIBRARIES if name != "brute force"])
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_real_masks(real, library):
     implementation, tolerance = LIBRARIES[library]
     for change, pair in real.items():
         if library == "MONAI" and change not in ("shifted", "split"):
             continue  # a second a pair
+        if library == "brute force" and pair[0].sum() > 10_000:
+            continue  # gigabytes of distances
         expected = implementation(around(pair))
         for of_the_whole_image in ("accuracy", "specificity"):
             expected.pop(of_the_whole_image, None)

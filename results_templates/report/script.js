@@ -152,10 +152,12 @@
   }
   form.hidden = false;
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("input", (event) => {
+  function changed(event) {
     if (event.target.name === "sort") sortBy(event.target.value, firstDirection(event.target.value));
     else update();
-  });
+  }
+  form.addEventListener("input", changed);
+  form.addEventListener("change", changed);
   form.addEventListener("reset", () => setTimeout(() => sortBy("dice", "ascending")));
 
   document.addEventListener("click", (event) => {

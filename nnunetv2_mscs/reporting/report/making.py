@@ -1,68 +1,89 @@
-"""What `mscs report` does from one end to the other: models evaluated, content put together, one file written."""
+"""What `mscs report` does from one end to the other: models read or evaluated, and one page written."""
 
-import datetime
-import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.agreement import THRESHOLD_ML
-from nnunetv2_mscs.evaluation.bootstrap import SAMPLES
-from nnunetv2_mscs.evaluation.results import Evaluation
-from nnunetv2_mscs.evaluation.statistics import summarise
-from nnunetv2_mscs.reporting.report.content import ReportContent, Section
-from nnunetv2_mscs.reporting.report.model_facts import model_folder_of, subjects_of_data, subjects_of_model
-from nnunetv2_mscs.reporting.report.notices import in_order, notices_of
-from nnunetv2_mscs.reporting.report.numbers import (
-    agreement_table,
-    folds_table,
-    key_figures,
-    metrics_section,
-    sizes_table,
-)
-from nnunetv2_mscs.reporting.report.page import is_report, render
-from nnunetv2_mscs.reporting.report.rows import draw_pictures, notices_of_pictures, rows_of, with_pictures
-from nnunetv2_mscs.workplace.whole_files import write_whole
-
-PICTURES_MB = 17.0
+from nnunetv2_mscs.evaluation.results import SUMMARY, compared_folders, is_comparison, is_evaluation
+from nnunetv2_mscs.reporting.evaluation_folder import Request as EvaluationRequest
+from nnunetv2_mscs.reporting.evaluation_folder import read_models
+from nnunetv2_mscs.reporting.report.assembling import PICTURES_MB, Options, Written, write_report
+from nnunetv2_mscs.reporting.report.model_facts import read_object
+from nnunetv2_mscs.reporting.report.page import is_report
+from nnunetv2_mscs.reporting.report.rows import with_images
 
 
 @dataclass(frozen=True)
-class Options:
-    """How a report is made.
+class Request:
+    """What `mscs report` is asked for.
 
     Args:
-        title: of the page; by default the names of the models.
-        cases: how many cases, the worst first, get pictures at most; None for no limit.
-        megabytes: what pictures may take of the page; further cases get none.
-        seed: of the bootstrap.
-        samples: of the bootstrap.
-        threshold_ml: at which volumes are classified.
-        processes: how many to use.
-        command: as it was typed, for the reader.
+        models: model folders, evaluations, comparisons or predictions; the first is the baseline.
+        names: of the models; by default their own.
+        references: the truth of those that are not evaluated yet; None to find those of nnU-Net's data set.
+        images: the folder with the scans; None for where they were found before.
+        title: see `Options`.
+        cases: see `Options`.
+        any_size: whatever the size of the page.
+        processes: see `Options`.
+        command: see `Options`.
     """
 
+    models: tuple[Path, ...]
+    names: tuple[str, ...] = ()
+    references: Path | None = None
+    images: Path | None = None
     title: str = ""
     cases: int | None = None
-    megabytes: float = PICTURES_MB
-    seed: int = 0
-    samples: int = SAMPLES
-    threshold_ml: float = THRESHOLD_ML
+    any_size: bool = False
     processes: int = 1
     command: str = ""
 
 
-@dataclass(frozen=True)
-class Written:
-    """What to tell the user about the page."""
+def make_report(out: Path, request: Request, *, overwrite: bool = False) -> Written:
+    """Evaluate what is not evaluated yet, and write the page.
 
-    megabytes: float
-    cases: int
-    pictures: int
-    notices: int
+    Raises:
+        MscsError: the place is taken, masks cannot be evaluated, or models not compared.
+    """
+    check_place(out, overwrite=overwrite)
+    evaluations = read_models(
+        EvaluationRequest(
+            models=request.models,
+            references=request.references,
+            names=request.names,
+            images=request.images,
+            processes=request.processes,
+        )
+    )
+    if request.images is not None:
+        evaluations = [with_images(one, request.images) for one in evaluations]
+    options = Options(
+        title=request.title,
+        cases=request.cases,
+        megabytes=math.inf if request.any_size else PICTURES_MB,
+        processes=request.processes,
+        command=request.command,
+    )
+    return write_report(evaluations, out, _as_evaluated(request.models[0], options))
+
+
+def _as_evaluated(place: Path, options: Options) -> Options:
+    """The options with the settings that a former evaluation's statistics were made with, so that numbers agree."""
+    folder = compared_folders(place)[0] if is_comparison(place) else place
+    if not is_evaluation(folder):
+        return options
+    summary = read_object(folder / SUMMARY)
+    settings = summary.get("settings", {})
+    label: dict = next(iter(summary.get("labels", {}).values()), {})
+    return replace(
+        options,
+        seed=settings.get("seed", options.seed),
+        samples=settings.get("samples", options.samples),
+        threshold_ml=label.get("volume_agreement", {}).get("classification", {}).get("threshold_ml", THRESHOLD_ML),
+    )
 
 
 def check_place(out: Path, *, overwrite: bool) -> None:
@@ -77,111 +98,3 @@ def check_place(out: Path, *, overwrite: bool) -> None:
         raise MscsError(f"{out} is there and is no report of mscs.", "Choose another name.")
     if not overwrite:
         raise MscsError(f"{out} is there already.", "Choose another name, or replace it with --overwrite.")
-
-
-def write_report(evaluations: Sequence[Evaluation], out: Path, options: Options) -> Written:
-    """Write the page as a whole or not at all.
-
-    Args:
-        evaluations: one a model, the baseline first, of the same cases.
-        out: the file.
-        options: see there.
-    """
-    content = assemble(evaluations, options)
-    page = render(content)
-    write_whole(out, page)
-    pictures = sum(bool(row.sheet) for row in content.rows)
-    return Written(len(page.encode()) / 1e6, len(evaluations[0].cases), pictures, len(content.notices))
-
-
-def assemble(evaluations: Sequence[Evaluation], options: Options) -> ReportContent:
-    """Put together all that the page says."""
-    several = len(evaluations) > 1
-    statistics = [
-        summarise(one, seed=options.seed, samples=options.samples, threshold_ml=options.threshold_ml)
-        for one in evaluations
-    ]
-    pictures, pictured = draw_pictures(
-        evaluations, cases=options.cases, megabytes=options.megabytes, processes=options.processes
-    )
-    notices = [notice for one in evaluations for notice in notices_of(one, several_models=several)]
-    notices += notices_of_pictures(evaluations, pictures, cases=pictured)
-    models = tuple(one.model for one in evaluations)
-    return ReportContent(
-        title=options.title or f"Segmentation report: {' and '.join(models)}",
-        summary=(_summary(evaluations),),
-        models=models,
-        notices=in_order(notices),
-        key_figures={one.model: key_figures(one, of) for one, of in zip(evaluations, statistics, strict=True)},
-        before=(
-            _about(evaluations),
-            metrics_section(evaluations, statistics),
-            Section("lesions", "Lesions by size", tables=(sizes_table(evaluations, statistics),)),
-            Section("volumes", "Volumes", tables=(agreement_table(evaluations, statistics),)),
-        ),
-        rows=with_pictures(rows_of(evaluations), pictures),
-        after=_training(evaluations),
-        made=_made(evaluations, options),
-    )
-
-
-def _summary(evaluations: Sequence[Evaluation]) -> str:
-    first = evaluations[0]
-    folds = {result.fold for result in first.results} - {None}
-    how = f"{len(folds)}-fold cross-validation" if len(folds) > 1 else "Evaluation"
-    cases = f"{len(first.cases)} case{'s' * (len(first.cases) != 1)}"
-    names = ", ".join(first.labels.values())
-    who = f"{' against '.join(one.model for one in evaluations)}" if len(evaluations) > 1 else first.model
-    return f"{how} of {who} on {cases}: how well predicted masks ({names}) agree with the reference."
-
-
-def _about(evaluations: Sequence[Evaluation]) -> Section:
-    models = [model_folder_of(evaluation) for evaluation in evaluations]
-    subjects = subjects_of_data(evaluations[0], models[0])
-    for evaluation, model in zip(evaluations, models, strict=True):
-        prefix = f"{evaluation.model}: " if len(evaluations) > 1 else ""
-        for subject in subjects_of_model(model) if model else ():
-            subjects.append(type(subject)(f"{prefix}{subject.title}", subject.sentences))
-    return Section("about", "Data and model" if any(models) else "Data", subjects=tuple(subjects))
-
-
-def _training(evaluations: Sequence[Evaluation]) -> tuple[Section, ...]:
-    table = folds_table(evaluations)
-    return (Section("training", "Training and folds", tables=(table,)),) if table else ()
-
-
-def _made(evaluations: Sequence[Evaluation], options: Options) -> tuple[tuple[str, str], ...]:
-    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    several = len(evaluations) > 1
-    places: list[tuple[str, str]] = []
-    for one in evaluations:
-        suffix = f" of {one.model}" if several else ""
-        places += [(f"Predictions{suffix}", one.predictions), (f"References{suffix}", one.references)]
-    return (
-        ("Made", f"{now} by nnunetv2-mscs {__version__}"),
-        *((("Command", options.command),) if options.command else ()),
-        *places,
-        ("Versions", ", ".join(_versions())),
-        (
-            "Statistics",
-            f"{options.samples} bootstrap samples, seed {options.seed}; "
-            f"volumes classified at {options.threshold_ml:g} mL",
-        ),
-        (
-            "Empty masks",
-            "Both empty: overlap and lesion scores 1, distances 0. Exactly one empty: scores 0, distances not defined, "
-            "left out of means and counted as undefined.",
-        ),
-        ("Use", "For research. Not a medical device."),
-    )
-
-
-def _versions() -> list[str]:
-    names = ["nnunetv2", "torch", "numpy", "SimpleITK"]
-    found = []
-    for name in names:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    return [*found, f"Python {platform.python_version()}", platform.system()]

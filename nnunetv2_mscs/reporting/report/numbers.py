@@ -1,5 +1,6 @@
 """The statistics of models as tables and key figures."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ def with_interval(described: Mapping[str, Any], column: str) -> str:
 
 def spread(middle: float | None, low: float | None, high: float | None, column: str) -> str:
     """A value with the two that enclose it; alone where those are undefined."""
-    if middle is None or low is None or high is None:
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
         return shown(middle, column)
     return f"{shown(middle, column)} [{shown(low, column)}; {shown(high, column)}]"
 

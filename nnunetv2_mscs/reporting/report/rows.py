@@ -1,6 +1,8 @@
 """The rows of the table of cases, with their pictures inside the page's size."""
 
 import base64
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +54,9 @@ def draw_pictures(
     """
     worst = list(dict.fromkeys(row.result.case for row in rows_of(evaluations[:1])))
     a_case = sum(len(one.labels) for one in evaluations)
-    most = min(len(worst), cases if cases is not None else len(worst), int(megabytes / (SMALLEST_SHEET_MB * a_case)))
+    most = min(
+        len(worst), cases if cases is not None else len(worst), _at_most(megabytes / (SMALLEST_SHEET_MB * a_case))
+    )
     chosen = set(worst[:most])
     panel_height, quality = LARGE if most * a_case <= FEW_SHEETS else SMALL
     pictures: dict[tuple[str, str, str], CasePictures] = {}
@@ -64,6 +68,10 @@ def draw_pictures(
             )
             pictures.update({(evaluation.model, case, label): picture for case, picture in drawn.items()})
     return _fitting(pictures, worst[:most], megabytes)
+
+
+def _at_most(number: float) -> int:
+    return int(number) if math.isfinite(number) else sys.maxsize
 
 
 def _fitting(pictures: Pictures, cases: Sequence[str], megabytes: float) -> tuple[Pictures, int]:

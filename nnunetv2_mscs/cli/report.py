@@ -1,0 +1,90 @@
+"""Put an evaluation, or the cross-validation of a trained model, into one HTML page that needs nothing but a browser.
+
+SOURCE is a model folder of nnU-Net's (its validation predictions are evaluated, its training is shown), a folder that
+`mscs evaluate` wrote, of one model or of several, or a folder of predicted masks. The page holds warnings, data set and
+plan in words, metrics with intervals, the comparison, plots, the training, and every case with its sheet: sortable,
+searchable, to be opened larger. It works offline, can be mailed, and prints.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from nnunetv2_mscs.cli.arguments import count, whole
+
+SUMMARY = "one HTML page of an evaluation or a trained model: numbers, plots, every case"
+EXAMPLE = """mscs report $nnUNet_results/Dataset501_Stroke/MSCSTrainer__MSCSPlans__3d_fullres -o report.html
+  mscs report ./evaluation -o report.html --title "Stroke, external test set"
+  mscs report ./MODEL_FOLDER -o report.html --compare ./OTHER_MODEL_FOLDER --names ours theirs"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("source", metavar="SOURCE", type=Path, help="a model folder, an evaluation, or a folder of predicted masks")
+    add("-o", "--out", metavar="FILE.html", type=Path, required=True, help="page to write")
+    add(
+        "--compare",
+        metavar="MODEL",
+        nargs="+",
+        type=Path,
+        default=[],
+        help="further models on the same cases: model folders, evaluations or predictions; SOURCE is the baseline",
+    )
+    add("--names", metavar="NAME", nargs="+", help="of the models, in their order (default: trainer, or folder name)")
+    add(
+        "--references",
+        metavar="DIR",
+        type=Path,
+        help="the truth, for what is not evaluated yet (default: that of nnU-Net's data set)",
+    )
+    add(
+        "--images", metavar="DIR", type=Path, help="the scans, for the pictures (default: where they were found before)"
+    )
+    add("--title", metavar="TEXT", default="", help="of the page")
+    add(
+        "--cases",
+        metavar="N",
+        type=_cases,
+        default="",
+        help="pictures of the N worst cases only, or of `all`, however large the page becomes (default: all, or as "
+        "many as make a page of less than 20 MB)",
+    )
+    add("--overwrite", action="store_true", help="replace a former report")
+    add("-np", dest="processes", type=whole(1, 1024), metavar="N", help="processes (default: the cores, up to 8)")
+    parser.set_defaults(wrong_use=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.names and len({name.lower() for name in args.names}) < len(args.names):
+        args.wrong_use("--names gives one name twice")
+    from nnunetv2_mscs.evaluation.evaluating import MasksRefused
+    from nnunetv2_mscs.reporting.report.making import Request, make_report
+    from nnunetv2_mscs.scans.findings_table import findings_table
+    from nnunetv2_mscs.workplace.parallel import default_processes
+
+    request = Request(
+        models=(args.source, *args.compare),
+        names=tuple(args.names or ()),
+        references=args.references,
+        images=args.images,
+        title=args.title,
+        cases=None if args.cases in ("", "all") else int(args.cases),
+        any_size=args.cases == "all",
+        processes=args.processes or default_processes(),
+        command=shlex.join(["mscs", *sys.argv[1:]]),
+    )
+    try:
+        written = make_report(args.out, request, overwrite=args.overwrite)
+    except MasksRefused as refusal:
+        print(findings_table(refusal.findings, refusal.roots, wrap=sys.stderr.isatty()), file=sys.stderr)
+        raise
+    for finding in written.warnings:
+        print(f"warning: {finding}", file=sys.stderr)
+    print(f"{written.cases} cases of {written.models}, {written.pictures} with a sheet; {written.megabytes:.1f} MB")
+    print(f"written: {args.out}")
+    return 0
+
+
+def _cases(text: str) -> str:
+    return text if text == "all" else str(count(text))

@@ -1,0 +1,108 @@
+"""The plots of a report, each an SVG picture of its own with a caption that says how to read it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.evaluation.catalogue import METRICS
+from nnunetv2_mscs.evaluation.results import Evaluation
+from nnunetv2_mscs.reporting.figures import svg
+from nnunetv2_mscs.reporting.plots import distributions, recall_by_size, score_over_volume, volume_agreement_plot
+from nnunetv2_mscs.reporting.report.content import Notice, Plot
+from nnunetv2_mscs.reporting.report.numbers import Statistics
+from nnunetv2_mscs.reporting.report.rows import data_uri
+from nnunetv2_mscs.reporting.training_curves import draw_training_curves, read_training_curves
+
+SVG = "image/svg+xml"
+
+
+def _of_labels(evaluations: Sequence[Evaluation]) -> list[tuple[str, str]]:
+    """Each label, and how a title names it where there are several."""
+    labels = evaluations[0].labels
+    return [(label, f", {name}" if len(labels) > 1 else "") for label, name in labels.items()]
+
+
+def _models(evaluations: Sequence[Evaluation]) -> str:
+    return " and ".join(one.model for one in evaluations)
+
+
+def plots_of_metrics(evaluations: Sequence[Evaluation]) -> tuple[Plot, ...]:
+    """Distributions of the key metrics over cases."""
+    lines = " A thin line joins the points of one case." if len(evaluations) > 1 else ""
+    return tuple(
+        Plot(
+            f"Distribution over cases{about}",
+            "A point is a case; the box holds the middle half of them, with the median as a thick line." + lines,
+            f"Distributions of Dice, lesion F1 and HD95 over the cases of {_models(evaluations)}{about}",
+            data_uri(svg(distributions(evaluations, label)), SVG),
+            wide=True,
+        )
+        for label, about in _of_labels(evaluations)
+    )
+
+
+def plots_of_lesions(evaluations: Sequence[Evaluation], statistics: Sequence[Statistics]) -> tuple[Plot, ...]:
+    """Dice over lesion volume, and the lesions found by size."""
+    by_model = {one.model: of for one, of in zip(evaluations, statistics, strict=True)}
+    plots = []
+    for label, about in _of_labels(evaluations):
+        plots += [
+            Plot(
+                f"{METRICS['dice'].title} over lesion volume{about}",
+                "A point is a case. Cases without a lesion in the reference stand apart on the left.",
+                f"Dice of each case over its reference volume, {_models(evaluations)}{about}",
+                data_uri(svg(score_over_volume(evaluations, label)), SVG),
+            ),
+            Plot(
+                f"Lesions found by size{about}",
+                "Share of the reference lesions of each size that any predicted voxel touches, with 95 % intervals.",
+                f"Lesion recall by lesion size of {_models(evaluations)}{about}; the table holds the numbers",
+                data_uri(svg(recall_by_size(by_model, label)), SVG),
+            ),
+        ]
+    return tuple(plots)
+
+
+def plots_of_volumes(evaluations: Sequence[Evaluation]) -> tuple[Plot, ...]:
+    """Bland and Altman's plot."""
+    return tuple(
+        Plot(
+            f"Bland-Altman plot of the volumes{about}",
+            "Points above 0 are predicted too large. Lines: bias (solid) and limits of agreement (dashed), with their "
+            "95 % intervals as bands.",
+            f"Differences of predicted and reference volumes over their mean, {_models(evaluations)}{about}; "
+            "the table holds the numbers",
+            data_uri(svg(volume_agreement_plot(evaluations, label)), SVG),
+            wide=len(evaluations) > 1,
+        )
+        for label, about in _of_labels(evaluations)
+    )
+
+
+def plots_of_training(
+    evaluations: Sequence[Evaluation], models: Sequence[Path | None]
+) -> tuple[tuple[Plot, ...], list[Notice]]:
+    """The training curves of all folds, as far as they are recorded, and what is missing."""
+    curves, notices = [], []
+    for evaluation, folder in zip(evaluations, models, strict=True):
+        if folder is None:
+            continue
+        try:
+            read = read_training_curves(folder, name=evaluation.model)
+        except MscsError as error:
+            notices.append(Notice("note", f"No training curves of {evaluation.model}: {error.finding}", error.remedy))
+            continue
+        curves.append(read)
+        notices += [Notice("warning", f"{evaluation.model}: {note}") for note in read.notes]
+    if not curves:
+        return (), notices
+    names = " and ".join(one.model for one in curves)
+    plot = Plot(
+        "Training",
+        "A line is a fold. The pseudo-Dice is nnU-Net's estimate on random patches during training, not the Dice of "
+        "whole cases.",
+        f"Loss, pseudo-Dice, learning rate and epoch time over the epochs of {names}",
+        data_uri(svg(draw_training_curves(curves)), SVG),
+        wide=True,
+    )
+    return (plot,), notices

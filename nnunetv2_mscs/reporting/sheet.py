@@ -260,7 +260,7 @@ def _draw_scale(
 def _footer(case: SheetCase, shown: ShownSlices, rows: list[str], width: int) -> Image.Image:
     """The rules of the picture, in sentences."""
     z, y, x = (f"{s:.3g}" for s in case.spacing_mm)
-    numbers = "z counts slices from 0, upwards"
+    numbers = f"z counts slices from 0, {'upwards' if case.oriented else 'in their order in the file'}"
     if case.positions_mm is not None:
         numbers += "; mm are the scanner's coordinate along the patient's axis, upwards"
     sentences = [

@@ -90,7 +90,7 @@ def _read_images(images: Mapping[str, Path], rules: ReadingRules, check: bool) -
         raise ScanError(finding.finding, finding.remedy, finding.file)
     volumes = {key: channel.volume for key, channel in found.items()}
     if COMBINED in images and len(volumes) == 1:
-        volumes = {UNNAMED: next(iter(volumes.values()))}
+        return {UNNAMED: next(iter(volumes.values()))}, []
     return volumes, [f"{item.finding[0].upper()}{item.finding[1:]}." for item in findings.items]
 
 
@@ -111,7 +111,10 @@ def _upright(grid: Grid) -> Grid:
 def _placed(volume: Volume, grid: Grid, what: str, reference_name: str) -> np.ndarray:
     """(Z, Y, X) on the sheet's grid."""
     if volume.has_geometry:
-        return align(volume.array, volume.grid, grid, what=what, reference_name=reference_name)[0][0]
+        try:
+            return align(volume.array, volume.grid, grid, what=what, reference_name=reference_name)[0][0]
+        except ScanError as error:
+            raise ScanError(error.finding, "Show them apart, or save both on one grid.") from error
     array = turn(volume.array, volume.grid, _upright(volume.grid))[0][0]
     if array.shape != grid.shape:
         raise ScanError(

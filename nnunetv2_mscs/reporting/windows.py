@@ -34,20 +34,22 @@ def fixed_adc_window() -> Window:
     return Window(*ADC_WINDOW, ADC_TEXT)
 
 
-def percentile_window(image: np.ndarray, *, from_zero: bool) -> Window:
-    """Up to the 99.7th percentile of the head; from 0, as fits a DWI, or from the first percentile.
+def percentile_window(image: np.ndarray, *, from_zero: bool, of_head: bool = True) -> Window:
+    """Up to the 99.7th percentile; from 0, as fits a DWI, or from the first percentile.
 
     Args:
         image: (Z, Y, X), finite.
         from_zero: black is 0.
+        of_head: percentiles are of the head's voxels, else of all.
     """
-    inside = image[head_mask(image)]
-    inside = inside if inside.size else image.ravel()
+    head = head_mask(image) if of_head else np.ones_like(image, dtype=bool)
+    inside = image[head] if head.any() else image.ravel()
     low = 0.0 if from_zero else float(np.percentile(inside, DARKEST_PERCENTILE))
     high = float(np.percentile(inside, BRIGHTEST_PERCENTILE))
     high = high if high > low else low + 1
+    place = "head" if of_head else "volume"
     start = "0" if from_zero else f"{low:.4g} (percentile {DARKEST_PERCENTILE:g})"
-    return Window(low, high, f"{start} to {high:.4g} (percentile {BRIGHTEST_PERCENTILE:g} of the head)")
+    return Window(low, high, f"{start} to {high:.4g} (percentile {BRIGHTEST_PERCENTILE:g} of the {place})")
 
 
 def choose_windows(
@@ -62,7 +64,7 @@ def choose_windows(
     images, windows = dict(channels), {}
     for name, image in channels.items():
         if normalised:
-            window = percentile_window(image, from_zero=False)
+            window = percentile_window(image, from_zero=False, of_head=False)
             windows[name] = Window(window.low, window.high, f"normalised by nnU-Net, {window.text}")
         elif name == ADC:
             images[name], windows[name] = _adc(image, channels.get(DWI))

@@ -1,0 +1,93 @@
+"""Cases as nnU-Net's preprocessing left them: cropped, resampled, normalised; what its training really sees."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.reporting.sheet import SheetCase
+from nnunetv2_mscs.reporting.windows import choose_windows
+from nnunetv2_mscs.scans.alignment import turn
+from nnunetv2_mscs.scans.grid import Grid
+
+MADE_FOR_SHEETS = "nnUNetv2_plan_and_preprocess makes such folders; give one as it stands in nnUNet_preprocessed."
+
+
+def preprocessed_cases(folder: Path) -> tuple[str, ...]:
+    """The case identifiers of a folder of preprocessed data, such as nnUNetPlans_2d; empty if it is none."""
+    stems = {path.name.removesuffix(".pkl") for path in folder.glob("*.pkl")}
+    data = {path.name.removesuffix(end) for end in (".b2nd", ".npz") for path in folder.glob(f"*{end}")}
+    return tuple(sorted(stems & data))
+
+
+def read_preprocessed_case(folder: Path, name: str) -> SheetCase:
+    """Read one case with nnU-Net's own reader, turned to the radiologist's view.
+
+    Raises:
+        MscsError: it cannot be read, or the plans beside the folder do not tell its spacing.
+    """
+    from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+
+    transpose, spacing = _plans_of(folder)
+    try:
+        data, segmentation, _, properties = infer_dataset_class(str(folder))(str(folder), [name]).load_case(name)
+        data, segmentation = np.asarray(data[:], dtype=np.float32), np.asarray(segmentation[:])
+    except Exception as error:
+        # What damaged bytes raise in three libraries is not to be listed.
+        raise MscsError(f"{folder / name} cannot be read: {error}.", MADE_FOR_SHEETS) from error
+    axes = tuple(1 + axis for axis in np.argsort(transpose))
+    data, segmentation = data.transpose(0, *axes), segmentation.transpose(0, *axes)
+    spacing_mm = _in_order(spacing, transpose, properties["spacing"])
+    direction = properties.get("sitk_stuff", {}).get("direction")
+    z, y, x = data.shape[1:]
+    grid = Grid((x, y, z), spacing_mm[::-1], direction=tuple(direction or np.eye(3).ravel()))
+    upright = Grid(grid.size, grid.spacing)
+    shown, shown_grid = turn(data, grid, upright)
+    truth = turn(segmentation, grid, upright)[0][0] > 0
+    images, windows = choose_windows(dict(zip(_channel_names(folder, len(shown)), shown, strict=True)), normalised=True)
+    case = SheetCase(
+        name,
+        images,
+        windows,
+        (shown_grid.spacing[2], shown_grid.spacing[1], shown_grid.spacing[0]),
+        truth=truth,
+        facts=f"preprocessed by nnU-Net, {folder.name}  ·  truth {_amount(truth, spacing_mm)}",
+        oriented=direction is not None,
+    )
+    return case
+
+
+def _amount(truth: np.ndarray, spacing_mm: tuple[float, ...]) -> str:
+    return f"{int(truth.sum()) * float(np.prod(spacing_mm)) / 1000:.2f} mL" if truth.any() else "empty"
+
+
+def _plans_of(folder: Path) -> tuple[list[int], list[float]]:
+    """nnU-Net's order of the axes and its spacing, from the plans beside the folder."""
+    for file in sorted(folder.parent.glob("*.json")):
+        plans = _read_object(file)
+        for configuration in plans.get("configurations", {}).values():
+            if configuration.get("data_identifier") == folder.name and "spacing" in configuration:
+                return list(plans["transpose_forward"]), list(configuration["spacing"])
+    raise MscsError(f"No plans beside {folder} tell its spacing.", MADE_FOR_SHEETS)
+
+
+def _in_order(spacing: list[float], transpose: list[int], original: list[float]) -> tuple[float, ...]:
+    """(z, y, x) in mm; a 2D configuration leaves the first of nnU-Net's axes as it was."""
+    full = [float(original[transpose[0]]), *spacing] if len(spacing) == 2 else spacing
+    return tuple(float(full[axis]) for axis in np.argsort(transpose))
+
+
+def _channel_names(folder: Path, count: int) -> list[str]:
+    """Of dataset.json; a cascade's further channels have none."""
+    named = _read_object(folder.parent / "dataset.json").get("channel_names", {})
+    return [str(named.get(str(i), f"channel {i}")) for i in range(count)]
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -9,13 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nnunetv2_mscs.reporting.colours import PREDICTION, TRUTH
+from nnunetv2_mscs.reporting.windows import ADC_WINDOW, BRIGHTEST_PERCENTILE
 from nnunetv2_mscs.workplace.whole_files import whole_file
 
-# Okabe and Ito's colours, which the colour-blind tell apart.
-TRUTH_COLOUR, PREDICTION_COLOUR = "#56B4E9", "#E69F00"
 COLUMNS = ("DWI", "ADC", "truth", "prediction")
-ADC_WINDOW = (0.0, 2500.0)  # 10^-6 mm2/s
-DWI_PERCENTILE = 99.7
 INCHES_A_PANEL = 2.3
 
 
@@ -71,7 +69,7 @@ def draw_overview(cases: Sequence[Case], file: Path, *, title: str) -> None:
     for row, case in zip(grid, cases, strict=True):
         _draw_case(row, case)
     for axes, column in zip(grid[0], COLUMNS, strict=True):
-        colour = {"truth": TRUTH_COLOUR, "prediction": PREDICTION_COLOUR}.get(column, "white")
+        colour = {"truth": TRUTH, "prediction": PREDICTION}.get(column, "white")
         heading = f"ADC, {ADC_WINDOW[0]:.0f} to {ADC_WINDOW[1] / 1000:g} x 10⁻³ mm²/s" if column == "ADC" else column
         axes.set_title(heading, color=colour, fontsize=9, pad=4)
     with whole_file(file) as unfinished:
@@ -81,7 +79,7 @@ def draw_overview(cases: Sequence[Case], file: Path, *, title: str) -> None:
 def _draw_case(row: Sequence[Axes], case: Case) -> None:
     z = slice_to_show(case)
     dwi, adc = case.dwi[z], case.adc[z]
-    brightest = float(np.percentile(case.dwi, DWI_PERCENTILE))
+    brightest = float(np.percentile(case.dwi, BRIGHTEST_PERCENTILE))
     extent = (0.0, dwi.shape[1] * case.spacing_mm[2], dwi.shape[0] * case.spacing_mm[1], 0.0)
     for axes, column in zip(row, COLUMNS, strict=True):
         axes.set_axis_off()
@@ -89,7 +87,7 @@ def _draw_case(row: Sequence[Axes], case: Case) -> None:
         axes.imshow(image, cmap="gray", vmin=window[0], vmax=window[1], extent=extent, interpolation="nearest")
         if column in ("truth", "prediction"):
             mask = case.truth[z] if column == "truth" else case.prediction[z]
-            colour = TRUTH_COLOUR if column == "truth" else PREDICTION_COLOUR
+            colour = TRUTH if column == "truth" else PREDICTION
             _fill(axes, mask, colour, extent)
     row[0].text(-0.04, 0.5, case.title, color="white", fontsize=9, ha="right", va="center", transform=row[0].transAxes)
     for axes, letter, place in ((row[0], "R", 0.03), (row[0], "L", 0.97)):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from nnunetv2_mscs.reporting.overview import PREDICTION_COLOUR, TRUTH_COLOUR, Case, draw_overview, slice_to_show
+from nnunetv2_mscs.reporting.colours import PREDICTION, TRUTH
+from nnunetv2_mscs.reporting.overview import Case, draw_overview, slice_to_show
 
 SHAPE = (6, 32, 40)
 
@@ -37,7 +38,7 @@ def test_coloured_area_is_that_of_the_masks(tmp_path):
     draw_overview([case(truth, prediction)], file, title="")
     picture = matplotlib.image.imread(file)[..., :3]
     areas = {}
-    for name, colour in (("truth", TRUTH_COLOUR), ("prediction", PREDICTION_COLOUR)):
+    for name, colour in (("truth", TRUTH), ("prediction", PREDICTION)):
         shown = 0.65 * np.array(to_rgb(colour))
         areas[name] = (np.abs(picture - shown).max(axis=-1) < 0.02).sum()
     assert areas["truth"] / areas["prediction"] == pytest.approx(4, rel=0.05)

@@ -35,7 +35,7 @@ setup(
         "SimpleITK>=2.2",
         "nibabel",
         "numpy",
-        "scipy",
+        "scipy>=1.15",
         "tqdm",
         "matplotlib",
         "scikit-image",

@@ -10,15 +10,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from nnunetv2_mscs import __version__
-from nnunetv2_mscs.cli import convert, demo, doctor, import_keras, phantom
+from nnunetv2_mscs.cli import convert, demo, doctor, evaluate, import_keras, phantom, show
 from nnunetv2_mscs.errors import MscsError
 
 COMMANDS = {
     "convert": convert,
     "demo": demo,
     "doctor": doctor,
+    "evaluate": evaluate,
     "import-keras": import_keras,
     "phantom": phantom,
+    "show": show,
 }
 
 

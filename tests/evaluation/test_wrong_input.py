@@ -65,7 +65,7 @@ SPOILT: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "NaN": (lambda p, r: save(blob(1) * np.float32("nan"), p / "case_1.nii.gz"), ("NaN",)),
     "negative": (lambda p, r: save(blob(1).astype(np.int16) * -1, p / "case_1.nii.gz"), ("unknown label values: -1",)),
     "half a file": (
-        lambda p, r: (p / "case_1.nii.gz").write_bytes((p / "case_1.nii.gz").read_bytes()[:200]),
+        lambda p, r: (p / "case_1.nii.gz").write_bytes((p / "case_1.nii.gz").read_bytes()[:-20]),
         ("case_1.nii.gz",),
     ),
     "twice": (lambda p, r: save(blob(1), p / "case_1.nii"), ("is there twice: case_1.nii and case_1.nii.gz",)),

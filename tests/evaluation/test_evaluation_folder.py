@@ -1,0 +1,125 @@
+"""`mscs evaluate` from one end to the other: folders, comparisons, tables, and what it tells."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from nnunetv2_mscs.evaluation.results import is_comparison, is_evaluation
+from tests.evaluation.conftest import blob, save
+
+
+@pytest.fixture
+def rival(tmp_path, folders):
+    """Predictions of a second model for the same cases."""
+    place = tmp_path / "rival"
+    for number in range(3):
+        save(np.roll(blob(number), 1 - number, axis=1), place / f"case_{number}.nii.gz")
+    save(blob(5), place / "case_3.nii.gz")
+    return place
+
+
+def read_rows(file):
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_one_model(folders, tmp_path, mscs):
+    ended = mscs("evaluate", *folders, "-o", tmp_path / "out", "--table", "original", "models")
+    assert ended.code == 0, ended.err
+    assert is_evaluation(tmp_path / "out")
+    assert "4 cases, 3 with lesion" in ended.out
+    assert "empty masks: 1 both" in ended.out
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    cases = read_rows(tmp_path / "out/cases.csv")
+    dice = [float(row["dice"]) for row in cases]
+    assert summary["labels"]["1"]["all_cases"]["dice"]["mean"] == pytest.approx(np.mean(dice))
+    assert summary["labels"]["1"]["cases"]["both_empty"] == 1
+    assert summary["rules_for_empty_masks"]["hd95_mm"] == {"both_empty": 0.0, "one_empty": None}
+    for ending in ("md", "tex", "csv"):
+        assert "Dice" in (tmp_path / "out/tables" / f"original.{ending}").read_text()
+
+
+@pytest.mark.parametrize("former", [False, True])
+def test_several_models(former, folders, rival, tmp_path, mscs):
+    predictions, references = folders
+    if former:
+        assert mscs("evaluate", predictions, references, "-o", tmp_path / "a").code == 0
+        assert mscs("evaluate", rival, references, "-o", tmp_path / "b").code == 0
+        ended = mscs("evaluate", "--compare", tmp_path / "a", tmp_path / "b", "-o", tmp_path / "out")
+    else:
+        ended = mscs("evaluate", predictions, references, "--compare", rival, "-o", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    out = tmp_path / "out"
+    assert is_comparison(out)
+    assert not is_evaluation(out)
+    assert all(is_evaluation(out / name) for name in ("predictions", "rival"))
+    rows = read_rows(out / "cases.csv")
+    assert [(row["model"], row["case"]) for row in rows] == [
+        (model, f"case_{n}") for model in ("predictions", "rival") for n in range(4)
+    ]
+    tests = {
+        (test["metric"], test["label"]): test for test in json.loads((out / "comparison.json").read_text())["tests"]
+    }
+    mean = {m: np.mean([float(row["dice"]) for row in rows if row["model"] == m]) for m in ("predictions", "rival")}
+    assert tests["dice", "1"]["difference"] == pytest.approx(mean["rival"] - mean["predictions"])
+    assert tests["dice", "1"]["sentence"] in ended.out
+    assert tests["dice", "1"]["sentence"] in (out / "comparison.md").read_text()
+
+
+def test_a_comparison_and_masks_can_be_compared_further(folders, rival, tmp_path, mscs):
+    predictions, references = folders
+    assert mscs("evaluate", predictions, references, "--compare", rival, "-o", tmp_path / "out").code == 0
+    words = ("--compare", tmp_path / "out", references, "--references", references)
+    ended = mscs("evaluate", *words, "-o", tmp_path / "three", "--names", "a", "b", "truth")
+    assert ended.code == 0, ended.err
+    assert {path.name for path in (tmp_path / "three").iterdir() if path.is_dir()} == {"a", "b", "truth"}
+
+
+def test_names_are_those_asked_for(folders, rival, tmp_path, mscs):
+    words = ("--compare", rival, "--names", "ours", "U-Net 3D")
+    assert mscs("evaluate", *folders, *words, "-o", tmp_path / "out").code == 0
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {"ours", "U-Net 3D"}
+
+
+def test_models_of_one_name_go_by_what_differs_in_their_paths(folders, tmp_path, mscs):
+    predictions, references = folders
+    for run in ("one", "two"):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "masks").symlink_to(predictions)
+    words = (tmp_path / "one/masks", references, "--compare", tmp_path / "two/masks")
+    ended = mscs("evaluate", *words, "-o", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {"one", "two"}
+    assert "not distinguishable" in ended.out
+
+
+def test_a_former_evaluation_is_replaced_only_when_asked(folders, tmp_path, mscs):
+    assert mscs("evaluate", *folders, "-o", tmp_path / "out").code == 0
+    before = (tmp_path / "out/cases.csv").read_bytes()
+    assert mscs("evaluate", *folders, "-o", tmp_path / "out").code == 1
+    save(blob(7), folders[0] / "case_0.nii.gz")
+    assert mscs("evaluate", *folders, "-o", tmp_path / "out", "--overwrite").code == 0
+    assert (tmp_path / "out/cases.csv").read_bytes() != before
+
+
+def test_predictions_are_never_overwritten(folders, tmp_path, mscs):
+    predictions, references = folders
+    for name in ("cases.csv", "summary.json"):  # as if an evaluation had been put there
+        (predictions / name).touch()
+    ended = mscs("evaluate", predictions, references, "-o", predictions, "--overwrite")
+    assert ended.code == 1
+    assert "lies in" in ended.err
+    assert (predictions / "case_0.nii.gz").is_file()
+
+
+def test_cases_without_partner_are_left_out_when_allowed(folders, tmp_path, mscs):
+    predictions, references = folders
+    (predictions / "case_1.nii.gz").unlink()
+    (references / "case_2.nii.gz").unlink()
+    ended = mscs("evaluate", predictions, references, "--partial", "-o", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    assert "case_1: has no prediction" in ended.err
+    assert "case_2: has no reference" in ended.err
+    assert [row["case"] for row in read_rows(tmp_path / "out/cases.csv")] == ["case_0", "case_3"]

@@ -45,8 +45,8 @@ def choose_slices(
     masked = np.flatnonzero(np.any([mask.any(axis=(1, 2)) for mask in given], axis=0))
     wanted: dict[int, str] = {}
     texts = []
-    if truth is not None and prediction is not None:
-        wanted[int((truth ^ prediction).sum(axis=(1, 2)).argmax())] = MOST_ERROR
+    if truth is not None and prediction is not None and (error := truth ^ prediction).any():
+        wanted[int(error.sum(axis=(1, 2)).argmax())] = MOST_ERROR
         texts.append("that with most false voxels")
     largest = int(given[0].sum(axis=(1, 2)).argmax())
     if count > len(wanted) or largest in wanted:

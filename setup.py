@@ -47,6 +47,8 @@ setup(
             *("pytest>=8", "h5py", "onnx", "onnxruntime", "onnxscript", "ruff", "mypy", "setuptools>=70", "wheel"),
             # what the metrics are checked against
             *("connected-components-3d", "medpy>=0.5", "monai>=1.4", "surface-distance"),
+            # drives the browser that reports are tried in
+            "selenium>=4.10",
         ],
     },
     entry_points={"console_scripts": ["mscs=nnunetv2_mscs.cli.main:main"]},

@@ -18,6 +18,8 @@ EXAMPLE = """mscs report $nnUNet_results/Dataset501_Stroke/MSCSTrainer__MSCSPlan
   mscs report ./evaluation -o report.html --title "Stroke, external test set"
   mscs report ./MODEL_FOLDER -o report.html --compare ./OTHER_MODEL_FOLDER --names ours theirs"""
 
+ALL = "all"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
@@ -46,7 +48,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--cases",
         metavar="N",
         type=_cases,
-        default="",
         help="pictures of the N worst cases only, or of `all`, however large the page becomes (default: all, or as "
         "many as make a page of less than 20 MB)",
     )
@@ -69,8 +70,8 @@ def run(args: argparse.Namespace) -> int:
         references=args.references,
         images=args.images,
         title=args.title,
-        cases=None if args.cases in ("", "all") else int(args.cases),
-        any_size=args.cases == "all",
+        cases=args.cases if isinstance(args.cases, int) else None,
+        any_size=args.cases == ALL,
         processes=args.processes or default_processes(),
         command=shlex.join(["mscs", *sys.argv[1:]]),
     )
@@ -86,5 +87,5 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _cases(text: str) -> str:
-    return text if text == "all" else str(count(text))
+def _cases(text: str) -> int | str:
+    return text if text == ALL else count(text)

@@ -134,6 +134,9 @@ def read_evaluation(folder: Path) -> Evaluation:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         with (folder / CASES).open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
+        expected = summary["number_of_cases"] * len(summary["label_names"])
+        if len(rows) != expected:
+            raise ValueError(f"{CASES} has {len(rows)} rows instead of {expected}")
         return Evaluation(
             model=summary["model"],
             predictions=summary["predictions"],

@@ -56,6 +56,7 @@
     showColumn(sorting.key);
     if (sorting.key in data.places) form.elements.sort.value = sorting.key;
     table.classList.toggle("every", form.elements.extra.checked);
+    table.classList.toggle("one-model", Boolean(form.elements.model?.value));
     form.querySelector(".count").textContent = `${shown.length} of ${data.rows.length} rows`;
     document.querySelector(".nothing").hidden = shown.length > 0;
   }
@@ -165,7 +166,9 @@
     const button = event.target.closest("[data-open]");
     const line = event.target.closest("#case-table tbody tr");
     const index = named
-      ? data.rows.findIndex((row) => row.case === named.dataset.case)
+      ? data.rows.findIndex(
+          ({ case: name, model }) => name === named.dataset.case && (!named.dataset.model || model === named.dataset.model),
+        )
       : Number((button ?? line)?.dataset[button ? "open" : "row"] ?? -1);
     if (index < 0 || dialog.open) return;
     opener = event.target.closest("button") ?? line?.querySelector("button");

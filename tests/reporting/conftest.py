@@ -26,7 +26,7 @@ def masks(number: int, name: str, model_seed: int) -> tuple[np.ndarray, np.ndarr
     rng = np.random.default_rng(number)
     centre = rng.uniform((2, 10, 10), (6, 22, 22))
     reference = ball(tuple(centre), rng.uniform(8, 30)) | ball(tuple(rng.uniform((1, 6, 6), (7, 26, 26))), 7)
-    shift = np.random.default_rng([number, model_seed]).normal(0, 0.6 + model_seed, 3)
+    shift = np.random.default_rng([number, model_seed]).normal(0, 0.6 + 2 * model_seed, 3)
     prediction = ball(tuple(centre + shift), rng.uniform(8, 30))
     if name in (FALSE_ALARM, NEITHER):
         reference[:] = False
@@ -95,11 +95,11 @@ def report(evaluation, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def report_of_two(evaluations, tmp_path_factory) -> Path:
-    """The page of two models that are compared."""
+    """The page of two models that are compared, with pictures of the three worst cases."""
     from nnunetv2_mscs.reporting.report.assembling import Options, write_report
 
     file = tmp_path_factory.mktemp("report") / "comparison.html"
-    write_report(evaluations, file, Options(samples=200))
+    write_report(evaluations, file, Options(samples=200, cases=3))
     return file
 
 

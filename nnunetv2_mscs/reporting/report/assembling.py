@@ -162,11 +162,16 @@ def _summary(evaluations: Sequence[Evaluation]) -> str:
 
 
 def _about(evaluations: Sequence[Evaluation], folders: Sequence[Path | None]) -> Section:
-    subjects = subjects_of_data(evaluations[0], folders[0])
+    """Data in words, then the models; what holds for several of them stands there once."""
+    holds_for: dict[Subject, list[str]] = {}
     for evaluation, folder in zip(evaluations, folders, strict=True):
-        prefix = f"{evaluation.model}: " if len(evaluations) > 1 else ""
         for subject in subjects_of_model(folder) if folder else ():
-            subjects.append(Subject(f"{prefix}{subject.title}", subject.sentences))
+            holds_for.setdefault(subject, []).append(evaluation.model)
+    order = list(dict.fromkeys(subject.title for subject in holds_for))
+    models = sorted(holds_for.items(), key=lambda item: order.index(item[0].title))
+    several = len(evaluations) > 1
+    subjects = subjects_of_data(evaluations[0], folders[0])
+    subjects += [replace(subject, of=", ".join(names)) if several else subject for subject, names in models]
     return Section("about", "Data and model" if any(folders) else "Data", subjects=tuple(subjects))
 
 

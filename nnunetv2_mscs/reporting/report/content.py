@@ -13,12 +13,13 @@ UNDEFINED = "\N{EN DASH}"
 
 @dataclass(frozen=True)
 class Notice:
-    """A warning: what was found, what to do about it, and the cases that it concerns."""
+    """A warning: what was found, what to do about it, and the cases that it concerns, of a model if given."""
 
     severity: Severity
     finding: str
     remedy: str = ""
     cases: tuple[str, ...] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,11 @@ class KeyFigure:
 
 @dataclass(frozen=True)
 class Subject:
-    """Facts in words under one heading, such as ("Data set", ("50 cases ...",))."""
+    """Facts in words under one heading, such as ("Data set", ("50 cases ...",)); `of` names whom they hold for."""
 
     title: str
     sentences: tuple[str, ...]
+    of: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
 """What the reader has to know before any number: warnings in sentences, each with what to do."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from statistics import mean, median
 
 from nnunetv2_mscs.evaluation.catalogue import METRICS
 from nnunetv2_mscs.evaluation.results import CaseResult, Evaluation
 from nnunetv2_mscs.reporting.report.content import Notice
 
 FEW_CASES = 10
+# A fold is called conspicuous below this part of the folds' median of the mean Dice, from this many folds on.
+FAR_BEHIND, FEWEST_FOLDS = 0.5, 3
 ORDER = ("error", "warning", "note")
 
 
@@ -17,6 +21,7 @@ def notices_of(evaluation: Evaluation, *, several_models: bool) -> list[Notice]:
     for label, name in evaluation.labels.items():
         about = f"{prefix}{name}: " if len(evaluation.labels) > 1 else prefix
         notices += _of_label(evaluation.of_label(label), about)
+        notices += _of_folds(evaluation.of_label(label), about)
     if len(evaluation.cases) < FEW_CASES:
         notices.append(
             Notice(
@@ -25,7 +30,7 @@ def notices_of(evaluation: Evaluation, *, several_models: bool) -> list[Notice]:
                 "Read the intervals rather than the means; they may be too narrow themselves.",
             )
         )
-    return notices
+    return [replace(notice, model=evaluation.model) for notice in notices]
 
 
 def in_order(notices: Sequence[Notice]) -> tuple[Notice, ...]:
@@ -67,7 +72,6 @@ def _of_label(results: Sequence[CaseResult], about: str) -> list[Notice]:
                 f"{about}Distances (HD95, ASSD, AHD) are undefined in {_of(len(undefined), len(results), 'case')}, "
                 "because exactly one of the two masks is empty, and left out of their means.",
                 "Quote a mean distance only together with this number.",
-                tuple(undefined),
             )
         )
     if neither:
@@ -88,6 +92,25 @@ def _of_label(results: Sequence[CaseResult], about: str) -> list[Notice]:
             )
         )
     return notices
+
+
+def _of_folds(results: Sequence[CaseResult], about: str) -> list[Notice]:
+    """Folds that fell far behind all others, as a training that failed does."""
+    dice: dict[int, list[float]] = {}
+    for result in results:
+        if result.fold is not None:
+            dice.setdefault(result.fold, []).append(result.values["dice"])
+    means = {fold: mean(values) for fold, values in dice.items()}
+    usual = median(means.values()) if len(means) >= FEWEST_FOLDS else 0.0
+    return [
+        Notice(
+            "error",
+            f"{about}Fold {fold} has a mean Dice of {value:.3f}, the folds' median is {usual:.3f}.",
+            "Has its training failed? Look at its training curves, and train it again before you use the means.",
+        )
+        for fold, value in sorted(means.items())
+        if value < FAR_BEHIND * usual
+    ]
 
 
 def _of(part: int, whole: int, noun: str, rest: str = "") -> str:

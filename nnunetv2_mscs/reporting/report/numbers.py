@@ -144,7 +144,7 @@ def _table_of_models(
         for case_set in CASE_SETS:
             for one in statistics:
                 described = of_set(one, label, case_set)[column]
-                undefined = f", {described['undefined']} undefined" if described["undefined"] else ""
+                undefined = f" ({described['undefined']} undefined)" if described["undefined"] else ""
                 cells.append(with_interval(described, column) + undefined)
         rows.append(tuple(cells))
     groups = (("", 1), *((f"{title}: mean [95 % interval]", len(models)) for title in CASE_SETS.values()))
@@ -156,48 +156,63 @@ def folds_table(evaluations: Sequence[Evaluation]) -> Table | None:
     folds = sorted({result.fold for one in evaluations for result in one.results if result.fold is not None})
     if not folds:
         return None
-    header, rows = ["Fold"], [[str(fold)] for fold in folds]
+    titles = ("cases", "mean Dice", "lowest Dice")
+    rows = [[str(fold)] for fold in folds]
     for evaluation in evaluations:
-        for label, name in evaluation.labels.items():
-            about = ", ".join(part for part, several in _about(evaluations, evaluation, name) if several)
-            header += [f"cases{f' ({about})' if about else ''}", "mean Dice", "lowest Dice"]
+        for label in evaluation.labels:
             for row, fold in zip(rows, folds, strict=True):
                 dice = [r.values["dice"] for r in evaluation.of_label(label) if r.fold == fold]
                 values = (float(np.mean(dice)), min(dice)) if dice else (None, None)
                 row += [str(len(dice)), *(shown(value, "dice") for value in values)]
-    return Table("Validation by fold", tuple(header), tuple(tuple(row) for row in rows))
-
-
-def _about(evaluations: Sequence[Evaluation], evaluation: Evaluation, label: str) -> tuple[tuple[str, bool], ...]:
-    return (evaluation.model, len(evaluations) > 1), (label, len(evaluation.labels) > 1)
+    return _grouped("Validation by fold", "Fold", titles, rows, evaluations)
 
 
 def sizes_table(evaluations: Sequence[Evaluation], statistics: Sequence[Statistics]) -> Table:
     """Lesions found by size, pooled over cases."""
-    header = ["Size of the lesion"]
     cells: dict[str, list[str]] = {}
     for evaluation, one in zip(evaluations, statistics, strict=True):
-        for label, name in evaluation.labels.items():
-            about = ", ".join(part for part, several in _about(evaluations, evaluation, name) if several)
-            header += [f"found / lesions{f' ({about})' if about else ''}", "recall [95 % interval]"]
+        for label in evaluation.labels:
             for size, found in one["labels"][label]["lesions_by_size"].items():
                 row = cells.setdefault(size, [found["title"]])
                 row.append(f"{found['found']} / {found['lesions']}")
                 row.append(spread(found["recall"], found["ci_low"], found["ci_high"], "recall_isles22"))
     note = "A reference lesion (26-connected piece) counts as found if any predicted voxel touches it (ISLES'22)."
-    return Table("Lesions found, by size", tuple(header), tuple(tuple(row) for row in cells.values()), note)
+    titles = ("found / lesions", "recall [95 % interval]")
+    return _grouped("Lesions found, by size", "Size of the lesion", titles, list(cells.values()), evaluations, note)
+
+
+def _grouped(
+    caption: str,
+    first: str,
+    titles: tuple[str, ...],
+    rows: Sequence[Sequence[str]],
+    evaluations: Sequence[Evaluation],
+    note: str = "",
+) -> Table:
+    """A table with the same columns for each model and label, whose names stand above them where there are several."""
+    names = _names(evaluations)
+    groups = (("", 1), *((name, len(titles)) for name in names)) if len(names) > 1 else ()
+    header = (first, *(titles * len(names)))
+    return Table(caption, header, tuple(tuple(row) for row in rows), note, groups=groups)
+
+
+def _names(evaluations: Sequence[Evaluation]) -> list[str]:
+    """Of each model and label, as far as there are several."""
+    pairs = [(one.model, name) for one in evaluations for name in one.labels.values()]
+    several = [len(set(column)) > 1 for column in zip(*pairs, strict=True)]
+    return [", ".join(part for part, told in zip(pair, several, strict=True) if told) or pair[1] for pair in pairs]
 
 
 def agreement_table(evaluations: Sequence[Evaluation], statistics: Sequence[Statistics]) -> Table:
     """Volumes: bias, limits of agreement, concordance, and the classification at the threshold."""
-    header, columns = ["Predicted against reference volume"], []
-    for evaluation, one in zip(evaluations, statistics, strict=True):
-        for label, name in evaluation.labels.items():
-            about = ", ".join(part for part, several in _about(evaluations, evaluation, name) if several)
-            header.append(about or name)
-            columns.append(_agreement(one["labels"][label]["volume_agreement"]))
+    columns = [
+        _agreement(one["labels"][label]["volume_agreement"])
+        for evaluation, one in zip(evaluations, statistics, strict=True)
+        for label in evaluation.labels
+    ]
     rows = tuple((term, *(column[term] for column in columns)) for term in columns[0])
-    return Table("Agreement of lesion volumes", tuple(header), rows)
+    header = ("Predicted against reference volume", *_names(evaluations))
+    return Table("Agreement of lesion volumes", header, rows)
 
 
 def _agreement(agreement: Mapping[str, Any]) -> dict[str, str]:

@@ -36,6 +36,7 @@ STATE_WORDS = {
     "neither": "reference and prediction empty",
 }
 FLAGS = {"missed": "missed", "false alarm": "false alarm", "neither": "both empty"}
+SEVERITIES = {"error": "Serious", "warning": "Warning", "note": "Note"}
 CASES_LISTED = 12
 
 
@@ -55,6 +56,7 @@ def render(content: ReportContent) -> str:
         main=MAIN,
         states={state: words for state, (words, _) in STATES.items()},
         flags=FLAGS,
+        severities=SEVERITIES,
         pictures=any(row.thumbnail or row.sheet for row in content.rows),
         listed=CASES_LISTED,
         undefined=UNDEFINED,

@@ -115,10 +115,11 @@ def notices_of_pictures(evaluations: Sequence[Evaluation], pictures: Pictures, *
         for finding, named in without.items()
     ]
     if cases < len(evaluations[0].cases):
+        have = "case has" if cases == 1 else "cases have"
         notices.append(
             Notice(
                 "note",
-                f"Only the {cases} worst cases have pictures, of {len(evaluations[0].cases)}.",
+                f"Of {len(evaluations[0].cases)} cases, only the {cases} worst {have} pictures.",
                 "For all of them, whatever the size of the page: mscs report --cases all.",
             )
         )

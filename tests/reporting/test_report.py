@@ -1,0 +1,288 @@
+"""What the page says is what was measured, it needs nothing but itself, and it warns of what a reader must know."""
+
+import dataclasses
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnunetv2_mscs.cli.main import main
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.evaluation.catalogue import METRICS
+from nnunetv2_mscs.evaluation.results import CASES, SUMMARY
+from nnunetv2_mscs.evaluation.statistics import summarise
+from nnunetv2_mscs.evaluation.writing import write_evaluation
+from nnunetv2_mscs.reporting.report.assembling import Options, assemble, write_report
+from nnunetv2_mscs.reporting.report.content import shown
+from nnunetv2_mscs.reporting.report.model_facts import subjects_of_data, subjects_of_model
+from nnunetv2_mscs.reporting.report.notices import notices_of
+from nnunetv2_mscs.reporting.report.page import render
+
+QUICK = Options(samples=200, cases=2)
+
+
+class Page(HTMLParser):
+    """The elements of a page with their attributes, the texts of the table of cases, and the script's data."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.rows: list[list[str]] = []
+        self.data: dict = {}
+        self._inside: list[str] = []
+        self.feed(text)
+        self.headings = self.rows.pop(0)
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.elements.append((tag, attributes))
+        if tag == "table":
+            self._inside.append(attributes.get("id") or "other")
+        if self._inside[-1:] == ["case-table"]:
+            if tag == "tr":
+                self.rows.append([])
+            elif tag in ("td", "th"):
+                self.rows[-1].append("")
+        if tag == "script" and attributes.get("type") == "application/json":
+            self._inside.append("data")
+
+    def handle_endtag(self, tag):
+        if tag == "table" or (tag == "script" and self._inside[-1:] == ["data"]):
+            self._inside.pop()
+
+    def handle_data(self, data):
+        if self._inside[-1:] == ["case-table"] and self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data
+        elif self._inside[-1:] == ["data"]:
+            self.data = json.loads(data)
+
+
+@pytest.fixture(scope="module")
+def text(report) -> str:
+    return report.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(text) -> Page:
+    return Page(text)
+
+
+def rows_by_case(page: Page) -> dict[str, list[str]]:
+    """Printed cells by the case's name, without the flag beside it."""
+    return {one["case"]: cells for one, cells in zip(page.data["rows"], page.rows, strict=True)}
+
+
+def test_it_refers_to_nothing_outside_itself(page, text):
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "srcset", "action", "data"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:")), (tag, name)
+    assert not re.search(r"@import|url\((?!data:)", text)
+    policy = [a["content"] for tag, a in page.elements if tag == "meta" and a.get("http-equiv")]
+    assert policy
+    assert "default-src 'none'" in policy[0]
+
+
+def test_every_case_stands_there_with_every_metric_as_measured(page, evaluation):
+    printed = rows_by_case(page)
+    titles = [heading.strip() for heading in page.headings]
+    assert len(printed) == len(evaluation.cases)
+    for result in evaluation.results:
+        for column, metric in METRICS.items():
+            assert printed[result.case][titles.index(metric.title)].strip() == shown(result.values[column], column)
+
+
+def test_the_script_sorts_by_the_measured_values_and_knows_undefined_ones(page, evaluation):
+    places = page.data["places"]
+    measured = {result.case: result.values for result in evaluation.results}
+    undefined = 0
+    for row in page.data["rows"]:
+        for column, place in places.items():
+            value = row["values"][place]
+            if value is None:
+                undefined += 1
+                assert math.isnan(measured[row["case"]][column])
+            else:
+                assert value == pytest.approx(measured[row["case"]][column], rel=1e-6)
+    assert undefined == sum(math.isnan(values[column]) for values in measured.values() for column in places) > 0
+
+
+def test_undefined_values_are_dashes_that_say_why(page, evaluation):
+    undefined = sum(math.isnan(result.values[column]) for result in evaluation.results for column in METRICS)
+    reasons = [a["title"] for tag, a in page.elements if tag == "td" and a.get("title")]
+    assert len(reasons) == undefined
+    assert {reason.split(":")[0] for reason in reasons} == {"not defined"}
+    assert len(set(reasons)) == 2
+
+
+def test_the_worst_come_first(page):
+    places = page.data["places"]
+    keys = [
+        (row["values"][places["dice"]], -abs(row["values"][places["volume_difference_ml"]]))
+        for row in page.data["rows"]
+    ]
+    assert keys == sorted(keys)
+    cards = [int(str(a["data-open"])) for tag, a in page.elements if tag == "button" and "data-open" in a][:10]
+    assert cards == list(range(10))
+
+
+def test_names_cannot_become_markup(page, text, evaluation):
+    assert {row["case"] for row in page.data["rows"]} == set(evaluation.cases)
+    assert "<script>window.hurt" not in text
+    with_code = [a for tag, a in page.elements if tag == "script" and not a.get("type")]
+    assert len(with_code) == 1
+
+
+def test_every_picture_says_what_it_shows_or_stands_beside_it(page):
+    for tag, attributes in page.elements:
+        if tag == "img":
+            assert "alt" in attributes
+    described = [a["alt"] for tag, a in page.elements if tag == "img" and a["alt"]]
+    assert len(described) >= 10 + 4  # cards and plots
+
+
+def test_key_figures_are_the_means(evaluation):
+    content = assemble([evaluation], QUICK)
+    (figures,) = content.key_figures.values()
+    values = {figure.title: figure.value for figure in figures}
+    dice = evaluation.column("dice", "1")
+    assert values["Dice, mean"] == f"{dice.mean():.3f}"
+    with_lesion = [r.values["dice"] for r in evaluation.results if not r.reference_empty]
+    assert values["Dice, cases with a lesion"] == f"{np.mean(with_lesion):.3f}"
+    distance = evaluation.column("hd95_mm", "1")
+    assert values["HD95 (mm), mean"] == f"{np.nanmean(distance):.2f}"
+    assert f"undefined in {np.isnan(distance).sum()}" in next(f.detail for f in figures if f.title.startswith("HD95"))
+
+
+def test_empty_masks_are_told_first_with_their_cases(evaluation):
+    notices = notices_of(evaluation, several_models=False)
+    missed, alarm, neither = ([r.case for r in evaluation.results if (r.reference_empty, r.prediction_empty) == state]
+                              for state in ((False, True), (True, False), (True, True)))  # fmt: skip
+    told = {notice.cases: notice for notice in notices}
+    assert told[tuple(missed)].severity == "error"
+    assert "false alarm" in told[tuple(alarm)].finding
+    assert told[tuple(neither)].severity == "note"
+    assert any("undefined in 2 of 14 cases" in notice.finding for notice in notices)
+
+
+def test_a_fold_that_failed_is_told(evaluation):
+    assert not [n for n in notices_of(evaluation, several_models=False) if "Fold" in n.finding]
+    failed = tuple(
+        dataclasses.replace(r, values={**r.values, "dice": 0.02}) if r.fold == 3 else r for r in evaluation.results
+    )
+    notices = notices_of(dataclasses.replace(evaluation, results=failed), several_models=False)
+    assert [n.finding.split(" has")[0] for n in notices if n.finding.startswith("Fold")] == ["Fold 3"]
+
+
+def test_the_evaluations_own_warnings_are_passed_on(evaluation):
+    warned = dataclasses.replace(evaluation, warnings=("Folds without validation predictions: 4.",))
+    content = assemble([warned], QUICK)
+    assert any(notice.finding == warned.warnings[0] for notice in content.notices)
+
+
+def test_pictures_keep_to_their_room_the_worst_first(evaluation):
+    everything = assemble([evaluation], QUICK)
+    room = sum(len(row.sheet) + len(row.thumbnail) for row in everything.rows[:1]) / 1e6 + 0.001
+    content = assemble([evaluation], dataclasses.replace(QUICK, megabytes=room))
+    drawn = [bool(row.sheet) for row in content.rows]
+    assert drawn == [True] + [False] * (len(drawn) - 1)
+    assert sum(bool(row.sheet) for row in everything.rows) == 2
+    for report, cases in ((content, 1), (everything, 2)):
+        assert any(f"the {cases} worst case{'s' * (cases > 1)} " in notice.finding for notice in report.notices)
+
+
+def test_missing_scans_and_masks_are_told_not_fatal(evaluation, emptied):
+    blind = {case: dataclasses.replace(files, images={}) for case, files in evaluation.files.items()}
+    content = assemble([dataclasses.replace(evaluation, files=blind)], QUICK)
+    assert any("--images" in notice.remedy for notice in content.notices)
+    without = assemble([emptied], Options(samples=200))
+    assert any("could not be read again" in notice.finding for notice in without.notices)
+    assert Page(render(without)).data["rows"]
+
+
+def test_two_models_are_compared_in_sentences(report_of_two):
+    text = report_of_two.read_text(encoding="utf-8")
+    assert re.search(r"<li>Dice: nnUNetTrainer is lower \(worse\) than MSCSTrainer by 0\.\d+", text)
+    assert len(Page(text).data["rows"]) == 28
+
+
+def test_the_plan_is_told_in_words(tmp_path, evaluation):
+    model = tmp_path / "MSCSTrainer__MSCSPlans__3d_fullres"
+    (model / "fold_0").mkdir(parents=True)
+    dataset = {"channel_names": {"0": "ADC", "1": "DWI"}, "labels": {"background": 0, "lesion": 1}, "numTraining": 250}
+    configuration = {
+        "patch_size": [16, 160, 128],
+        "spacing": [6.0, 1.2, 1.2],
+        "batch_size": 2,
+        "normalization_schemes": ["ZScoreNormalization", "ZScoreNormalization"],
+        "architecture": {"network_class_name": "a.b.MSCSNet", "arch_kwargs": {"strides": [1, 2, 2, 2]}},
+    }
+    plans = {
+        "dataset_name": "Dataset501_Stroke",
+        "plans_name": "MSCSPlans",
+        "original_median_shape_after_transp": [20, 192, 168],
+        "original_median_spacing_after_transp": [6.0, 1.2, 1.25],
+        "configurations": {"3d_base": configuration, "3d_fullres": {"inherits_from": "3d_base", "batch_size": 8}},
+    }
+    (model / "dataset.json").write_text(json.dumps(dataset))
+    (model / "plans.json").write_text(json.dumps(plans))
+    data = " ".join(sentence for subject in subjects_of_data(evaluation, model) for sentence in subject.sentences)
+    assert "Dataset501_Stroke: 250 training cases with channels ADC and DWI, labelled lesion." in data
+    assert "168 × 192 × 20 voxels of 1.25 × 1.2 × 6 mm" in data  # noqa: RUF001
+    words = " ".join(sentence for subject in subjects_of_model(model) for sentence in subject.sentences)
+    assert "patches of 128 × 160 × 16 voxels at 1.2 × 1.2 × 6 mm, 8 in a batch" in words  # noqa: RUF001
+    assert "MSCSNet, 4 resolutions" in words
+
+
+@pytest.fixture
+def evaluation_folder(evaluation, tmp_path) -> Path:
+    folder = tmp_path / "evaluation"
+    folder.mkdir()
+    write_evaluation(folder, evaluation, summarise(evaluation, samples=150, seed=7))
+    return folder
+
+
+def test_the_command_reports_an_evaluation_with_its_own_settings(evaluation_folder, tmp_path, capsys):
+    out = tmp_path / "report.html"
+    assert main(["report", str(evaluation_folder), "-o", str(out), "--cases", "1", "--title", "A <b>title</b>"]) == 0
+    assert f"written: {out}" in capsys.readouterr().out
+    text = out.read_text(encoding="utf-8")
+    assert "150 bootstrap samples, seed 7" in text
+    assert "A &lt;b&gt;title&lt;/b&gt;" in text
+    assert main(["report", str(evaluation_folder), "-o", str(out), "--cases", "1"]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert main(["report", str(evaluation_folder), "-o", str(out), "--cases", "1", "--overwrite"]) == 0
+
+
+def test_wrong_use_and_wrong_places_leave_everything_as_it_was(evaluation_folder, tmp_path, capsys):
+    mine = tmp_path / "mine.html"
+    mine.write_text("my own page")
+    for words, said in (
+        ([str(tmp_path / "nothing"), "-o", str(tmp_path / "r.html")], "nothing"),
+        ([str(evaluation_folder), "-o", str(tmp_path / "r.pdf")], ".html"),
+        ([str(evaluation_folder), "-o", str(tmp_path / "no" / "r.html")], "does not exist"),
+        ([str(evaluation_folder), "-o", str(mine), "--overwrite"], "no report"),
+    ):
+        assert main(["report", *words]) == 1
+        assert said in capsys.readouterr().err
+    half = (evaluation_folder / CASES).read_text(encoding="utf-8").splitlines()[:8]
+    (evaluation_folder / CASES).write_text("\n".join(half), encoding="utf-8")
+    assert main(["report", str(evaluation_folder), "-o", str(tmp_path / "r.html")]) == 1
+    assert "7 rows instead of 14" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as wrong_use:
+        main(["report", str(evaluation_folder), "-o", str(tmp_path / "r.html"), "--cases", "0"])
+    assert wrong_use.value.code == 2
+    assert mine.read_text() == "my own page"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluation", "mine.html"]
+    assert (evaluation_folder / SUMMARY).is_file()
+
+
+def test_models_of_different_cases_are_refused(evaluations, tmp_path):
+    first, second = evaluations
+    fewer = dataclasses.replace(second, results=second.results[1:])
+    with pytest.raises(MscsError, match="not in"):
+        write_report([first, fewer], tmp_path / "r.html", QUICK)
+    assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ from nnunetv2_mscs.reporting.windows import choose_windows
 from nnunetv2_mscs.scans.alignment import turn
 from nnunetv2_mscs.scans.grid import Grid
 
-MADE_FOR_SHEETS = "nnUNetv2_plan_and_preprocess makes such folders; give one as it stands in nnUNet_preprocessed."
+AS_IT_STANDS = "Give a folder as nnUNetv2_plan_and_preprocess leaves it in nnUNet_preprocessed, its plans beside it."
 
 
 def preprocessed_cases(folder: Path) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ def read_preprocessed_case(folder: Path, name: str) -> SheetCase:
         data, segmentation = np.asarray(data[:], dtype=np.float32), np.asarray(segmentation[:])
     except Exception as error:
         # What damaged bytes raise in three libraries is not to be listed.
-        raise MscsError(f"{folder / name} cannot be read: {error}.", MADE_FOR_SHEETS) from error
+        raise MscsError(f"{folder / name} cannot be read: {error}.", AS_IT_STANDS) from error
     axes = tuple(1 + axis for axis in np.argsort(transpose))
     data, segmentation = data.transpose(0, *axes), segmentation.transpose(0, *axes)
     spacing_mm = _in_order(spacing, transpose, properties["spacing"])
@@ -47,7 +47,7 @@ def read_preprocessed_case(folder: Path, name: str) -> SheetCase:
     shown, shown_grid = turn(data, grid, upright)
     truth = turn(segmentation, grid, upright)[0][0] > 0
     images, windows = choose_windows(dict(zip(_channel_names(folder, len(shown)), shown, strict=True)), normalised=True)
-    case = SheetCase(
+    return SheetCase(
         name,
         images,
         windows,
@@ -56,7 +56,6 @@ def read_preprocessed_case(folder: Path, name: str) -> SheetCase:
         facts=f"preprocessed by nnU-Net, {folder.name}  ·  truth {_amount(truth, spacing_mm)}",
         oriented=direction is not None,
     )
-    return case
 
 
 def _amount(truth: np.ndarray, spacing_mm: tuple[float, ...]) -> str:
@@ -70,7 +69,7 @@ def _plans_of(folder: Path) -> tuple[list[int], list[float]]:
         for configuration in plans.get("configurations", {}).values():
             if configuration.get("data_identifier") == folder.name and "spacing" in configuration:
                 return list(plans["transpose_forward"]), list(configuration["spacing"])
-    raise MscsError(f"No plans beside {folder} tell its spacing.", MADE_FOR_SHEETS)
+    raise MscsError(f"No plans beside {folder} tell its spacing.", AS_IT_STANDS)
 
 
 def _in_order(spacing: list[float], transpose: list[int], original: list[float]) -> tuple[float, ...]:

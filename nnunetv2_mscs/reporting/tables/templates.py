@@ -89,14 +89,20 @@ def read_layout(template: Template) -> Layout:
         text = template.file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise MscsError(f"{template.file} cannot be read ({error}).", "Save it as UTF-8 text.") from error
-    parser = ConfigParser(delimiters=("=",), comment_prefixes=("#",), interpolation=None, empty_lines_in_values=False)
+    parser = ConfigParser(
+        delimiters=("=",),
+        comment_prefixes=("#",),
+        interpolation=None,
+        empty_lines_in_values=False,
+        default_section="",  # so that no section is special
+    )
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     try:
         parser.read_string(text)
     except NotAnIniFile as error:
         raise broken(template, *_finding(error)) from error
-    _check(template, parser)
     lines = text.splitlines()
+    _check(template, parser, lines)
     table = parser[TABLE]
     return Layout(
         rows=table[ROWS],
@@ -115,18 +121,20 @@ def broken(template: Template, line: int | None, reason: str) -> MscsError:
     return MscsError(f"{place}: {reason}", REMEDY)
 
 
-def _check(template: Template, parser: ConfigParser) -> None:
+def _check(template: Template, parser: ConfigParser, lines: Sequence[str]) -> None:
+    _refuse_others(template, [f"[{name}]" for name in parser.sections()], (f"[{TABLE}]", f"[{COLUMNS}]"), lines)
     for section in (TABLE, COLUMNS):
         if not parser.has_section(section) or not parser[section]:
             raise broken(template, None, f"there is nothing under [{section}].")
-    unknown = [name for name in parser.sections() if name not in (TABLE, COLUMNS)]
-    unknown += [key for key in parser[TABLE] if key not in (ROWS, CAPTION, NOTE)]
-    if unknown:
-        raise broken(
-            template, None, f"{unknown[0]!r} is not known; there are {ROWS}, {CAPTION}, {NOTE} and [{COLUMNS}]."
-        )
+    _refuse_others(template, list(parser[TABLE]), (ROWS, CAPTION, NOTE), lines)
     if parser[TABLE].get(ROWS) not in (MODELS, SIZES):
-        raise broken(template, None, f"it does not say `{ROWS} = {MODELS}` or `{ROWS} = {SIZES}`.")
+        raise broken(template, _line(lines, ROWS), f"it does not say `{ROWS} = {MODELS}` or `{ROWS} = {SIZES}`.")
+
+
+def _refuse_others(template: Template, words: Sequence[str], known: Sequence[str], lines: Sequence[str]) -> None:
+    for word in words:
+        if word not in known:
+            raise broken(template, _line(lines, word), f"{word} is not known, but {', '.join(known)}.")
 
 
 def _finding(error: NotAnIniFile) -> tuple[int | None, str]:
@@ -139,5 +147,5 @@ def _finding(error: NotAnIniFile) -> tuple[int | None, str]:
 
 
 def _line(lines: Sequence[str], key: str) -> int:
-    """The line, from 1, where `key = ...` stands; 1 if it does not."""
+    """The line, from 1, where `key = ...` or the section `key` stands; 1 if it does not."""
     return next((number for number, line in enumerate(lines, 1) if line.split("=")[0].strip() == key), 1)

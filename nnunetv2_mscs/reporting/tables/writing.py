@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nnunetv2_mscs.evaluation.wording import MINUS
-from nnunetv2_mscs.reporting.tables.filling import Cell, Table
+from nnunetv2_mscs.reporting.tables.cells import Cell
+from nnunetv2_mscs.reporting.tables.filling import Table
 from nnunetv2_mscs.reporting.tables.values import DASH
 from nnunetv2_mscs.workplace.whole_files import write_whole
 

@@ -3,7 +3,7 @@
 TRUTH = "#56B4E9"
 PREDICTION = "#D55E00"
 # What only the truth holds, and what only the prediction holds, has the colour of its contour; what both hold a third.
-# Of all triples of the palette this one stays farthest apart, laid over any grey, for the three kinds of blindness.
+# No triple of the palette lies farther apart, laid over any grey, for the three kinds of colour blindness.
 FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE = TRUTH, PREDICTION, "#F0E442"
 MODELS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 NEUTRAL = "#555555"

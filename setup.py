@@ -40,6 +40,7 @@ setup(
         "matplotlib",
         "scikit-image",
         "jinja2",
+        "pillow",
     ],
     extras_require={
         "keras": ["h5py"],

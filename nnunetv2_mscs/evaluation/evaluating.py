@@ -123,14 +123,15 @@ def _evaluate_pair(pair: Pair, *, labels: Labels | None, measure: bool) -> _Outc
     opened = open_pair(pair, findings)
     if opened is None:
         return _Outcome(tuple(findings.items))
-    values = [_values(array) for array in (opened.reference, opened.prediction)]
+    of_reference, of_prediction = _values(opened.reference), _values(opened.prediction)
     if findings.errors or not measure:
-        return _Outcome(tuple(findings.items), *values)
-    evaluated = labels.evaluated if labels else labels_of_values(v for some in values for v in some).evaluated
+        return _Outcome(tuple(findings.items), of_reference, of_prediction)
+    evaluated = labels.evaluated if labels else labels_of_values((*of_reference, *of_prediction)).evaluated
     ignored = labels.ignored if labels else None
     return _Outcome(
         tuple(findings.items),
-        *values,
+        of_reference,
+        of_prediction,
         tuple((label.key, _measure(pair, opened, label, ignored)) for label in evaluated),
     )
 

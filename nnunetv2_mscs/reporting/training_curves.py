@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.reporting.checkpoints import read_checkpoint
 from nnunetv2_mscs.reporting.colours import NEUTRAL, of_model
 from nnunetv2_mscs.reporting.figures import say_nothing_to_draw, styled
 
@@ -167,19 +168,11 @@ def _epochs_of_checkpoint(checkpoint: Path) -> dict[int, dict[str, float]]:
 
 
 def _record(checkpoint: Path) -> dict[str, Any]:
-    import torch
-    from numpy import dtype
-    from numpy._core.multiarray import scalar
-
-    known: list[Any] = [scalar, dtype, np.float64, np.float32, *(type(np.dtype(kind)) for kind in ("f4", "f8", "i8"))]
     try:
-        with torch.serialization.safe_globals(known):
-            content = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
-        return dict(content["logging"])
-    except Exception as error:
-        # Unpickling damaged or foreign bytes may raise anything.
+        return dict(read_checkpoint(checkpoint)["logging"])
+    except (MscsError, KeyError, TypeError) as error:
         raise MscsError(
-            f"{checkpoint} tells nothing of its training ({type(error).__name__}).",
+            f"{checkpoint} tells nothing of its training ({error}).",
             f"Copy {LOGS} of the fold beside it, or take the checkpoint away.",
         ) from error
 

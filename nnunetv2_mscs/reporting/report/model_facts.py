@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.results import Evaluation
 from nnunetv2_mscs.evaluation.sources import DATASET_JSON, FOLD, PLANS_JSON, is_model_folder
+from nnunetv2_mscs.reporting.checkpoints import read_checkpoint
 from nnunetv2_mscs.reporting.report.content import Subject
 
 NORMALISATIONS = {
@@ -165,16 +167,9 @@ def _parameters(checkpoint: Path) -> int | None:
     """Trained numbers in a checkpoint, each once; None if it cannot be read without running code of its own."""
     if not checkpoint.is_file():
         return None
-    import numpy as np
-    import torch
-
-    # What nnU-Net keeps beside the weights: its best score, a scalar of numpy.
-    scalars: list[Any] = [np.dtype, type(np.dtype("f4")), type(np.dtype("f8"))]
-    core = getattr(np, "_core", None) or np.core
     try:
-        with torch.serialization.safe_globals([core.multiarray.scalar, *scalars]):
-            weights = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["network_weights"]
-    except Exception:  # whatever an unusual file raises: the number is not worth a failure
+        weights = read_checkpoint(checkpoint)["network_weights"]
+    except (MscsError, KeyError):
         return None
     # Encoder and decoder share modules, so that a tensor stands under several names.
     tensors = {

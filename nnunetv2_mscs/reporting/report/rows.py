@@ -14,7 +14,7 @@ from nnunetv2_mscs.reporting.report.content import CaseRow, Notice
 from nnunetv2_mscs.reporting.report.model_facts import read_object
 
 # Pixels a slice, and quality: of few sheets, and of many.
-LARGE, SMALL, FEW_SHEETS = (180, 45), (150, 38), 60
+LARGE, SMALL, FEW_SHEETS = (170, 40), (150, 35), 60
 THUMBNAIL_HEIGHT = 104
 SMALLEST_SHEET_MB = 0.01
 BASE64 = 4 / 3

@@ -1,0 +1,33 @@
+"""Checkpoints of nnU-Net's, read without running any code from them and without reading the weights off the disk."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnunetv2_mscs.errors import MscsError
+
+
+def read_checkpoint(file: Path) -> dict[str, Any]:
+    """What a checkpoint holds; its tensors stay on the disk until their values are asked for.
+
+    Raises:
+        MscsError: it is damaged, or holds objects that only code from it could make.
+    """
+    import torch
+    from numpy._core.multiarray import scalar
+
+    # What nnU-Net keeps beside tensors: its best score and its log, scalars of numpy.
+    known: list[Any] = [
+        scalar,
+        np.dtype,
+        np.float64,
+        np.float32,
+        *(type(np.dtype(kind)) for kind in ("f4", "f8", "i8")),
+    ]
+    try:
+        with torch.serialization.safe_globals(known):
+            return dict(torch.load(file, map_location="cpu", mmap=True, weights_only=True))
+    except Exception as error:
+        # Unpickling damaged or foreign bytes may raise anything.
+        raise MscsError(f"{file} cannot be read: {type(error).__name__}", "Take the checkpoint away.") from error

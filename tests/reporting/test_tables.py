@@ -168,7 +168,7 @@ def test_ablation_shows_and_marks_differences(one, two):
     table = fill_table(find_templates()["ablation"], *two)
     test = two[2].of("second", "1")["dice"]
     assert test.verdict == "better"
-    expected = f"+{test.difference:.3f} [+{test.ci_low:.3f}; +{test.ci_high:.3f}]*"
+    expected = f"+{test.difference:.3f}\n[+{test.ci_low:.3f}; +{test.ci_high:.3f}]*"
     assert texts(table, "Δ Dice") == [DASH, expected]
     turned = fill_table(find_templates()["ablation"], *statistics_of(two[0][::-1]))
     assert texts(turned, "Δ Dice")[1].endswith("]†")
@@ -317,7 +317,15 @@ def test_latex_escapes_what_means_something_to_it(awkward):
     assert r"a\textbar{}b\_c$^{*}$d$<$e\&f\%g\$h\#i\{j\}k\textasciitilde{}l\textasciicircum{}m\textbackslash{}n" in body
     assert r"100 \% of" in text
     assert [line.count(" & ") for line in body.splitlines() if line.endswith(r" \\")] == [1, 1]
-    assert r"\textbf{[" in body
+    assert r"\textbf{{}[" in body
+
+
+def test_a_cell_of_two_lines_stays_one_cell(two, template):
+    table = fill_table(template("Dice = {{ dice.mean }}\n  [{{ dice.sd }}]", "Model = {{ model }}"), *two)
+    mean, sd = (two[1][0]["labels"]["1"]["all_cases"]["dice"][key] for key in ("mean", "sd"))
+    assert f"| {mean:.3f}<br>[{sd:.3f}] |" in as_markdown(table)
+    assert rf"\makecell[tr]{{{mean:.3f} \\ {{}}[{sd:.3f}]}} & first" in as_latex(table)
+    assert f"{mean:.3f} [{sd:.3f}],first" in as_csv(table).splitlines()
 
 
 def test_no_row_is_taken_for_an_argument_of_latex(two, template):
@@ -329,7 +337,7 @@ def test_no_row_is_taken_for_an_argument_of_latex(two, template):
 def test_latex_compiles(awkward, two, tmp_path):
     tables = [awkward, *(fill_table(one, *two) for one in find_templates().values())]
     document = "\n".join(
-        [r"\documentclass{article}", r"\usepackage{booktabs, adjustbox}", r"\begin{document}"]
+        [r"\documentclass{article}", r"\usepackage{booktabs, adjustbox, makecell}", r"\begin{document}"]
         + [as_latex(table) for table in tables]
         + [r"\end{document}"]
     )

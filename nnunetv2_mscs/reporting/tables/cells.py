@@ -17,7 +17,7 @@ class Cell:
     """One cell.
 
     Args:
-        text: as printed, not yet escaped.
+        text: as printed, not yet escaped; of several lines where the template breaks the cell.
         value: its first number as printed, by which cells are ranked; None if it shows no number.
         best: of its column, among the models.
     """
@@ -67,7 +67,8 @@ class Printer:
             raise broken(self.template, expression.line, f"{reason}.") from error
         if self.numbers and all(np.isnan(self.numbers)):
             return Cell(DASH, float("nan"))
-        return Cell(" ".join(text.split()), self.numbers[0] if self.numbers else None)
+        lines = (" ".join(line.split()) for line in text.splitlines())
+        return Cell("\n".join(line for line in lines if line), self.numbers[0] if self.numbers else None)
 
     def _text(self, value: Any) -> Any:
         if isinstance(value, Undefined | str):

@@ -59,7 +59,7 @@ def fill_table(
     compared, values = zip(*_rows(layout, evaluations, statistics, comparison), strict=True)
     rows = [[printer.cell(cell, one) for _, cell in layout.columns] for one in values]
     titles = [printer.cell(title, values[0]).text for title, _ in layout.columns]
-    caption, note = (printer.cell(text, values[0]).text for text in (layout.caption, layout.note))
+    caption, note = (printer.cell(text, values[0]).text.replace("\n", " ") for text in (layout.caption, layout.note))
     rows = _best_marked(rows, titles, compared)
     filled = [i for i in range(len(titles)) if any(row[i].text for row in rows)]
     notes = (

@@ -38,11 +38,13 @@ OF_LATEX = {
     "²": "$^2$",
     "³": "$^3$",
 }
-LATEX_TABLE = r"""%% Needs \usepackage{booktabs, adjustbox}.
+LINE_BREAK = r" \\ "
+LATEX_TABLE = r"""%% Needs \usepackage{booktabs, adjustbox, makecell}.
 \begin{table}
   \centering
   \caption{%(caption)s}
   \label{tab:%(label)s}
+  \smallskip
   \begin{adjustbox}{max width=\linewidth}
   \begin{tabular}{%(alignment)s}
     \toprule
@@ -73,7 +75,7 @@ def write_table(table: Table, folder: Path) -> list[Path]:
 
 def as_markdown(table: Table) -> str:
     """A table as GitHub and pandoc read it, the caption above it, the notes below."""
-    titles, *rows = _texts(table, markdown_escaped, "**{}**")
+    titles, *rows = _texts(table, lambda text: markdown_escaped(text).replace("\n", "<br>"), "**{}**")
     widths = [max(3, *(len(row[i]) for row in (titles, *rows))) for i in range(len(titles))]
     numeric = _numeric(table)
 
@@ -92,9 +94,7 @@ def as_markdown(table: Table) -> str:
 
 def as_latex(table: Table) -> str:
     """A table in the manner of booktabs, narrowed to the line's width where it is wider."""
-    lines = [" & ".join(row) for row in _texts(table, latex_escaped, r"\textbf{{{}}}")]
-    # A row that begins with a bracket would be an argument of the command before it.
-    titles, *rows = (f"{{}}{line}" if line.startswith("[") else line for line in lines)
+    titles, *rows = (" & ".join(row) for row in _texts(table, _latex_cell, r"\textbf{{{}}}"))
     return LATEX_TABLE % {
         "caption": latex_escaped(table.caption),
         "label": re.sub(r"[^A-Za-z0-9-]+", "-", table.name),
@@ -107,8 +107,9 @@ def as_latex(table: Table) -> str:
 
 def as_csv(table: Table) -> str:
     """Titles and cells as printed, with the minus sign that programs read; no caption, no notes."""
+    texts = _texts(table, lambda text: text.replace(MINUS, "-").replace("\n", " "), "{}")
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(_texts(table, lambda text: text.replace(MINUS, "-"), "{}"))
+    csv.writer(stream, lineterminator="\n").writerows(texts)
     return stream.getvalue()
 
 
@@ -120,6 +121,12 @@ def markdown_escaped(text: str) -> str:
 def latex_escaped(text: str) -> str:
     """Text that LaTeX shows as it is."""
     return "".join(OF_LATEX.get(character, character) for character in text)
+
+
+def _latex_cell(text: str) -> str:
+    # A bracket that begins a line would be an argument of the command before it.
+    lines = [f"{{}}{line}" if line.startswith("[") else line for line in latex_escaped(text).splitlines()]
+    return rf"\makecell[tr]{{{LINE_BREAK.join(lines)}}}" if len(lines) > 1 else "".join(lines)
 
 
 def _texts(table: Table, escaped: Callable[[str], str], best: str) -> list[list[str]]:

@@ -122,7 +122,7 @@ def isles22_metrics(lesions: Lesions) -> dict[str, float]:
 
 def matching_metrics(lesions: Lesions, thresholds: Sequence[float] = IOU_THRESHOLDS) -> dict[str, float]:
     """F1, recognition, segmentation and panoptic quality of one-to-one matching, of masks that both hold something."""
-    metrics = {}
+    metrics: dict[str, float] = {}
     for threshold in thresholds:
         matched = matched_iou(lesions, threshold)
         recognition = 2 * matched.size / (lesions.reference.size + lesions.prediction.size)

@@ -24,7 +24,7 @@ from nnunetv2_mscs.evaluation.results import (
 from nnunetv2_mscs.evaluation.statistics import summarise
 from nnunetv2_mscs.evaluation.writing import write_csv, write_evaluation, write_json, write_models
 from nnunetv2_mscs.reporting.statistics_text import statistics_text
-from nnunetv2_mscs.reporting.tables import Template, fill_table, find_templates, write_table
+from nnunetv2_mscs.reporting.tables import Template, check_template, fill_table, find_templates, write_table
 
 TABLES = "tables"
 NOT_IN_A_FOLDER_NAME = re.compile(r"[^\w .+-]")
@@ -105,7 +105,10 @@ def _templates(request: Request) -> list[Template]:
     unknown = [name for name in request.tables if name not in known]
     if unknown:
         raise MscsError(f"There is no table template {unknown[0]}.", f"There are: {', '.join(sorted(known))}.")
-    return [known[name] for name in dict.fromkeys(request.tables)]
+    chosen = [known[name] for name in dict.fromkeys(request.tables)]
+    for template in chosen:
+        check_template(template)
+    return chosen
 
 
 def _refuse_inputs_inside(out: Path, request: Request) -> None:

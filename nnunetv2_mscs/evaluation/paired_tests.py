@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.stats import wilcoxon
+from scipy.stats import rankdata, wilcoxon
 
 from nnunetv2_mscs.evaluation.bootstrap import mean_interval
 from nnunetv2_mscs.evaluation.catalogue import MAIN_METRICS, METRICS
@@ -40,6 +40,7 @@ class PairedTest:
         ci_high: upper end.
         median_difference: median of model minus baseline.
         p: Wilcoxon's signed-rank test.
+        rank_biserial: its effect size, 1 where the model is higher in every case, -1 where it is lower in every case.
         p_holm: corrected for the tests of its family; NaN if not tested.
         family: "main" or "other" metrics.
         verdict: on the model.
@@ -61,6 +62,7 @@ class PairedTest:
     ci_high: float
     median_difference: float
     p: float
+    rank_biserial: float
     p_holm: float
     family: str
     verdict: Verdict
@@ -77,7 +79,8 @@ def paired_test(
     """Test one metric of one label, not yet corrected; `pairs` holds baseline and model of each case."""
     old, new = np.array([[one.values[metric], other.values[metric]] for one, other in pairs], float).reshape(-1, 2).T
     both = ~np.isnan(old) & ~np.isnan(new)
-    differences = np.round(new[both] - old[both], DECIMALS)
+    # Sorted, so that no digit depends on the order of the cases.
+    differences = np.sort(np.round(new[both] - old[both], DECIMALS))
     n = len(differences)
     low, high = _interval(differences, seed, samples)
     return PairedTest(
@@ -97,6 +100,7 @@ def paired_test(
         ci_high=high,
         median_difference=float(np.median(differences)) if n else UNDEFINED,
         p=_signed_rank(differences),
+        rank_biserial=_rank_biserial(differences),
         p_holm=UNDEFINED,
         family=MAIN if metric in MAIN_METRICS else OTHER,
         verdict="not tested",
@@ -106,10 +110,11 @@ def paired_test(
 def _interval(differences: np.ndarray, seed: int, samples: int) -> tuple[float, float]:
     """The interval of their mean; that of the differences turned round is exactly its mirror image."""
     mirrored = np.sort(-differences)
-    if tuple(np.sort(differences)) < tuple(mirrored):
-        low, high = mean_interval(mirrored, seed=seed, samples=samples)
-        return -high, -low
-    return mean_interval(differences, seed=seed, samples=samples)
+    low, high = mean_interval(max(differences, mirrored, key=tuple), seed=seed, samples=samples)
+    if np.array_equal(differences, mirrored):
+        half = (high - low) / 2
+        return 0.0 - half, half
+    return (0.0 - high, 0.0 - low) if tuple(differences) < tuple(mirrored) else (low, high)
 
 
 def _signed_rank(differences: np.ndarray) -> float:
@@ -119,6 +124,14 @@ def _signed_rank(differences: np.ndarray) -> float:
     if not differences.any():
         return 1.0
     return float(wilcoxon(differences, zero_method="pratt").pvalue)
+
+
+def _rank_biserial(differences: np.ndarray) -> float:
+    """Matched-pairs rank-biserial correlation (Kerby 2014) of the ranks that the test adds; 0 where no case differs."""
+    if len(differences) == 0:
+        return UNDEFINED
+    ranks = rankdata(np.abs(differences)) * (differences != 0)
+    return float((ranks * np.sign(differences)).sum() / max(ranks.sum(), 1.0))
 
 
 def corrected(tests: Sequence[PairedTest]) -> list[PairedTest]:
@@ -142,9 +155,10 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def _verdict(test: PairedTest, p_holm: float) -> Verdict:
-    """Better or worse only where corrected test and interval of the mean both say so."""
+    """Better or worse only where corrected test and interval of the mean both say so, and the same."""
     if np.isnan(p_holm):
         return "not tested"
-    if p_holm >= ALPHA or test.ci_low <= 0 <= test.ci_high:
+    opposed = test.difference * test.rank_biserial <= 0
+    if p_holm >= ALPHA or test.ci_low <= 0 <= test.ci_high or opposed:
         return "not distinguishable"
     return "better" if (test.difference > 0) == (METRICS[test.metric].better == "higher") else "worse"

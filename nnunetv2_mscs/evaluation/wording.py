@@ -35,11 +35,14 @@ def _not_distinguishable(test: PairedTest) -> str:
     said = f"{test.model} and {test.baseline} are not distinguishable"
     if test.p == 1 and test.difference == test.ci_low == test.ci_high == 0:
         return f"{said}: no case differs, {_cases(test)}."
-    said += f" (difference {_signed(test.difference, test)}, {_p(test)}, {_cases(test)})"
+    said += f" ({test.model} minus {test.baseline}: {_signed(test.difference, test)}, {_p(test)}, {_cases(test)})"
     said += f"; the interval leaves open {_signed(test.ci_low, test)} to {_signed(test.ci_high, test)}."
-    if test.p_holm < ALPHA:
+    zero_inside = test.ci_low <= 0 <= test.ci_high
+    if test.p_holm < ALPHA and zero_inside:
         return f"{said} The test sees a shift, the mean does not."
-    if not test.ci_low <= 0 <= test.ci_high:
+    if test.p_holm < ALPHA:
+        return f"{said} Most cases differ in one direction, the mean in the other: look at the cases."
+    if not zero_inside:
         return f"{said} The interval leaves out 0, but the corrected test does not confirm a difference."
     return said
 
@@ -88,8 +91,11 @@ def _p(test: PairedTest) -> str:
 
 
 def p_value(p: float) -> str:
-    """`p = 0.041`, `p < 0.001`."""
-    return f"p < {SMALLEST_P:g}" if p < SMALLEST_P else f"p = {p:.3f}"
+    """`p = 0.041`, `p < 0.001`; with more digits where three would hide on which side of 0.05 it lies."""
+    if p < SMALLEST_P:
+        return f"p < {SMALLEST_P:g}"
+    decimals = next((digits for digits in (3, 4, 5) if (round(p, digits) < ALPHA) == (p < ALPHA)), 6)
+    return f"p = {p:.{decimals}f}"
 
 
 def _number(value: float, test: PairedTest) -> str:

@@ -52,7 +52,11 @@ def as_json(value: Any) -> Any:
 def _of_label(results: Sequence[CaseResult], seed: int, samples: int, threshold_ml: float) -> dict[str, Any]:
     with_lesion = [result for result in results if not result.reference_empty]
     agreement = volume_agreement(
-        _column(results, "volume_reference_ml"), _column(results, "volume_prediction_ml"), threshold_ml=threshold_ml
+        _column(results, "volume_reference_ml"),
+        _column(results, "volume_prediction_ml"),
+        threshold_ml=threshold_ml,
+        seed=seed,
+        samples=samples,
     )
     return {
         "cases": _counts(results),
@@ -88,7 +92,8 @@ def describe(values: np.ndarray, *, seed: int = 0, samples: int = SAMPLES) -> di
         seed: of the bootstrap.
         samples: bootstrap samples of the mean's interval.
     """
-    defined = values[~np.isnan(values)]
+    # Sorted, so that no digit depends on the order of the cases.
+    defined = np.sort(values[~np.isnan(values)])
     n = len(defined)
     low, high = mean_interval(defined, seed=seed, samples=samples)
     least, q1, median, q3, most = np.quantile(defined, QUARTILES).tolist() if n else [UNDEFINED] * len(QUARTILES)

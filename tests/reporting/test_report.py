@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -203,6 +204,24 @@ def test_missing_scans_and_masks_are_told_not_fatal(evaluation, emptied):
     assert Page(render(without)).data["rows"]
 
 
+def test_several_labels_and_a_single_case_find_their_place(evaluation):
+    doubled = [
+        dataclasses.replace(result, label=label, label_name=name, fold=None)
+        for result in evaluation.results[:2]
+        for label, name in (("1", "core"), ("1+2", "penumbra"))
+    ]
+    regions = {"1": "core", "1+2": "penumbra"}
+    several = dataclasses.replace(evaluation, labels=regions, results=tuple(doubled))
+    content = assemble([several], QUICK)
+    captions = [table.caption for section in content.before for table in section.tables]
+    assert captions[:3] == [f"Main metrics, {name}" for name in ("core", "penumbra", "mean of the labels")]
+    assert len(Page(render(content)).data["rows"]) == 4
+    alone = dataclasses.replace(evaluation, results=evaluation.results[:1])
+    page = Page(render(assemble([alone], QUICK)))
+    assert len(page.data["rows"]) == 1
+    assert "nan" not in "".join(page.rows[0]).lower()
+
+
 def test_two_models_are_compared_in_sentences(report_of_two):
     text = report_of_two.read_text(encoding="utf-8")
     assert re.search(r"<li>Dice: nnUNetTrainer is lower \(worse\) than MSCSTrainer by 0\.\d+", text)
@@ -255,6 +274,33 @@ def test_the_command_reports_an_evaluation_with_its_own_settings(evaluation_fold
     assert main(["report", str(evaluation_folder), "-o", str(out), "--cases", "1"]) == 1
     assert "--overwrite" in capsys.readouterr().err
     assert main(["report", str(evaluation_folder), "-o", str(out), "--cases", "1", "--overwrite"]) == 0
+
+
+def test_a_model_folder_is_evaluated_and_what_it_lacks_is_told(evaluation, tmp_path, capsys):
+    model, references = tmp_path / "MSCSTrainer__MSCSPlans__2d", tmp_path / "references"
+    references.mkdir()
+    for fold, result in enumerate(evaluation.results[1:3]):
+        files = evaluation.files[result.case]
+        (model / f"fold_{fold}" / "validation").mkdir(parents=True)
+        shutil.copy(files.prediction, model / f"fold_{fold}" / "validation" / f"{result.case}.nii.gz")
+        shutil.copy(files.reference, references / f"{result.case}.nii.gz")
+        shutil.copy(files.images["DWI"], references / f"{result.case}_dwi.nii.gz")
+    (model / "plans.json").write_text(json.dumps({"dataset_name": "Dataset501_Stroke", "plans_name": "MSCSPlans"}))
+    (model / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "infarct": 1}}))
+    images = tmp_path / "images"
+    images.mkdir()
+    for image in references.glob("*_dwi*"):
+        image.rename(images / image.name)
+    out = tmp_path / "report.html"
+    words = ["report", str(model), "-o", str(out), "--references", str(references), "--images", str(images)]
+    assert main([*words, "--names", "ours", "-np", "1"]) == 0
+    said = capsys.readouterr()
+    assert "2 cases of ours, 2 with a sheet" in said.out
+    assert "Folds without validation predictions" in said.err
+    text = out.read_text(encoding="utf-8")
+    assert "labelled infarct" in text
+    assert "No training curves of ours" in text
+    assert "--images" not in re.sub(r"<dt>Command.*", "", text)
 
 
 def test_wrong_use_and_wrong_places_leave_everything_as_it_was(evaluation_folder, tmp_path, capsys):

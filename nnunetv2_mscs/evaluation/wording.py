@@ -39,12 +39,19 @@ def _not_distinguishable(test: PairedTest) -> str:
     said += f"; the interval leaves open {_signed(test.ci_low, test)} to {_signed(test.ci_high, test)}."
     zero_inside = test.ci_low <= 0 <= test.ci_high
     if test.p_holm < ALPHA and zero_inside:
-        return f"{said} The test sees a shift, the mean does not."
+        return f"{said} {_in_most_cases(test)}; large differences in a few cases leave the mean open."
     if test.p_holm < ALPHA:
         return f"{said} Most cases differ in one direction, the mean in the other: look at the cases."
     if not zero_inside:
         return f"{said} The interval leaves out 0, but the corrected test does not confirm a difference."
     return said
+
+
+def _in_most_cases(test: PairedTest) -> str:
+    """Whom the ranks of the differences favour, which a few large differences do not decide."""
+    higher = test.rank_biserial > 0
+    good = "better" if higher == (METRICS[test.metric].better == "higher") else "worse"
+    return f"In most cases {test.model} is {'higher' if higher else 'lower'} ({good})"
 
 
 def _left_out(test: PairedTest) -> str:

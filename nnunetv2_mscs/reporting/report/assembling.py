@@ -1,6 +1,7 @@
 """From evaluations to a page: every part of its content put together, one file written."""
 
 import datetime
+import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -185,13 +186,25 @@ def _training(
     return ((section,) if table or plots else ()), notices
 
 
+def _place(path: str) -> str:
+    """A path as nnU-Net's users name it: below one of its three folders, if it lies there."""
+    for variable in ("nnUNet_results", "nnUNet_preprocessed", "nnUNet_raw"):
+        folder = os.environ.get(variable)
+        if folder and Path(path).is_relative_to(folder):
+            return f"${variable}/{Path(path).relative_to(folder).as_posix()}"
+    return path
+
+
 def _made(evaluations: Sequence[Evaluation], options: Options) -> tuple[tuple[str, str], ...]:
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     several = len(evaluations) > 1
     places: list[tuple[str, str]] = []
     for one in evaluations:
         suffix = f" of {one.model}" if several else ""
-        places += [(f"Predictions{suffix}", one.predictions), (f"References{suffix}", one.references)]
+        places += [
+            (f"Predictions{suffix}", _place(one.predictions)),
+            (f"References{suffix}", _place(one.references)),
+        ]
     return (
         ("Made", f"{now} by nnunetv2-mscs {__version__}"),
         *((("Command", options.command),) if options.command else ()),

@@ -139,6 +139,14 @@ def test_a_case_opens_larger_and_leads_to_its_neighbours(opened):
     assert opened.switch_to.active_element == opener
 
 
+def test_a_click_anywhere_in_a_row_opens_it_and_leaves_the_focus_there(opened):
+    row = one(opened, "#case-table tbody tr:nth-child(2)")
+    row.find_element(By.CSS_SELECTOR, "td.number").click()
+    assert one(opened, "#dialog-title").text == names(opened)[1]
+    one(opened, "dialog").send_keys(Keys.ESCAPE)
+    assert opened.switch_to.active_element == row.find_element(By.TAG_NAME, "button")
+
+
 def test_neighbours_are_those_of_the_filtered_table(opened):
     fill(opened, "name", "case_1")
     order = names(opened)
@@ -221,6 +229,9 @@ def test_it_prints_with_everything_opened_and_nothing_cut(opened):
         opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", paper)
         assert max(opened.execute_script(too_wide)) <= 0
         assert not one(opened, ".filters").is_displayed()
+        # Chromium leaves buttons out of a heading that it repeats on every page: it has to be text.
+        assert not heading(opened, "dice").find_element(By.TAG_NAME, "button").is_displayed()
+        assert heading(opened, "dice").text == "Dice"
     finally:
         opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

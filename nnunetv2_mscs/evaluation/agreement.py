@@ -100,7 +100,9 @@ def volume_agreement(
         seed: of the bootstrap.
         samples: of the bootstrap.
     """
-    reference, prediction = np.asarray(reference_ml, float), np.asarray(prediction_ml, float)
+    # Sorted, so that no digit depends on the order of the cases.
+    order = np.lexsort((prediction_ml, reference_ml))
+    reference, prediction = np.asarray(reference_ml, float)[order], np.asarray(prediction_ml, float)[order]
     ccc, interval = concordance(reference, prediction, seed=seed, samples=samples)
     return VolumeAgreement(
         n=len(reference),

@@ -71,13 +71,17 @@ def volume_agreement_plot(evaluations: Sequence[Evaluation], label: str) -> Figu
     with styled():
         figure = Figure(figsize=(max(5.2, 4.2 * len(evaluations)), 3.8), layout="constrained")
         row = figure.subplots(1, len(evaluations), squeeze=False, sharex=True, sharey=True)[0]
+        volumes = [
+            tuple(one.column(f"volume_{of}_ml", label) for of in ("reference", "prediction")) for one in evaluations
+        ]
+        largest = max(float(((reference + prediction) / 2).max(initial=1)) for reference, prediction in volumes)
         drawn: list[BlandAltman] = []
         for i, (axes, one) in enumerate(zip(row, evaluations, strict=True)):
-            reference, prediction = (one.column(f"volume_{of}_ml", label) for of in ("reference", "prediction"))
+            reference, prediction = volumes[i]
             limits = bland_altman(reference, prediction)
             mean = (reference + prediction) / 2
             axes.set_xscale("symlog", linthresh=1, linscale=0.6)
-            axes.set_xlim(-0.1, 1.3 * max(float(mean.max(initial=0)), 1))
+            axes.set_xlim(-0.1, 1.3 * largest)
             axes.scatter(mean, prediction - reference, color=of_model(i), marker=MARKERS[i % len(MARKERS)], **POINT)
             _draw_limits(axes, limits)
             drawn.append(limits)

@@ -65,6 +65,18 @@ def test_limits_of_agreement_are_those_of_the_statistics(models):
         assert f"n = {len(reference)}" in axes.get_title(loc="left")
 
 
+@pytest.mark.parametrize("larger", [0, 1])
+def test_every_point_of_every_panel_is_inside_it(models, larger):
+    for result in models[larger].results:
+        result.values["volume_prediction_ml"] = 40 * result.values["volume_prediction_ml"] + 500
+    for axes in volume_agreement_plot(models, "1").axes:
+        x, y = np.asarray(axes.collections[0].get_offsets()).T
+        assert axes.get_xlim()[0] <= x.min()
+        assert x.max() <= axes.get_xlim()[1]
+        assert axes.get_ylim()[0] <= y.min()
+        assert y.max() <= axes.get_ylim()[1]
+
+
 def test_recall_bars_and_their_intervals(models):
     statistics = {model.model: summarise(model, samples=200) for model in models}
     axes = recall_by_size(statistics, "1").axes[0]

@@ -91,14 +91,19 @@ def read_training_curves(model_folder: Path, *, name: str = "", folds: Sequence[
     places = {path.name.removeprefix("fold_"): path for path in sorted(model_folder.glob("fold_*")) if path.is_dir()}
     read, notes = [], []
     for fold in (*places, *(fold for fold in folds if fold not in places)):
-        curves = read_fold(places[fold]) if fold in places else None
+        try:
+            curves = read_fold(places[fold]) if fold in places else None
+        except MscsError as error:
+            notes.append(f"Fold {fold}: {error}")
+            continue
         if curves is None:
             notes.append(f"Fold {fold}: no record of its training.")
         else:
             read.append(curves)
     if not read:
         raise MscsError(
-            f"{model_folder} holds no record of a training.", f"nnU-Net writes {LOGS} into the folder of each fold."
+            " ".join([f"{model_folder} holds no record of a training that can be read.", *notes]),
+            f"nnU-Net writes {LOGS} into the folder of each fold.",
         )
     return TrainingCurves(name or model_folder.name.split("__")[0], tuple(read), tuple(notes))
 
@@ -106,7 +111,7 @@ def read_training_curves(model_folder: Path, *, name: str = "", folds: Sequence[
 def read_fold(folder: Path) -> FoldCurves | None:
     """The training of one fold; None if nothing of it is recorded."""
     fold = folder.name.removeprefix("fold_")
-    logs = sorted(folder.glob(LOGS))
+    logs = sorted(folder.glob(LOGS), key=_when)
     epochs = _epochs_of_logs(logs)
     if epochs:
         source = f"{len(logs)} text log{'s' * (len(logs) != 1)}"
@@ -115,6 +120,11 @@ def read_fold(folder: Path) -> FoldCurves | None:
         if checkpoint.is_file() and (recorded := _epochs_of_checkpoint(checkpoint)):
             return _curves(fold, checkpoint.name, recorded)
     return None
+
+
+def _when(log: Path) -> tuple[int, ...]:
+    """The date and time in a log's name, which nnU-Net writes without leading zeros."""
+    return tuple(int(number) for number in re.findall(r"\d+", log.stem))
 
 
 def _epochs_of_logs(logs: Sequence[Path]) -> dict[int, dict[str, float]]:
@@ -126,7 +136,7 @@ def _epochs_of_logs(logs: Sequence[Path]) -> dict[int, dict[str, float]]:
     epochs: dict[int, dict[str, float]] = {}
     for log in logs:
         current: dict[str, float] | None = None
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in _text(log).splitlines():
             if begun := EPOCH.match(line):
                 number = int(begun[1])
                 epochs = {epoch: values for epoch, values in epochs.items() if epoch < number}
@@ -134,6 +144,13 @@ def _epochs_of_logs(logs: Sequence[Path]) -> dict[int, dict[str, float]]:
             elif current is not None:
                 _take(line, current)
     return {epoch: values for epoch, values in epochs.items() if "seconds" in values}
+
+
+def _text(log: Path) -> str:
+    try:
+        return log.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise MscsError(f"{log} cannot be read ({error.strerror}).", "Take it away, or make it readable.") from error
 
 
 def _take(line: str, values: dict[str, float]) -> None:
@@ -149,6 +166,13 @@ def _take(line: str, values: dict[str, float]) -> None:
 def _epochs_of_checkpoint(checkpoint: Path) -> dict[int, dict[str, float]]:
     """Values by epoch as nnU-Net's logger keeps them in a checkpoint, the weights left on the disk."""
     record = _record(checkpoint)
+    try:
+        return _epochs_of_record(record)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise _tells_nothing(checkpoint, error) from error
+
+
+def _epochs_of_record(record: dict[str, Any]) -> dict[int, dict[str, float]]:
     columns = {
         "learning_rate": record.get("lrs", []),
         "train_loss": record.get("train_losses", []),
@@ -170,11 +194,15 @@ def _epochs_of_checkpoint(checkpoint: Path) -> dict[int, dict[str, float]]:
 def _record(checkpoint: Path) -> dict[str, Any]:
     try:
         return dict(read_checkpoint(checkpoint)["logging"])
-    except (MscsError, KeyError, TypeError) as error:
-        raise MscsError(
-            f"{checkpoint} tells nothing of its training ({error}).",
-            f"Copy {LOGS} of the fold beside it, or take the checkpoint away.",
-        ) from error
+    except (MscsError, KeyError, TypeError, ValueError) as error:
+        raise _tells_nothing(checkpoint, error) from error
+
+
+def _tells_nothing(checkpoint: Path, error: Exception) -> MscsError:
+    return MscsError(
+        f"{checkpoint} tells nothing of its training ({error}).",
+        f"Copy {LOGS} of the fold beside it, or take the checkpoint away.",
+    )
 
 
 def _curves(fold: str, source: str, epochs: dict[int, dict[str, float]]) -> FoldCurves:
@@ -234,7 +262,7 @@ def draw_training_curves(models: Sequence[TrainingCurves]) -> Figure:
         handles = _legend(models)
         figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
         if notes := [f"{model.model}, {note[0].lower()}{note[1:]}" for model in models for note in model.notes]:
-            figure.suptitle(" ".join(notes), fontsize=8, color=NEUTRAL)
+            figure.suptitle(" ".join(notes), fontsize=8, color=NEUTRAL, wrap=True)
         return figure
 
 

@@ -58,6 +58,13 @@ def test_a_training_that_starts_over_forgets_the_former(tmp_path):
     assert read_fold(fold).train_loss.tolist() == [10.0, 20.0]
 
 
+def test_logs_follow_each_other_by_date_not_by_spelling(tmp_path):
+    fold = tmp_path / "fold_1"
+    write_log(log_of(fold, 9), 0, [1.0, 2.0, 3.0])
+    write_log(log_of(fold, 10), 2, [30.0, 40.0])
+    assert read_fold(fold).train_loss.tolist() == [1.0, 2.0, 30.0, 40.0]
+
+
 def test_a_validation_alone_changes_nothing(tmp_path):
     fold = tmp_path / "fold_1"
     write_log(log_of(fold, 1), 0, [1.0, 2.0])
@@ -150,6 +157,20 @@ def test_missing_folds_are_named(tmp_path):
     assert len(curves.notes) == 2
     figure = draw_training_curves([curves])
     assert "fold 1" in figure.get_suptitle()
+
+
+def test_a_damaged_fold_is_told_and_the_others_are_drawn(tmp_path):
+    import torch
+
+    write_log(log_of(tmp_path / "fold_0", 1), 0, [1.0, 2.0])
+    for fold, content in ((1, None), (2, {"logging": {"lrs": 3}}), (3, {"logging": {"lrs": ["x"]}})):
+        (tmp_path / f"fold_{fold}").mkdir()
+        file = tmp_path / f"fold_{fold}" / "checkpoint_final.pth"
+        file.write_bytes(b"damaged") if content is None else torch.save(content, file)
+    curves = read_training_curves(tmp_path)
+    assert [fold.fold for fold in curves.folds] == ["0"]
+    assert [note.split(":")[0] for note in curves.notes] == ["Fold 1", "Fold 2", "Fold 3"]
+    assert svg(draw_training_curves([curves]))
 
 
 def test_a_folder_without_training_is_refused(tmp_path):

@@ -171,13 +171,15 @@ def _parameters(checkpoint: Path) -> int | None:
         weights = read_checkpoint(checkpoint)["network_weights"]
     except (MscsError, KeyError):
         return None
+    if not isinstance(weights, Mapping):
+        return None
     # Encoder and decoder share modules, so that a tensor stands under several names.
     tensors = {
         (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tuple(tensor.shape)): tensor.numel()
         for name, tensor in weights.items()
-        if not name.endswith(BUFFERS)
+        if hasattr(tensor, "untyped_storage") and not name.endswith(BUFFERS)
     }
-    return sum(tensors.values())
+    return sum(tensors.values()) or None
 
 
 def _configuration(plans: Mapping[str, Any], name: str) -> dict[str, Any]:

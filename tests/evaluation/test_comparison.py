@@ -154,7 +154,7 @@ def test_a_shift_of_ranks_that_the_mean_does_not_confirm_is_no_finding():
     assert test.p_holm < 0.05
     assert test.difference < 0 < test.ci_high
     assert test.verdict == "not distinguishable"
-    assert sentence_of(comparison, "dice").endswith("The test sees a shift, the mean does not.")
+    assert "In most cases B is lower (worse); large differences" in sentence_of(comparison, "dice")
 
 
 def test_what_describes_a_case_is_not_tested():

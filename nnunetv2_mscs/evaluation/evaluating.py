@@ -9,7 +9,7 @@ import numpy as np
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.case import evaluate_masks
-from nnunetv2_mscs.evaluation.labels import Label, Labels, labels_of_dataset, labels_of_values
+from nnunetv2_mscs.evaluation.labels import Label, Labels, chosen_labels, labels_of_dataset, labels_of_values
 from nnunetv2_mscs.evaluation.pairing import Opened, Pair, open_pair, pair_up
 from nnunetv2_mscs.evaluation.results import CaseFiles, CaseResult, Evaluation
 from nnunetv2_mscs.evaluation.sources import (
@@ -91,6 +91,8 @@ def evaluate(
     settled = declared or labels_of_values(v for outcome in outcomes for v in outcome.reference_values)
     for pair, outcome in zip(pairs, outcomes, strict=True):
         _check_labels(pair, outcome, settled, findings)
+    if not findings.errors:
+        _check_presence(outcomes, settled, findings, named=bool(labels))
     if not pairs and not findings.errors:
         findings.error("no case has both a prediction and a reference", "Do the file names agree?")
     if findings.errors:
@@ -110,12 +112,11 @@ def evaluate(
 
 def _declared_labels(values: Sequence[int], predictions: Masks, references: Masks) -> Labels | None:
     """What the user or a dataset.json says; None if nobody does."""
-    if values:
-        return replace(labels_of_values(values), known=frozenset(range(256)))
-    for masks in (references, predictions):
-        if masks.dataset_json.get("labels"):
-            return labels_of_dataset(masks.dataset_json)
-    return None
+    declared = next(
+        (labels_of_dataset(one.dataset_json) for one in (references, predictions) if one.dataset_json.get("labels")),
+        None,
+    )
+    return chosen_labels(values, declared) if values else declared
 
 
 def _evaluate_pair(pair: Pair, *, labels: Labels | None, measure: bool) -> _Outcome:
@@ -172,6 +173,19 @@ def _check_labels(pair: Pair, outcome: _Outcome, labels: Labels, findings: Findi
                 "Is it a mask of another data set? Name the labels to evaluate with --labels.",
                 file=file,
                 case=pair.name,
+            )
+
+
+def _check_presence(outcomes: Sequence[_Outcome], labels: Labels, findings: Findings, *, named: bool) -> None:
+    """Tell of labels that no reference holds: an error for one that the user named, if there are others."""
+    present = {value for outcome in outcomes for value in outcome.reference_values}
+    for label in labels.evaluated:
+        if not present & set(label.values):
+            shown = ", ".join(str(value) for value in sorted(present))
+            report = findings.error if named and present != {0} else findings.warning
+            report(
+                f"no reference holds label {label.key} ({label.name}); they hold {shown}",
+                "Its scores say only where it is predicted." if report == findings.warning else "Correct --labels.",
             )
 
 

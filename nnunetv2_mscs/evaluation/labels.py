@@ -71,6 +71,14 @@ def labels_of_dataset(dataset_json: Mapping[str, Any]) -> Labels:
     return Labels(evaluated, known if ignored is None else known | {ignored}, ignored)
 
 
+def chosen_labels(values: Iterable[int], declared: Labels | None) -> Labels:
+    """Some values as labels of their own, whatever else the files hold; names and ignored value as declared, if so."""
+    chosen = labels_of_values(values)
+    names = {label.values: label.name for label in declared.evaluated} if declared else {}
+    evaluated = tuple(Label(names.get(label.values, label.name), label.values) for label in chosen.evaluated)
+    return Labels(evaluated, frozenset(range(256)), declared.ignored if declared else None)
+
+
 def labels_of_values(values: Iterable[int]) -> Labels:
     """Each value above 0 as a label of its own; 1, the lesion, if there is none."""
     found = sorted({int(value) for value in values} - {0}) or [1]

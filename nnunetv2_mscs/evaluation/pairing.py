@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.evaluation.sources import Masks, find_images
+from nnunetv2_mscs.evaluation.sources import Masks, channel_names, find_images
 from nnunetv2_mscs.scans.findings import Findings, ScanError
 from nnunetv2_mscs.scans.grid import Grid, distance_mm
 from nnunetv2_mscs.scans.masks import to_labels
@@ -62,28 +62,29 @@ def pair_up(
         raise MscsError(
             f"{predictions.place} and {references.place} are a file and a folder.", "Give two files or two folders."
         )
+    channels = channel_names(images, references, predictions)
     if predictions.place.is_file():
         (case, reference), (prediction,) = *references.files.items(), predictions.files.values()
-        return [_pair(case, prediction, reference, predictions, images)]
+        return [Pair(case, prediction, reference, None, find_images(images, case, channels) if images else {})]
     for case, file in predictions.files.items():
         if case not in references.files:
             report("has no reference", f"Put {case} into {references.place}, or take it away.", file=file, case=case)
-    if not predictions.partial:
-        remedy = "Predict it too, or evaluate those that are there with --partial." if not partial else ""
-        for case, file in references.files.items():
-            if case not in predictions.files:
-                report("has no prediction", remedy, file=file, case=case)
+    expected = predictions.expected if predictions.partial else tuple(references.files)
+    remedy = "Predict it too, or evaluate those that are there with --partial." if not partial else ""
+    for case in expected:
+        if case not in predictions.files:
+            report("has no prediction", remedy, file=references.files.get(case, ""), case=case)
     return [
-        _pair(case, file, references.files[case], predictions, images)
+        Pair(
+            case,
+            file,
+            references.files[case],
+            predictions.folds.get(case),
+            find_images(images, case, channels) if images else {},
+        )
         for case, file in predictions.files.items()
         if case in references.files
     ]
-
-
-def _pair(case: str, prediction: Path, reference: Path, masks: Masks, images: Path | None) -> Pair:
-    channels = masks.dataset_json.get("channel_names", {})
-    found = find_images(images, case, channels if isinstance(channels, dict) else {}) if images else {}
-    return Pair(case, prediction, reference, masks.folds.get(case), found)
 
 
 def open_pair(pair: Pair, findings: Findings) -> Opened | None:

@@ -16,7 +16,35 @@ from nnunetv2_mscs.workplace.result_folder import ResultFolder
 CASES, SUMMARY, COMPARISON = "cases.csv", "summary.json", "comparison.json"
 KEYS = ("case", "label", "label_name", "fold", "reference_empty", "prediction_empty")
 COLUMNS = (*KEYS, *METRICS, *SIZE_COLUMNS)
-EVALUATION = ResultFolder(kind="an evaluation", marks=(CASES, SUMMARY), prefix=".mscs-evaluate-")
+TABLES = "tables"
+COMPARISON_FILES = (COMPARISON, "comparison.csv", "comparison.md")
+RESERVED_NAMES = (CASES, SUMMARY, TABLES, *COMPARISON_FILES)
+FORMAT = "nnunetv2-mscs evaluation 1"
+
+
+def _refusal(folder: Path) -> str:
+    """Why a folder with these files must not be replaced: others wrote it, or something in it; empty if it may."""
+    summary = _read_summary(folder)
+    if summary.get("format") != FORMAT:
+        return "was not written by this version of mscs evaluate"
+    models = summary.get("models", [])
+    ours = {CASES, SUMMARY, TABLES, *COMPARISON_FILES, *models}
+    of_models = {folder / model / name for model in models for name in (CASES, SUMMARY)}
+    foreign = [path for path in folder.iterdir() if path.name not in ours]
+    foreign += [path for model in models for path in (folder / model).glob("*") if path not in of_models]
+    return f"holds {min(foreign).relative_to(folder)}, which mscs evaluate did not write" if foreign else ""
+
+
+def _read_summary(folder: Path) -> dict[str, Any]:
+    """What summary.json holds; empty if that is nothing of ours."""
+    try:
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return summary if isinstance(summary, dict) else {}
+
+
+EVALUATION = ResultFolder(kind="an evaluation", marks=(CASES, SUMMARY), prefix=".mscs-evaluate-", refusal=_refusal)
 
 
 @dataclass(frozen=True)
@@ -104,12 +132,18 @@ def _shown(value: float) -> str:
 
 def is_evaluation(folder: Path) -> bool:
     """Whether a folder was written by `mscs evaluate` and holds one model's results."""
-    return (folder / CASES).is_file() and (folder / SUMMARY).is_file() and not is_comparison(folder)
+    return (folder / CASES).is_file() and "label_names" in _ours(folder)
 
 
 def is_comparison(folder: Path) -> bool:
     """Whether a folder was written by `mscs evaluate --compare`: with a folder a model."""
-    return (folder / COMPARISON).is_file()
+    return (folder / COMPARISON).is_file() and "models" in _ours(folder)
+
+
+def _ours(folder: Path) -> dict[str, Any]:
+    """summary.json, if `mscs evaluate` of any version wrote it: nnU-Net has a file of this name, too."""
+    summary = _read_summary(folder)
+    return summary if str(summary.get("format", "")).startswith(FORMAT.rstrip(" 0123456789")) else {}
 
 
 def compared_folders(folder: Path) -> list[Path]:
@@ -132,6 +166,8 @@ def read_evaluation(folder: Path) -> Evaluation:
     """
     try:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        if summary["format"] != FORMAT:
+            raise ValueError(f"its format is {summary['format']}, this version reads {FORMAT}")
         with (folder / CASES).open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
         expected = summary["number_of_cases"] * len(summary["label_names"])

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ DATASET_JSON, PLANS_JSON = "dataset.json", "plans.json"
 FOLD = re.compile(r"fold_(\d+)")
 VALIDATION = "validation"
 FOLDS = 5
+MOST_UNNAMED_CHANNELS = 4
 # The folder of the scans beside the folder of the masks, in nnU-Net's raw data and in the images/masks layout.
 IMAGES_BESIDE = {"labelsTr": "imagesTr", "labelsTs": "imagesTs", "masks": "images"}
 
@@ -33,6 +34,7 @@ class Masks:
         dataset: nnU-Net's name of the data set, empty if unknown.
         partial: they are those of some folds, so that other cases of the data set need no prediction.
         missing_folds: folds of a model folder without validation predictions.
+        expected: cases that the splits file has in the validation sets of the folds that are there.
     """
 
     place: Path
@@ -42,6 +44,7 @@ class Masks:
     dataset: str = ""
     partial: bool = False
     missing_folds: tuple[int, ...] = ()
+    expected: tuple[str, ...] = ()
 
 
 def case_of(file: Path) -> str:
@@ -76,7 +79,15 @@ def find_predictions(place: Path, findings: Findings) -> Masks:
         return masks
     folds = dict.fromkeys(masks.files, int(fold[1]))
     model = place.parent.parent
-    return Masks(place, masks.files, folds, _read_json(model / DATASET_JSON), _dataset_of(model), partial=True)
+    return Masks(
+        place,
+        masks.files,
+        folds,
+        _read_json(model / DATASET_JSON),
+        _dataset_of(model),
+        partial=True,
+        expected=_expected(model, [int(fold[1])], findings),
+    )
 
 
 def find_masks(place: Path, findings: Findings) -> Masks:
@@ -119,18 +130,48 @@ def _of_model(model: Path, findings: Findings) -> Masks:
             f"{model} holds no validation predictions.",
             "Finish the training, or type: nnUNetv2_train ... --val",
         )
-    missing = tuple(fold for fold in range(_number_of_folds(model)) if fold not in folds.values())
+    missing = tuple(fold for fold in range(len(_splits(model)) or FOLDS) if fold not in folds.values())
     dataset_json = _read_json(model / DATASET_JSON)
     ordered = dict(sorted(files.items()))
-    return Masks(model, ordered, folds, dataset_json, _dataset_of(model), partial=True, missing_folds=missing)
+    if (model / "fold_all").is_dir():
+        findings.warning("fold_all is left out", "It has seen every case in training.", file=model / "fold_all")
+    expected = _expected(model, sorted(set(folds.values())), findings)
+    return Masks(
+        model,
+        ordered,
+        folds,
+        dataset_json,
+        _dataset_of(model),
+        partial=True,
+        missing_folds=missing,
+        expected=expected,
+    )
 
 
-def _number_of_folds(model: Path) -> int:
-    splits = folder_of(PREPROCESSED, _dataset_of(model)) / "splits_final.json"
+def _expected(model: Path, folds: Sequence[int], findings: Findings) -> tuple[str, ...]:
+    """The cases that these folds validate, by nnU-Net's splits; without them, a warning for what looks unfinished."""
+    splits = _splits(model)
+    if splits and max(folds) < len(splits):
+        return tuple(sorted({str(case) for fold in folds for case in splits[fold].get("val", ())}))
+    for fold in folds:
+        if not (model / f"fold_{fold}" / VALIDATION / "summary.json").is_file():
+            findings.warning(
+                f"the validation of fold {fold} has no summary.json",
+                "Is it complete? nnU-Net writes that file at its end.",
+                file=model / f"fold_{fold}" / VALIDATION,
+            )
+    return ()
+
+
+def _splits(model: Path) -> list[Mapping[str, Any]]:
+    """nnU-Net's splits_final.json, a row a fold; empty if it is not found."""
+    file = folder_of(PREPROCESSED, _dataset_of(model)) / "splits_final.json"
     try:
-        return len(json.loads(splits.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return FOLDS
+        return list(json.loads(file.read_text(encoding="utf-8")))
+    except OSError:
+        return []
+    except ValueError as error:
+        raise MscsError(f"{file} is no JSON: {error}.", "Correct it, or move it away.") from error
 
 
 def _dataset_of(model: Path) -> str:
@@ -173,16 +214,26 @@ def images_folder(references: Masks, predictions: Masks) -> Path | None:
     return next((place for place in places if place.is_dir()), None)
 
 
+def channel_names(images: Path | None, references: Masks, predictions: Masks) -> Mapping[str, str]:
+    """`channel_names` of the data set that the scans belong to; empty if none tells them."""
+    beside = _read_json(images.parent / DATASET_JSON) if images is not None else {}
+    for dataset_json in (beside, references.dataset_json, predictions.dataset_json):
+        named = dataset_json.get("channel_names")
+        if isinstance(named, dict) and named:
+            return named
+    return {}
+
+
 def find_images(folder: Path, case: str, channels: Mapping[str, str]) -> dict[str, Path]:
     """The channels of a case, by name.
 
     Args:
         folder: with <case>_0000.nii.gz, ... as nnU-Net has them, or <case>_adc.nii.gz, <case>_dwi.nii.gz.
         case: its identifier.
-        channels: `channel_names` of nnU-Net's dataset.json; without, ADC and DWI.
+        channels: `channel_names` of nnU-Net's dataset.json; without, numbered files are "channel 0" and so on.
     """
-    named = {f"_{int(number):04d}": str(name) for number, name in channels.items()} if channels else {}
-    named = named or {"_0000": "ADC", "_0001": "DWI"}
+    named = {f"_{int(number):04d}": str(name) for number, name in channels.items()}
+    named = named or {f"_{number:04d}": f"channel {number}" for number in range(MOST_UNNAMED_CHANNELS)}
     found = {}
     for suffix, name in {**named, "_adc": "ADC", "_dwi": "DWI", "_ADC": "ADC", "_DWI": "DWI"}.items():
         for ending in IMAGE_ENDINGS:

@@ -8,9 +8,7 @@ from typing import Any
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.evaluation.catalogue import METRICS
-from nnunetv2_mscs.evaluation.results import CASES, COLUMNS, SUMMARY, Evaluation, files_as_json, write_cases
-
-FORMAT = "nnunetv2-mscs evaluation 1"
+from nnunetv2_mscs.evaluation.results import CASES, COLUMNS, FORMAT, SUMMARY, Evaluation, files_as_json, write_cases
 
 
 def summary_json(evaluation: Evaluation, statistics: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from nnunetv2_mscs.evaluation.evaluating import evaluate
 from nnunetv2_mscs.evaluation.results import (
     COMPARISON,
     EVALUATION,
+    RESERVED_NAMES,
+    TABLES,
     Evaluation,
     compared_folders,
     is_comparison,
@@ -26,7 +28,6 @@ from nnunetv2_mscs.evaluation.writing import write_csv, write_evaluation, write_
 from nnunetv2_mscs.reporting.statistics_text import statistics_text
 from nnunetv2_mscs.reporting.tables import Template, check_template, fill_table, find_templates, write_table
 
-TABLES = "tables"
 NOT_IN_A_FOLDER_NAME = re.compile(r"[^\w .+-]")
 
 
@@ -121,6 +122,11 @@ def _refuse_inputs_inside(out: Path, request: Request) -> None:
 
 def read_models(request: Request) -> list[Evaluation]:
     """Evaluate each model, or read what was evaluated before."""
+    if all(is_comparison(place) or is_evaluation(place) for place in request.models):
+        _refuse_without_effect(request)
+    for place in (request.references, request.images):
+        if place is not None and not place.exists():
+            raise MscsError(f"{place} does not exist.", "Check the spelling.")
     evaluations: list[Evaluation] = []
     for place in request.models:
         if is_comparison(place):
@@ -141,6 +147,17 @@ def read_models(request: Request) -> list[Evaluation]:
     return _named(evaluations, request)
 
 
+def _refuse_without_effect(request: Request) -> None:
+    """Raise MscsError for options that former evaluations, which are only read, can no longer follow."""
+    given = {"REFERENCES": request.references, "--labels": request.labels, "--partial": request.partial}
+    for option, value in given.items():
+        if value:
+            raise MscsError(
+                f"{option} changes nothing where every model was evaluated before.",
+                "Leave it out, or give the masks instead of their evaluation.",
+            )
+
+
 def _named(evaluations: Sequence[Evaluation], request: Request) -> list[Evaluation]:
     """The evaluations under the names asked for; else under their own, with their folders' where two have the same."""
     names = list(request.names) if request.names else [one.model for one in evaluations]
@@ -149,6 +166,9 @@ def _named(evaluations: Sequence[Evaluation], request: Request) -> list[Evaluati
     if not request.names and len(set(names)) < len(names):
         names = _distinct([Path(one.predictions) for one in evaluations])
     clean = [NOT_IN_A_FOLDER_NAME.sub("_", name).lstrip(". ") or "model" for name in names]
+    taken = [name for name in clean if name.lower() in RESERVED_NAMES]
+    if taken:
+        raise MscsError(f"{taken[0]} is the name of a file or folder of results.", "Choose another with --names.")
     if len({name.lower() for name in clean}) < len(clean):
         raise MscsError(f"Two models are called alike: {', '.join(names)}.", "Name them with --names A B ...")
     return [replace(one, model=name) for one, name in zip(evaluations, clean, strict=True)]

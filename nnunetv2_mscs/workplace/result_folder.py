@@ -1,6 +1,6 @@
 """A command's folder of results appears at its place as a whole, or not at all."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,16 @@ class ResultFolder:
 
     Args:
         kind: in words, such as "a set of phantoms".
-        marks: files that every such folder holds, and no other holds all of; --overwrite replaces nothing else.
+        marks: files that every such folder holds; --overwrite replaces nothing without them.
         prefix: of the hidden place beside it where it is built.
+        refusal: why a folder with these files must not be replaced all the same, such as by something in it that the
+            command did not write; empty if it may.
     """
 
     kind: str
     marks: tuple[str, ...]
     prefix: str
+    refusal: Callable[[Path], str] = lambda _: ""
 
     def check(self, out: Path, *, overwrite: bool) -> None:
         """Raise MscsError unless `out` is free: not there, or an empty folder, or one of its kind to replace."""
@@ -39,9 +42,10 @@ class ResultFolder:
         if not overwrite:
             raise MscsError(f"{out} is not empty.", f"Choose another folder, or replace {self.kind} with --overwrite.")
         missing = next((mark for mark in self.marks if not (out / mark).is_file()), None)
-        if missing:
+        refusal = f"is not {self.kind} (it has no {missing})" if missing else self.refusal(out)
+        if refusal:
             raise MscsError(
-                f"{out} is not {self.kind} (it has no {missing}), so that --overwrite leaves it alone.",
+                f"{out} {refusal}, so that --overwrite leaves it alone.",
                 "Look what it holds and move it away, or choose another folder.",
             )
 

@@ -175,6 +175,55 @@ def test_a_model_folder_is_evaluated_over_its_folds(model, nnunet_folders):
     assert one.model == "MSCSTrainer"
 
 
+def test_an_unfinished_validation_is_no_whole_one(model, nnunet_folders, mscs, tmp_path):
+    """The splits have a case in fold 1 that was not predicted: refused, or left out with a warning."""
+    preprocessed = nnunet_folders / "nnUNet_preprocessed/Dataset042_Strokes"
+    splits = [{"val": ["case_0", "case_2"]}, {"val": ["case_1", "case_3", "case_9"]}, {"val": ["case_8"]}]
+    (preprocessed / "splits_final.json").write_text(json.dumps(splits))
+    for place in (model, model / "fold_1/validation"):
+        words = ("evaluate", place, preprocessed / "gt_segmentations")
+        ended = mscs(*words, "-o", tmp_path / "out")
+        assert ended.code == 1
+        assert "case_9" in ended.err
+        assert "case_8" not in ended.err  # of a fold that is not there at all
+        ended = mscs(*words, "-o", tmp_path / f"partial_{place.name}", "--partial")
+        assert ended.code == 0, ended.err
+        assert "case_9: has no prediction" in ended.err
+
+
+def test_without_splits_an_unfinished_validation_is_suspected(model, nnunet_folders):
+    (nnunet_folders / "nnUNet_preprocessed/Dataset042_Strokes/splits_final.json").unlink()
+    (model / "fold_0/validation/summary.json").touch()
+    (model / "fold_all/validation").mkdir(parents=True)
+    warnings = " ".join(evaluate(model).warnings)
+    assert "the validation of fold 1 has no summary.json" in warnings
+    assert "the validation of fold 0" not in warnings
+    assert "fold_all is left out" in warnings
+
+
+def test_channels_have_the_names_of_their_own_data_set(tmp_path):
+    predictions, references, images = tmp_path / "p", tmp_path / "d/labelsTr", tmp_path / "d/imagesTr"
+    for folder, name in ((predictions, "c"), (references, "c"), (images, "c_0000"), (images, "c_0001")):
+        save(blob(0), folder / f"{name}.nii.gz")
+    unnamed = evaluate(predictions, references).files["c"].images
+    assert list(unnamed) == ["channel 0", "channel 1"]
+    description = {"labels": {"background": 0, "lesion": 1}, "channel_names": {"0": "DWI", "1": "ADC"}}
+    (tmp_path / "d/dataset.json").write_text(json.dumps(description))
+    named = evaluate(predictions, references).files["c"].images
+    assert {name: path.name for name, path in named.items()} == {"DWI": "c_0000.nii.gz", "ADC": "c_0001.nii.gz"}
+
+
+def test_named_labels_keep_the_ignored_voxels_out(tmp_path):
+    predictions, references = tmp_path / "p", tmp_path / "r"
+    rng = np.random.default_rng(1)
+    save(rng.integers(0, 3, GRID.shape).astype(np.uint8), references / "case.nii.gz")
+    save(rng.integers(0, 2, GRID.shape).astype(np.uint8), predictions / "case.nii.gz")
+    (references / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "core": 1, "ignore": 2}}))
+    whole, named = evaluate(predictions, references), evaluate(predictions, references, labels=[1])
+    assert named.labels == {"1": "core"}
+    assert named.results[0].values == whole.results[0].values
+
+
 def test_a_case_of_two_folds_is_refused(model, mscs, tmp_path):
     shutil.copy(model / "fold_0/validation/case_0.nii.gz", model / "fold_1/validation")
     ended = mscs("evaluate", model, "-o", tmp_path / "out")

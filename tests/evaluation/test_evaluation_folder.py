@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -106,12 +107,57 @@ def test_a_former_evaluation_is_replaced_only_when_asked(folders, tmp_path, mscs
 
 def test_predictions_are_never_overwritten(folders, tmp_path, mscs):
     predictions, references = folders
-    for name in ("cases.csv", "summary.json"):  # as if an evaluation had been put there
-        (predictions / name).touch()
-    ended = mscs("evaluate", predictions, references, "-o", predictions, "--overwrite")
-    assert ended.code == 1
-    assert "lies in" in ended.err
+    assert mscs("evaluate", predictions, references, "-o", tmp_path / "out").code == 0
+    for name in ("cases.csv", "summary.json"):  # of an evaluation, put beside the masks
+        shutil.copy(tmp_path / "out" / name, predictions)
+    for inputs in ((predictions, references), (tmp_path / "out" / "masks", references)):
+        shutil.copytree(predictions, tmp_path / "out" / "masks", dirs_exist_ok=True)
+        place = predictions if inputs[0] == predictions else tmp_path / "out"
+        ended = mscs("evaluate", *inputs, "-o", place, "--overwrite")
+        assert ended.code == 1
+        assert "did not write" in ended.err
     assert (predictions / "case_0.nii.gz").is_file()
+    assert (tmp_path / "out/masks/case_0.nii.gz").is_file()
+
+
+@pytest.mark.parametrize("summary", ['{"metric_per_case": []}', "[]", "{", '{"format": "nnunetv2-mscs evaluation 0"}'])
+def test_the_summary_of_others_is_no_evaluation(summary, folders, tmp_path, mscs):
+    """Such as nnU-Net's own summary.json beside a table of cases, in a folder of masks."""
+    predictions, references = folders
+    (predictions / "cases.csv").write_text("case\n")
+    (predictions / "summary.json").write_text(summary)
+    other = tmp_path / "other"
+    shutil.copytree(predictions, other)
+    assert mscs("evaluate", predictions, references, "-o", other, "--overwrite").code == 1
+    assert (other / "case_0.nii.gz").is_file()
+    if "format" not in summary:
+        assert mscs("evaluate", predictions, references, "-o", tmp_path / "out").code == 0  # they are masks
+
+
+def test_notes_put_into_an_evaluation_are_not_deleted(folders, rival, tmp_path, mscs):
+    words = (*folders, "--compare", rival, "-o", tmp_path / "out")
+    assert mscs("evaluate", *words, "--table", "models").code == 0
+    note = tmp_path / "out/rival/note.txt"
+    note.touch()
+    ended = mscs("evaluate", *words, "--overwrite")
+    assert (ended.code, "rival/note.txt" in ended.err, note.is_file()) == (1, True, True)
+    note.unlink()
+    assert mscs("evaluate", *words, "--overwrite").code == 0
+
+
+@pytest.mark.parametrize("words", [("--labels", "1"), ("--partial",), ("--references", "{references}")])
+def test_options_that_change_nothing_are_refused(words, folders, tmp_path, mscs):
+    for name in ("a", "b"):
+        assert mscs("evaluate", *folders, "-o", tmp_path / name, "--names", name).code == 0
+    words = [word.format(references=folders[1]) for word in words]
+    ended = mscs("evaluate", "--compare", tmp_path / "a", tmp_path / "b", *words, "-o", tmp_path / "out")
+    assert (ended.code, "changes nothing" in ended.err) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["tables", "cases.csv", "comparison.json"])
+def test_names_of_results_are_no_names_of_models(name, folders, rival, tmp_path, mscs):
+    ended = mscs("evaluate", *folders, "--compare", rival, "--names", name, "b", "-o", tmp_path / "out")
+    assert (ended.code, "Choose another with --names" in ended.err) == (1, True)
 
 
 def test_cases_without_partner_are_left_out_when_allowed(folders, tmp_path, mscs):

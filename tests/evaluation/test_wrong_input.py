@@ -89,6 +89,16 @@ def test_wrong_input_is_told_and_nothing_is_written(name, folders, tmp_path, msc
     assert {path.name for path in tmp_path.iterdir()} == {"predictions", "references"}
 
 
+def test_a_label_that_no_reference_holds_is_no_perfect_score(folders, tmp_path, mscs):
+    ended = mscs("evaluate", *folders, "--labels", 3, "-o", tmp_path / "out", "-np", 1)
+    assert ended.code == 1
+    assert "no reference holds label 3 (label_3); they hold 0, 1" in ended.err
+    (folders[1] / "dataset.json").write_text('{"labels": {"background": 0, "lesion": 1, "bleeding": 2}}')
+    ended = mscs("evaluate", *folders, "-o", tmp_path / "out", "-np", 1)
+    assert ended.code == 0
+    assert "no reference holds label 2 (bleeding)" in ended.err
+
+
 def test_all_that_is_wrong_stands_in_one_table(folders, tmp_path, mscs):
     predictions, references = folders
     (predictions / "case_0.nii.gz").unlink()
@@ -133,6 +143,7 @@ def test_what_is_in_the_way_stays(folders, tmp_path, mscs):
         ("-o", "{out}"),
         ("{predictions}", "{references}"),
         ("{predictions}", "{references}", "-o", "{out}", "--labels", "0"),
+        ("{predictions}", "{references}", "-o", "{out}", "--labels", "255"),
         ("{predictions}", "{references}", "-o", "{out}", "--samples", "3"),
         ("{predictions}", "{references}", "-o", "{out}", "--names", "a", "b"),
         ("{predictions}", "{references}", "-o", "{out}", "--compare", "{predictions}", "--names", "a", "a"),

@@ -24,7 +24,7 @@ EXAMPLE = """mscs evaluate ./predictions ./references -o ./evaluation
   mscs evaluate --compare ./evaluation_a ./evaluation_b -o ./comparison"""
 
 FOLDER_NAME = re.compile(r"[\w+-][\w .+-]*")
-MOST_LABELS = 8
+HIGHEST_LABEL = 254
 FEWEST_SAMPLES, MOST_SAMPLES = 100, 100_000
 
 
@@ -54,9 +54,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--labels",
         metavar="L",
         nargs="+",
-        type=whole(1, MOST_LABELS),
+        type=whole(1, HIGHEST_LABEL),
         default=[],
-        help="values to evaluate, 1 to 8; masks of 0 and 255 count as 0 and 1 (default: those of dataset.json beside "
+        help="values to evaluate, 1 to 254; masks of 0 and 255 count as 0 and 1 (default: those of dataset.json beside "
         "the masks, else all in the references)",
     )
     add("--images", metavar="DIR", type=Path, help="the scans, for pictures (default: beside the references)")

@@ -162,6 +162,20 @@ def _measure(pair: Pair, opened: Opened, label: Label, ignored: int | None) -> C
 
 def _check_labels(pair: Pair, outcome: _Outcome, labels: Labels, findings: Findings) -> None:
     shown = ", ".join(str(value) for value in sorted(labels.known))
+    if labels.ignored is not None and labels.ignored in outcome.prediction_values:
+        findings.error(
+            f"holds label {labels.ignored}, which marks voxels to be ignored in references",
+            "Is it a reference, not a prediction?",
+            file=pair.prediction,
+            case=pair.name,
+        )
+    if outcome.reference_values == (labels.ignored,):
+        findings.warning(
+            "is ignored everywhere, so that nothing was judged and its scores are those of empty masks",
+            "Take the case away.",
+            file=pair.reference,
+            case=pair.name,
+        )
     for values, file, of in (
         (outcome.reference_values, pair.reference, "the data set has"),
         (outcome.prediction_values, pair.prediction, "the references have"),

@@ -8,7 +8,8 @@ import numpy as np
 
 from nnunetv2_mscs.errors import MscsError
 
-BACKGROUND, IGNORE, LESION = "background", "ignore", "lesion"
+IGNORE, LESION = "ignore", "lesion"
+HIGHEST = 254  # 255 stands for 1 in masks of 0 and 255
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ def labels_of_dataset(dataset_json: Mapping[str, Any]) -> Labels:
         }
         ignored = named.pop(IGNORE)[0] if IGNORE in named else None
         known = frozenset(value for values in named.values() for value in values) | {0}
-        evaluated = tuple(Label(name, values) for name, values in named.items() if values != (0,))
+        evaluated = tuple(Label(name, tuple(sorted(values))) for name, values in named.items() if values != (0,))
+        if len({label.key for label in evaluated}) < len(evaluated):
+            raise ValueError("it gives one label two names")
         if not evaluated:
             raise ValueError("it names nothing but background")
     except (LookupError, TypeError, ValueError, AttributeError) as error:

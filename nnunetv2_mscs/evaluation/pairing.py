@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.evaluation.labels import HIGHEST
 from nnunetv2_mscs.evaluation.sources import Masks, channel_names, find_images
 from nnunetv2_mscs.scans.findings import Findings, ScanError
 from nnunetv2_mscs.scans.grid import Grid, distance_mm
@@ -70,7 +71,7 @@ def pair_up(
         if case not in references.files:
             report("has no reference", f"Put {case} into {references.place}, or take it away.", file=file, case=case)
     expected = predictions.expected if predictions.partial else tuple(references.files)
-    remedy = "Predict it too, or evaluate those that are there with --partial." if not partial else ""
+    remedy = "Predict it too, or evaluate those that are there with mscs evaluate --partial." if not partial else ""
     for case in expected:
         if case not in predictions.files:
             report("has no prediction", remedy, file=references.files.get(case, ""), case=case)
@@ -89,8 +90,8 @@ def pair_up(
 
 def open_pair(pair: Pair, findings: Findings) -> Opened | None:
     """Read both masks; errors for what is no mask (then None), and for masks that do not lie on one grid."""
-    reference = _open(pair.reference, pair.name, findings)
-    prediction = _open(pair.prediction, pair.name, findings)
+    reference = _open(pair.reference, pair.name, "reference", findings)
+    prediction = _open(pair.prediction, pair.name, "prediction", findings)
     if reference is None or prediction is None:
         return None
     grid, other = reference[1], prediction[1]
@@ -105,7 +106,7 @@ def open_pair(pair: Pair, findings: Findings) -> Opened | None:
     return Opened(reference[0], prediction[0], grid)
 
 
-def _open(path: Path, case: str, findings: Findings) -> tuple[np.ndarray, Grid] | None:
+def _open(path: Path, case: str, role: str, findings: Findings) -> tuple[np.ndarray, Grid] | None:
     try:
         volume = read_volume(path, content="mask")
         if len(volume.array) > 1:
@@ -114,9 +115,9 @@ def _open(path: Path, case: str, findings: Findings) -> tuple[np.ndarray, Grid] 
                 "Save the labels: the class that is most probable.",
                 path,
             )
-        return to_labels(volume.array)[0], volume.grid
+        return to_labels(volume.array, most=HIGHEST)[0], volume.grid
     except ScanError as error:
-        findings.error(error.finding, error.remedy, file=path, case=case)
+        findings.error(f"the {role} {error.finding}".replace(" mask ", " "), error.remedy, file=path, case=case)
         return None
 
 

@@ -126,6 +126,11 @@ def _of_model(model: Path, findings: Findings) -> Masks:
                 )
             files[case], folds[case] = file, fold
     if not files:
+        if (model / "fold_all").is_dir():
+            raise MscsError(
+                f"{model} holds validation predictions of fold_all only, which has seen every case in training.",
+                "Train the folds 0 to 4, or evaluate what it predicts of other cases.",
+            )
         raise MscsError(
             f"{model} holds no validation predictions.",
             "Finish the training, or type: nnUNetv2_train ... --val",
@@ -199,7 +204,7 @@ def references_of(predictions: Masks) -> Path:
             return place
     raise MscsError(
         f"The references to {predictions.place} are not known.",
-        "Name them: mscs evaluate PREDICTIONS REFERENCES -o OUT"
+        "Name them (mscs evaluate PREDICTIONS REFERENCES -o OUT, mscs report SOURCE --references DIR)"
         + (f", or set {RAW} and {PREPROCESSED} to find those of {predictions.dataset}." if predictions.dataset else ""),
     )
 

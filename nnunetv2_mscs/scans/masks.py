@@ -8,11 +8,12 @@ ROUNDING = 1e-3
 MOST_LABELS = 8
 
 
-def to_labels(channels: np.ndarray) -> np.ndarray:
+def to_labels(channels: np.ndarray, *, most: int = MOST_LABELS) -> np.ndarray:
     """Labels of a mask.
 
     Args:
         channels: (1, Z, Y, X) labels, or (K, Z, Y, X) one-hot with the background first.
+        most: the highest label there may be, below 256.
 
     Returns:
         (1, Z, Y, X) uint8; 0 is background.
@@ -35,11 +36,11 @@ def to_labels(channels: np.ndarray) -> np.ndarray:
     values = np.unique(rounded)
     if set(values.tolist()) <= {0, 255}:
         return (rounded == 255).astype(np.uint8)
-    if values[0] < 0 or values[-1] > MOST_LABELS:
+    if values[0] < 0 or values[-1] > most:
         shown = ", ".join(f"{value:g}" for value in values[:10]) + (", ..." if len(values) > 10 else "")
         raise ScanError(
             f"mask has unknown label values: {shown}",
-            f"Use 0 for background and 1 for lesion (or 1 to {MOST_LABELS} for kinds of lesion, or 0 and 255).",
+            f"Use 0 for background and 1 for lesion (or 1 to {most} for kinds of lesion, or 0 and 255).",
         )
     return rounded.astype(np.uint8)
 

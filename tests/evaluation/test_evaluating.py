@@ -15,6 +15,7 @@ from nnunetv2_mscs.evaluation.evaluating import evaluate
 from nnunetv2_mscs.evaluation.results import COLUMNS, read_evaluation
 from tests.evaluation.conftest import GRID, blob, save
 
+MANY = {"background": 0, "a": 1, "b": 200, "ignore": 201}
 LABELS = {"background": 0, "whole": [1, 2], "core": 2, "ignore": 3}
 
 
@@ -222,6 +223,30 @@ def test_named_labels_keep_the_ignored_voxels_out(tmp_path):
     whole, named = evaluate(predictions, references), evaluate(predictions, references, labels=[1])
     assert named.labels == {"1": "core"}
     assert named.results[0].values == whole.results[0].values
+
+
+def test_labels_may_be_as_high_as_the_data_set_has_them(tmp_path, mscs):
+    predictions, references = tmp_path / "p", tmp_path / "r"
+    save(blob(0) * np.uint8(200), references / "case.nii.gz")
+    save(blob(0) * np.uint8(200), predictions / "case.nii.gz")
+    (references / "dataset.json").write_text(json.dumps({"labels": MANY}))
+    assert evaluate(predictions, references).column("dice", "200") == 1
+    save(blob(0) * np.uint8(201), predictions / "case.nii.gz")
+    ended = mscs("evaluate", predictions, references, "-o", tmp_path / "out")
+    assert (ended.code, "marks voxels to be ignored" in ended.err) == (1, True)
+    save(np.full(GRID.shape, 201, np.uint8), references / "case.nii.gz")
+    save(blob(0), predictions / "case.nii.gz")
+    assert "ignored everywhere" in " ".join(evaluate(predictions, references).warnings)
+    (references / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "a": [1, 2], "b": [2, 1]}}))
+    ended = mscs("evaluate", predictions, references, "-o", tmp_path / "out")
+    assert (ended.code, "gives one label two names" in ended.err) == (1, True)
+
+
+def test_fold_all_is_no_validation(model, mscs, tmp_path):
+    (model / "fold_0").rename(model / "fold_all")
+    shutil.rmtree(model / "fold_1")
+    ended = mscs("evaluate", model, "-o", tmp_path / "out")
+    assert (ended.code, "seen every case in training" in ended.err) == (1, True)
 
 
 def test_a_case_of_two_folds_is_refused(model, mscs, tmp_path):

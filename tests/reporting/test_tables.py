@@ -138,6 +138,15 @@ def test_bold_is_the_best_by_the_arrow(two, template):
     assert any("Bold" in note for note in table.notes)
 
 
+def test_a_model_that_misses_lesions_is_not_best_by_its_easier_cases(template):
+    models = [evaluation(name, 3, shift=shift) for name, shift in (("a", 0.0), ("b", 0.1))]
+    hard = models[0].results[-1]
+    missed = replace(hard, values={**hard.values, "hd95_mm": float("nan")})
+    models[0] = replace(models[0], results=(*models[0].results[:-1], missed))
+    table = fill_table(template("HD95 ↓ = {{ hd95_mm.mean }}"), models, [summarise(m, samples=SAMPLES) for m in models])
+    assert bold(table, "HD95 ↓") == [False, False]
+
+
 def test_values_printed_alike_are_equally_good(template):
     models = [evaluation(name, 3, shift=shift) for name, shift in (("a", 0.0), ("b", 0.1), ("c", 0.1 + 1e-9))]
     statistics = [summarise(one, samples=SAMPLES) for one in models]
@@ -218,13 +227,14 @@ def test_printed_numbers(cell, printed, one, template):
     assert texts(fill_table(template(f"Cell = {cell}"), *one), "Cell") == [printed]
 
 
-def test_small_p_is_never_zero(two, template):
+@pytest.mark.parametrize(("p", "printed"), [(1e-7, "< 0.001"), (0.041, "0.041"), (0.04996, "0.04996")])
+def test_p_is_never_zero_and_shows_its_side_of_the_limit(p, printed, two, template):
     evaluations, statistics, comparison = two
-    tests = tuple(replace(test, p_holm=1e-7) for test in comparison.tests)
+    tests = tuple(replace(test, p_holm=p) for test in comparison.tests)
     table = fill_table(
         template("p = {{ against_first.dice.p_holm }}"), evaluations, statistics, replace(comparison, tests=tests)
     )
-    assert texts(table, "p")[1] == "< 0.001"
+    assert texts(table, "p")[1] == printed
 
 
 def test_a_named_folder_goes_before_the_variable_the_working_directory_and_the_package(tmp_path, monkeypatch):

@@ -19,11 +19,13 @@ class Cell:
     Args:
         text: as printed, not yet escaped; of several lines where the template breaks the cell.
         value: its first number as printed, by which cells are ranked; None if it shows no number.
+        left_out: cases that this number says nothing about.
         best: of its column, among the models.
     """
 
     text: str
     value: float | None = None
+    left_out: int = 0
     best: bool = False
 
 
@@ -47,6 +49,7 @@ class Printer:
     def __init__(self, template: Template) -> None:
         self.template = template
         self.numbers: list[float] = []
+        self.cases_left_out = 0
         self.left_out: dict[LeftOut, None] = {}
         self.marks = False
         self.environment = ImmutableSandboxedEnvironment(undefined=_Unknown, finalize=self._text)
@@ -55,6 +58,7 @@ class Printer:
     def cell(self, expression: Expression, values: Mapping[str, Any]) -> Cell:
         """One cell; a dash if none of its numbers is defined."""
         self.numbers = []
+        self.cases_left_out = 0
         try:
             text = self.environment.from_string(expression.text).render(values)
         except ZeroDivisionError:
@@ -68,7 +72,8 @@ class Printer:
         if self.numbers and all(np.isnan(self.numbers)):
             return Cell(DASH, float("nan"))
         lines = (" ".join(line.split()) for line in text.splitlines())
-        return Cell("\n".join(line for line in lines if line), self.numbers[0] if self.numbers else None)
+        printed = "\n".join(line for line in lines if line)
+        return Cell(printed, self.numbers[0] if self.numbers else None, self.cases_left_out)
 
     def _text(self, value: Any) -> Any:
         if isinstance(value, Undefined | str):
@@ -92,6 +97,7 @@ class Printer:
         self.numbers.append(round(float(value), value.decimals))
         if value.left_out:
             self.left_out[value.left_out] = None
+            self.cases_left_out = max(self.cases_left_out, value.left_out.cases)
         return value.text
 
 

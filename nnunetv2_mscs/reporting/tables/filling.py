@@ -110,7 +110,11 @@ def _rows(
 def _best_marked(
     rows: Sequence[Sequence[Cell]], titles: Sequence[str], compared: Sequence[tuple[str, str]]
 ) -> list[list[Cell]]:
-    """The best cells marked in each column whose title ends in an arrow, among rows of one label and size."""
+    """The best cells marked in each column whose title ends in an arrow, among rows of one label and size.
+
+    None where the models' numbers leave out different numbers of cases: the distances of a model that misses lesions
+    altogether are means over its easier cases.
+    """
     marked = [list(row) for row in rows]
     for column, title in enumerate(titles):
         if not title.endswith((HIGHER, LOWER)):
@@ -119,7 +123,7 @@ def _best_marked(
             places = [i for i, one in enumerate(compared) if one == key]
             values = [marked[i][column].value for i in places]
             known = [value for value in values if value is not None and not np.isnan(value)]
-            if len(set(known)) < 2:
+            if len(set(known)) < 2 or len({marked[i][column].left_out for i in places}) > 1:
                 continue
             best = max(known) if title.endswith(HIGHER) else min(known)
             for i, value in zip(places, values, strict=True):

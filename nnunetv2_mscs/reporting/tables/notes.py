@@ -45,7 +45,10 @@ def about_left_out(left_out: Iterable[LeftOut], labels: Mapping[str, str]) -> It
 def about_signs(*, bold: bool, marks: bool) -> Iterator[str]:
     """What bold type and the marks of differences mean, where a table has them."""
     if bold:
-        yield "Bold: best value of the column, which says nothing about chance."
+        yield (
+            "Bold: best value of the column, which says nothing about chance; none where models left out different "
+            "numbers of cases."
+        )
     if marks:
         yield (
             f"{MARKS['better']} better, {MARKS['worse']} worse than the first model (Wilcoxon signed-rank test, "

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.reporting.ignored import ignored_by
 from nnunetv2_mscs.reporting.sheet import SheetCase
 from nnunetv2_mscs.reporting.windows import choose_windows
 from nnunetv2_mscs.scans.alignment import turn
@@ -45,7 +46,9 @@ def read_preprocessed_case(folder: Path, name: str) -> SheetCase:
     grid = Grid((x, y, z), spacing_mm[::-1], direction=tuple(direction or np.eye(3).ravel()))
     upright = Grid(grid.size, grid.spacing)
     shown, shown_grid = turn(data, grid, upright)
-    truth = turn(segmentation, grid, upright)[0][0] > 0
+    labels = turn(segmentation, grid, upright)[0][0]
+    ignored = ignored_by([folder.parent])
+    truth = (labels > 0) if ignored is None else (labels > 0) & (labels != ignored)
     images, windows = choose_windows(dict(zip(_channel_names(folder, len(shown)), shown, strict=True)), normalised=True)
     return SheetCase(
         name,

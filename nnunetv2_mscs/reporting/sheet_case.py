@@ -30,6 +30,7 @@ def read_sheet_case(
     truth: Path | None = None,
     prediction: Path | None = None,
     values: Collection[int] | None = None,
+    ignored: int | None = None,
     label: str = "lesion",
     facts: str | None = None,
     rules: ReadingRules | None = None,
@@ -44,6 +45,7 @@ def read_sheet_case(
         truth: a mask file on the images' grid, or that differs from it only in the order and direction of its axes.
         prediction: likewise.
         values: the labels to show; None for all above 0.
+        ignored: the truth's value of voxels that count nowhere (nnU-Net's ignore label), if any.
         label: what these are called.
         facts: a line for the sheet; by default Dice and volumes.
         rules: how to read array files.
@@ -64,6 +66,10 @@ def read_sheet_case(
     channels = {key: np.nan_to_num(arrays[key].astype(np.float32), posinf=0, neginf=0) for key in volumes}
     drawn, windows = choose_windows(channels)
     shown = {key: np.isin(arrays[key], list(values)) if values else arrays[key] > 0 for key in labels}
+    left_out = arrays["truth"] == ignored if "truth" in labels and ignored is not None else np.zeros(1, dtype=bool)
+    if left_out.any():
+        shown = {key: mask & ~left_out for key, mask in shown.items()}
+        notes.append("Masks are not drawn where the truth is nnU-Net's ignore label.")
     measured = reference.has_geometry or rules.spacing is not None
     file = next(iter({**images, **masks}.values()))
     case = SheetCase(

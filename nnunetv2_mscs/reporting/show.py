@@ -155,7 +155,13 @@ def _read(case: CaseToShow, request: Request) -> SheetCase:
         return read_preprocessed_case(case.preprocessed, case.name)
     if case.result and case.truth and case.prediction and not request.labels:
         return read_evaluated(
-            CaseFiles(case.prediction, case.truth, dict(case.images)), case.result, case.model, check=True
+            CaseFiles(case.prediction, case.truth, dict(case.images)),
+            case.result,
+            case.model,
+            ignored=case.ignored,
+            # Only of several labels a sheet is named after more than its case.
+            name_label=case.name != case.result.case,
+            check=True,
         )[0]
     read = read_sheet_case(
         case.name,
@@ -163,6 +169,8 @@ def _read(case: CaseToShow, request: Request) -> SheetCase:
         truth=case.truth,
         prediction=case.prediction,
         values=request.labels or None,
+        ignored=case.ignored,
         rules=ReadingRules(spacing=request.spacing),
     )
-    return replace(read, name=f"{case.name}, {case.model}") if case.model else read
+    label = f"label {'+'.join(map(str, request.labels))}" if request.labels else ""
+    return replace(read, name=", ".join(part for part in (case.name, case.model, label) if part))

@@ -26,6 +26,7 @@ from nnunetv2_mscs.evaluation.sources import (
     is_model_folder,
     references_of,
 )
+from nnunetv2_mscs.reporting.ignored import ignored_by, ignored_in
 from nnunetv2_mscs.reporting.preprocessed import preprocessed_cases
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI
 from nnunetv2_mscs.scans.findings import Findings
@@ -50,6 +51,7 @@ class CaseToShow:
         prediction: likewise.
         result: what an evaluation says about it, of one label.
         model: whose prediction it is, if known.
+        ignored: the truth's value of nnU-Net's ignore label, if any.
         preprocessed: the folder, for preprocessed data; then there are no files.
     """
 
@@ -59,6 +61,7 @@ class CaseToShow:
     prediction: Path | None = None
     result: CaseResult | None = None
     model: str = ""
+    ignored: int | None = None
     preprocessed: Path | None = None
 
 
@@ -143,12 +146,12 @@ def with_masks(
 def _with_mask(case: CaseToShow, role: str, mask: Path) -> CaseToShow:
     """A new mask makes former metrics void."""
     truth, prediction = (mask, case.prediction) if role == "truth" else (case.truth, mask)
-    return CaseToShow(case.name, case.images, truth, prediction)
+    return CaseToShow(case.name, case.images, truth, prediction, ignored=case.ignored)
 
 
 def _of_evaluation(folder: Path) -> list[CaseToShow]:
     evaluation = read_evaluation(folder)
-    several = len(evaluation.labels) > 1
+    several, ignored = len(evaluation.labels) > 1, ignored_in(evaluation)
     return [
         CaseToShow(
             f"{result.case}_{clean_name(result.label_name)}" if several else result.case,
@@ -157,6 +160,7 @@ def _of_evaluation(folder: Path) -> list[CaseToShow]:
             files.prediction,
             result,
             evaluation.model,
+            ignored,
         )
         for result in evaluation.results
         if (files := evaluation.files.get(result.case))
@@ -174,6 +178,7 @@ def _of_model(folder: Path) -> list[CaseToShow]:
     references = find_masks(references_of(predictions), findings)
     images = images_folder(references, predictions)
     channels = predictions.dataset_json.get("channel_names", {})
+    ignored = ignored_by((references.place, references.place.parent, folder, folder.parent.parent))
     return [
         CaseToShow(
             case,
@@ -181,6 +186,7 @@ def _of_model(folder: Path) -> list[CaseToShow]:
             references.files.get(case),
             prediction,
             model=f"fold {predictions.folds[case]}" if case in predictions.folds else "",
+            ignored=ignored,
         )
         for case, prediction in predictions.files.items()
     ]
@@ -199,13 +205,13 @@ def _of_raw(folder: Path) -> list[CaseToShow]:
         channels, ending = dict(dataset.get("channel_names", {})), str(dataset.get("file_ending", ".nii.gz"))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise MscsError(f"{folder / DATASET_JSON} cannot be read: {error}.", "Correct it.") from error
-    cases = []
+    cases, ignored = [], ignored_by([folder])
     for images, labels in SETS.items():
         stems = [file.name.removesuffix(ending) for file in sorted((folder / images).glob(f"*{ending}"))]
         for case in dict.fromkeys(match["case"] for stem in stems if (match := NUMBERED.fullmatch(stem))):
             truth = folder / labels / f"{case}{ending}"
             found = find_images(folder / images, case, channels)
-            cases.append(CaseToShow(case, found, truth if truth.is_file() else None))
+            cases.append(CaseToShow(case, found, truth if truth.is_file() else None, ignored=ignored))
     return cases
 
 

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.case import evaluate_masks
 from nnunetv2_mscs.evaluation.results import CaseFiles, CaseResult
-from nnunetv2_mscs.reporting.case_pictures import read_evaluated
+from nnunetv2_mscs.reporting.case_pictures import MasksChanged, read_evaluated
 from nnunetv2_mscs.reporting.sheet import draw_sheet
 from nnunetv2_mscs.reporting.sheet_case import metric_facts, read_sheet_case
 from nnunetv2_mscs.scans.channels import COMBINED, ReadingRules
@@ -148,6 +148,33 @@ def test_without_its_scan_a_case_is_drawn_by_its_masks_and_says_so(tmp_path, ima
     assert case.notes == (finding,)
     assert not case.channels
     assert draw_sheet(case).panels
+
+
+@pytest.mark.parametrize("images", [False, True])
+def test_masks_that_are_not_those_evaluated_are_refused(tmp_path, images):
+    files, result = evaluated(tmp_path, {"DWI": write(head(), tmp_path / "d.nii.gz")} if images else {})
+    smaller = lesion()
+    smaller[tuple(np.argwhere(smaller)[0])] = 0
+    write(smaller, files.reference)
+    with pytest.raises(MasksChanged, match="changed since"):
+        read_evaluated(files, result, "model")
+
+
+def test_the_label_is_named_where_there_are_several(tmp_path):
+    files, result = evaluated(tmp_path, {})
+    assert read_evaluated(files, result, "model", name_label=True)[0].name == "a, model, lesion"
+    assert read_evaluated(files, result, "model")[0].name == "a, model"
+
+
+def test_nothing_is_drawn_where_the_truth_is_to_be_ignored(tmp_path):
+    truth = lesion()
+    truth[:, :, truth.shape[2] // 2 :] = 2
+    prediction = np.ones_like(truth)
+    masks = {"truth": write(truth, tmp_path / "t.nii.gz"), "prediction": write(prediction, tmp_path / "p.nii.gz")}
+    case = read_sheet_case("a", {}, **masks, ignored=2)
+    assert (case.truth == (truth == 1)).all()
+    assert (case.prediction == (truth != 2)).all()
+    assert any("ignore label" in note for note in case.notes)
 
 
 def test_real_scans(real_folder):

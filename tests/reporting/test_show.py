@@ -141,6 +141,35 @@ def test_an_evaluation_shows_its_metrics(raw, predictions, tmp_path):
     assert not shown.findings
 
 
+def test_the_ignore_label_is_left_out_as_the_metrics_leave_it_out(raw, predictions, tmp_path):
+    dataset = json.loads((raw / "dataset.json").read_text())
+    dataset["labels"]["ignore"] = 2
+    (raw / "dataset.json").write_text(json.dumps(dataset))
+    for case in CASES[:5]:
+        file = raw / "labelsTr" / f"{case}.nii.gz"
+        labels = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))
+        labels[:, :, : labels.shape[2] // 2] = 2
+        write(labels, file)
+    assert {case.ignored for case in find_cases(Request(words=(str(raw),)))[0]} == {2}
+    (with_mask, *_), _ = find_cases(Request(words=(str(raw),), prediction=predictions))
+    assert with_mask.ignored == 2
+    out = tmp_path / "evaluation"
+    words = [
+        "evaluate",
+        str(predictions),
+        str(raw / "labelsTr"),
+        "-o",
+        str(out),
+        "--samples",
+        "100",
+        "--partial",
+        "-np",
+        "1",
+    ]
+    assert main(words) == 0
+    assert not show(Request(words=(str(out),), random=1), tmp_path / "sheets").findings
+
+
 def test_preprocessed_cases_are_read_by_nnunets_own_reader(raw, tmp_path):
     from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nnunetv2_mscs.evaluation.results import Evaluation
 from nnunetv2_mscs.evaluation.sources import DATASET_JSON, find_images
-from nnunetv2_mscs.reporting.case_pictures import CasePictures, draw_case_pictures
+from nnunetv2_mscs.reporting.case_pictures import CasePictures, Lack, draw_case_pictures
 from nnunetv2_mscs.reporting.report.content import CaseRow, Notice
 from nnunetv2_mscs.reporting.report.model_facts import read_object
 
@@ -17,6 +17,22 @@ from nnunetv2_mscs.reporting.report.model_facts import read_object
 LARGE, SMALL, FEW_SHEETS = (170, 40), (150, 35), 60
 THUMBNAIL_HEIGHT = 104
 SMALLEST_SHEET_MB = 0.01
+# What each lack of pictures is called in a notice, and its remedy.
+LACKS: dict[Lack, tuple[str, str]] = {
+    "no scan": (
+        "The scan is not shown: no image of the case was found.",
+        "Name the folder of the scans with --images.",
+    ),
+    "scan refused": (
+        "The scan is not shown: its images cannot be read, or do not fit the masks.",
+        "Name the folder of the scans with --images.",
+    ),
+    "masks changed": ("No picture: the masks have changed since they were evaluated.", "Evaluate them again."),
+    "masks unreadable": (
+        "No picture: the masks could not be read again.",
+        "Have they been moved since they were evaluated? Evaluate them again where they lie now.",
+    ),
+}
 BASE64 = 4 / 3
 Pictures = Mapping[tuple[str, str, str], CasePictures]
 
@@ -71,7 +87,7 @@ def draw_pictures(
 
 
 def _at_most(number: float) -> int:
-    return int(number) if math.isfinite(number) else sys.maxsize
+    return max(int(number), 0) if math.isfinite(number) else sys.maxsize
 
 
 def _fitting(pictures: Pictures, cases: Sequence[str], megabytes: float) -> tuple[Pictures, int]:
@@ -95,7 +111,7 @@ def with_pictures(rows: Sequence[CaseRow], pictures: Pictures) -> tuple[CaseRow,
 
 
 def _with_picture(row: CaseRow, pictures: CasePictures | None) -> CaseRow:
-    if pictures is None:
+    if pictures is None or not pictures.sheet:
         return row
     return replace(
         row, thumbnail=data_uri(pictures.thumbnail, pictures.mime), sheet=data_uri(pictures.sheet, pictures.mime)
@@ -104,16 +120,13 @@ def _with_picture(row: CaseRow, pictures: CasePictures | None) -> CaseRow:
 
 def notices_of_pictures(evaluations: Sequence[Evaluation], pictures: Pictures, *, cases: int) -> list[Notice]:
     """Which cases have no picture, or none of their scan, and why; `cases` is how many should have one."""
-    without: dict[str, list[str]] = {}
-    for (_, case, _), drawn in pictures.items():
-        if drawn.finding:
-            without.setdefault(drawn.finding.replace(case, "a case"), []).append(case)
-    notices = [
-        Notice(
-            "warning", f"The scan is not shown: {finding}", "Name the folder of the scans with --images.", _once(named)
-        )
-        for finding, named in without.items()
-    ]
+    notices = []
+    for lack, (finding, remedy) in LACKS.items():
+        without = [(case, drawn.finding) for (_, case, _), drawn in pictures.items() if drawn.lack == lack]
+        if without:
+            case, why = without[0]
+            example = f" Such as {case}: {why}" if lack in ("scan refused", "masks unreadable") else ""
+            notices.append(Notice("warning", finding + example, remedy, _once([case for case, _ in without])))
     if cases < len(evaluations[0].cases):
         have = "case has" if cases == 1 else "cases have"
         notices.append(

@@ -95,6 +95,15 @@
     return made;
   }
 
+  const sheetPicture = dialog.querySelector("figure img");
+  const fullSize = dialog.querySelector(".full-size");
+  const enlarged = () => sheetPicture.classList.contains("natural");
+
+  function enlarge(on) {
+    sheetPicture.classList.toggle("natural", on);
+    fullSize.setAttribute("aria-pressed", String(on));
+  }
+
   function open(index) {
     const row = data.rows[index];
     const place = shown.indexOf(index);
@@ -113,10 +122,11 @@
         return button;
       }),
     );
-    const picture = dialog.querySelector("figure img");
+    const picture = sheetPicture;
     const sheet = sheetOf(index);
     picture.parentElement.hidden = !sheet;
-    picture.className = "";
+    fullSize.hidden = !sheet;
+    enlarge(false);
     if (sheet) picture.src = sheet;
     else picture.removeAttribute("src");
     picture.alt = row.alt;
@@ -127,6 +137,7 @@
         return pair;
       }),
     );
+    dialog.querySelector(".why").textContent = row.values.includes(null) ? `– ${row.why}` : "";
     for (const button of dialog.querySelectorAll("[data-go='-1'], [data-go='1']")) button.disabled = shown.length < 2;
     if (!dialog.open) dialog.showModal();
     dialog.querySelector(".dialog-body").scrollTop = 0;
@@ -167,7 +178,10 @@
     const line = event.target.closest("#case-table tbody tr");
     const index = named
       ? data.rows.findIndex(
-          ({ case: name, model }) => name === named.dataset.case && (!named.dataset.model || model === named.dataset.model),
+          ({ case: name, model, label }) =>
+            name === named.dataset.case &&
+            (!named.dataset.model || model === named.dataset.model) &&
+            (!named.dataset.label || label === named.dataset.label),
         )
       : Number((button ?? line)?.dataset[button ? "open" : "row"] ?? -1);
     if (index < 0 || dialog.open) return;
@@ -179,12 +193,14 @@
     const goal = event.target.closest("[data-go]")?.dataset.go;
     if (goal === "close" || event.target === dialog) dialog.close();
     else if (goal) go(Number(goal));
-    if (event.target.matches("figure img")) event.target.classList.toggle("natural");
+    if (event.target.matches("figure img, .full-size")) enlarge(!enlarged());
   });
   dialog.addEventListener("keydown", (event) => {
-    if (event.key === "ArrowRight") go(1);
-    else if (event.key === "ArrowLeft") go(-1);
-    else return;
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    // At full size the arrows move the picture, not on to another case.
+    if (enlarged()) sheetPicture.parentElement.scrollBy({ left: 80 * step });
+    else go(step);
     event.preventDefault();
   });
 

@@ -17,7 +17,7 @@ from nnunetv2_mscs.evaluation.catalogue import METRICS
 from nnunetv2_mscs.evaluation.results import CASES, SUMMARY
 from nnunetv2_mscs.evaluation.statistics import summarise
 from nnunetv2_mscs.evaluation.writing import write_evaluation
-from nnunetv2_mscs.reporting.report.assembling import Options, assemble, write_report
+from nnunetv2_mscs.reporting.report.assembling import BESIDE_PICTURE_MB, Options, assemble, write_report
 from nnunetv2_mscs.reporting.report.content import shown
 from nnunetv2_mscs.reporting.report.model_facts import subjects_of_data, subjects_of_model
 from nnunetv2_mscs.reporting.report.notices import notices_of
@@ -187,7 +187,10 @@ def test_the_evaluations_own_warnings_are_passed_on(evaluation):
 def test_pictures_keep_to_their_room_the_worst_first(evaluation):
     everything = assemble([evaluation], QUICK)
     room = sum(len(row.sheet) + len(row.thumbnail) for row in everything.rows[:1]) / 1e6 + 0.001
+    bare = assemble([dataclasses.replace(evaluation, files={})], QUICK)
+    room += len(render(bare).encode()) / 1e6 + BESIDE_PICTURE_MB * len(bare.rows)
     content = assemble([evaluation], dataclasses.replace(QUICK, megabytes=room))
+    assert len(render(content).encode()) / 1e6 < room
     drawn = [bool(row.sheet) for row in content.rows]
     assert drawn == [True] + [False] * (len(drawn) - 1)
     assert sum(bool(row.sheet) for row in everything.rows) == 2
@@ -202,6 +205,61 @@ def test_missing_scans_and_masks_are_told_not_fatal(evaluation, emptied):
     without = assemble([emptied], Options(samples=200))
     assert any("could not be read again" in notice.finding for notice in without.notices)
     assert Page(render(without)).data["rows"]
+
+
+def test_lacks_of_one_kind_are_one_warning_whatever_the_names_of_the_cases(evaluation):
+    """A case may be named by a word of the warning."""
+    renamed = dict(zip(evaluation.cases, ("ima", "case"), strict=False))
+    results = tuple(
+        dataclasses.replace(result, case=renamed[result.case])
+        for result in evaluation.results
+        if result.case in renamed
+    )
+    files = {name: dataclasses.replace(evaluation.files[case], images={}) for case, name in renamed.items()}
+    content = assemble([dataclasses.replace(evaluation, results=results, files=files)], QUICK)
+    (told,) = [notice for notice in content.notices if set(notice.cases) == {"ima", "case"}]
+    assert told.finding == "The scan is not shown: no image of the case was found."
+
+
+def test_masks_that_changed_get_no_picture_and_a_warning(evaluation):
+    worst = min(evaluation.results, key=lambda result: result.values["dice"] or 1).case
+    other = next(case for case in evaluation.cases if case != worst)
+    files = {**evaluation.files}
+    files[worst] = dataclasses.replace(files[worst], prediction=files[other].prediction)
+    content = assemble([dataclasses.replace(evaluation, files=files)], dataclasses.replace(QUICK, cases=14))
+    (told,) = [notice for notice in content.notices if "changed since they were evaluated" in notice.finding]
+    assert told.cases == (worst,)
+    assert [row.result.case for row in content.rows if not row.sheet] == [worst]
+
+
+def test_the_folds_are_named(evaluation):
+    some = tuple(result for result in evaluation.results if result.fold in (0, 2, 3))
+    content = assemble([dataclasses.replace(evaluation, results=some)], QUICK)
+    assert content.summary[0].startswith("Cross-validation, folds 0, 2, 3, of")
+
+
+def test_a_checkpoint_without_weights_is_survived(tmp_path):
+    import torch
+
+    configuration = {"architecture": {"network_class_name": "a.Net"}}
+    model = tmp_path / "A__B__2d"
+    (model / "fold_0").mkdir(parents=True)
+    (model / "plans.json").write_text(json.dumps({"configurations": {"2d": configuration}}))
+    for weights in (None, {}, {"w": 3}):
+        torch.save({"network_weights": weights}, model / "fold_0" / "checkpoint_final.pth")
+        assert any("Net." in sentence for subject in subjects_of_model(model) for sentence in subject.sentences)
+
+
+def test_a_warning_about_a_label_leads_to_its_row(evaluation):
+    doubled = tuple(
+        dataclasses.replace(result, label=label, label_name=name)
+        for result in evaluation.results
+        for label, name in (("1", "core"), ("2", "penumbra"))
+    )
+    several = dataclasses.replace(evaluation, labels={"1": "core", "2": "penumbra"}, results=doubled)
+    told = [notice for notice in notices_of(several, several_models=False) if notice.cases]
+    assert {notice.label for notice in told} == {"core", "penumbra"}
+    assert all(notice.finding.startswith(notice.label) for notice in told)
 
 
 def test_several_labels_and_a_single_case_find_their_place(evaluation):

@@ -36,7 +36,9 @@ from nnunetv2_mscs.reporting.report.page import render
 from nnunetv2_mscs.reporting.report.rows import draw_pictures, notices_of_pictures, rows_of, with_pictures
 from nnunetv2_mscs.workplace.whole_files import write_whole
 
-PICTURES_MB = 17.0
+PAGE_MB = 19.5
+# What a row's picture adds to the page beside itself: its element and its description.
+BESIDE_PICTURE_MB = 0.001
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Options:
     Args:
         title: of the page; by default the names of the models.
         cases: how many cases, the worst first, get pictures at most; None for no limit.
-        megabytes: what pictures may take of the page; further cases get none.
+        megabytes: of the page; cases whose pictures do not fit get none.
         seed: of the bootstrap.
         samples: of the bootstrap.
         threshold_ml: at which volumes are classified.
@@ -56,7 +58,7 @@ class Options:
 
     title: str = ""
     cases: int | None = None
-    megabytes: float = PICTURES_MB
+    megabytes: float = PAGE_MB
     seed: int = 0
     samples: int = SAMPLES
     threshold_ml: float = THRESHOLD_ML
@@ -105,24 +107,31 @@ def assemble(evaluations: Sequence[Evaluation], options: Options) -> ReportConte
     comparison = compare(evaluations, seed=options.seed, samples=options.samples) if several else None
     folders = [model_folder_of(evaluation) for evaluation in evaluations]
     training, notices = _training(evaluations, folders)
-    pictures, pictured = draw_pictures(
-        evaluations, cases=options.cases, megabytes=options.megabytes, processes=options.processes
-    )
     notices += [notice for one in evaluations for notice in notices_of(one, several_models=several)]
-    notices += notices_of_pictures(evaluations, pictures, cases=pictured)
     notices += [Notice("warning", f"Comparison: {text}") for text in (comparison.warnings() if comparison else ())]
     models = tuple(one.model for one in evaluations)
-    return ReportContent(
+    content = ReportContent(
         title=options.title or f"Segmentation report: {' and '.join(models)}",
         summary=(_summary(evaluations),),
         models=models,
-        notices=in_order(notices),
+        notices=tuple(notices),
         key_figures={one.model: key_figures(one, of) for one, of in zip(evaluations, statistics, strict=True)},
         before=_numbers(evaluations, statistics, comparison, folders),
-        rows=with_pictures(rows_of(evaluations), pictures),
+        rows=tuple(rows_of(evaluations)),
         after=training,
         made=_made(evaluations, options),
     )
+    return _with_pictures(content, evaluations, options)
+
+
+def _with_pictures(content: ReportContent, evaluations: Sequence[Evaluation], options: Options) -> ReportContent:
+    """The content with as many pictures as the page has room for, and what is missing of them."""
+    bare = len(render(content).encode()) / 1e6 + BESIDE_PICTURE_MB * len(content.rows)
+    pictures, cases = draw_pictures(
+        evaluations, cases=options.cases, megabytes=options.megabytes - bare, processes=options.processes
+    )
+    notices = [*content.notices, *notices_of_pictures(evaluations, pictures, cases=cases)]
+    return replace(content, notices=in_order(notices), rows=with_pictures(content.rows, pictures))
 
 
 def _numbers(
@@ -154,8 +163,8 @@ def _numbers(
 
 def _summary(evaluations: Sequence[Evaluation]) -> str:
     first = evaluations[0]
-    folds = {result.fold for result in first.results} - {None}
-    how = f"{len(folds)}-fold cross-validation" if len(folds) > 1 else "Evaluation"
+    folds = sorted({result.fold for result in first.results if result.fold is not None})
+    how = f"Cross-validation, folds {', '.join(map(str, folds))}," if len(folds) > 1 else "Evaluation"
     cases = f"{len(first.cases)} case{'s' * (len(first.cases) != 1)}"
     names = ", ".join(first.labels.values())
     who = f"{' against '.join(one.model for one in evaluations)}" if len(evaluations) > 1 else first.model

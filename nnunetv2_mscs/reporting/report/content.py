@@ -13,13 +13,14 @@ UNDEFINED = "\N{EN DASH}"
 
 @dataclass(frozen=True)
 class Notice:
-    """A warning: what was found, what to do about it, and the cases that it concerns, of a model if given."""
+    """A warning: what was found, what to do about it, and the cases that it concerns; of a model and label if named."""
 
     severity: Severity
     finding: str
     remedy: str = ""
     cases: tuple[str, ...] = ()
     model: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from nnunetv2_mscs.evaluation.agreement import THRESHOLD_ML
 from nnunetv2_mscs.evaluation.results import SUMMARY, compared_folders, is_comparison, is_evaluation
 from nnunetv2_mscs.reporting.evaluation_folder import Request as EvaluationRequest
 from nnunetv2_mscs.reporting.evaluation_folder import read_models
-from nnunetv2_mscs.reporting.report.assembling import PICTURES_MB, Options, Written, write_report
+from nnunetv2_mscs.reporting.report.assembling import PAGE_MB, Options, Written, write_report
 from nnunetv2_mscs.reporting.report.model_facts import read_object
 from nnunetv2_mscs.reporting.report.page import is_report
 from nnunetv2_mscs.reporting.report.rows import with_images
@@ -63,7 +63,7 @@ def make_report(out: Path, request: Request, *, overwrite: bool = False) -> Writ
     options = Options(
         title=request.title,
         cases=request.cases,
-        megabytes=math.inf if request.any_size else PICTURES_MB,
+        megabytes=math.inf if request.any_size else PAGE_MB,
         processes=request.processes,
         command=request.command,
     )

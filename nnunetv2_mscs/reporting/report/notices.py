@@ -20,8 +20,9 @@ def notices_of(evaluation: Evaluation, *, several_models: bool) -> list[Notice]:
     notices = [Notice("warning", f"{prefix}{warning}") for warning in evaluation.warnings]
     for label, name in evaluation.labels.items():
         about = f"{prefix}{name}: " if len(evaluation.labels) > 1 else prefix
-        notices += _of_label(evaluation.of_label(label), about)
-        notices += _of_folds(evaluation.of_label(label), about)
+        results = evaluation.of_label(label)
+        of_label = [*_of_label(results, about), *_of_folds(results, about)]
+        notices += [replace(notice, label=name) for notice in of_label]
     if len(evaluation.cases) < FEW_CASES:
         notices.append(
             Notice(

@@ -111,6 +111,7 @@ def _data(content: ReportContent) -> dict[str, Any]:
                 "fold": row.result.fold,
                 "state": row.state,
                 "alt": alternative_text(row),
+                "why": why_undefined(row.result),
                 "values": [_number(row.result.values[metric.column]) for metric in columns],
             }
             for row in content.rows

@@ -149,6 +149,36 @@ def test_a_case_opens_larger_and_leads_to_its_neighbours(opened):
     assert focused(opened, opener)
 
 
+def test_full_size_by_the_keyboard_keeps_the_case(opened):
+    one(opened, "#case-table tbody tr:not([hidden]) button").click()
+    title, toggle = one(opened, "#dialog-title"), one(opened, "dialog .full-size")
+    case = title.text
+    toggle.send_keys(Keys.ENTER)
+    assert toggle.get_attribute("aria-pressed") == "true"
+    assert "natural" in one(opened, "dialog figure img").get_attribute("class")
+    toggle.send_keys(Keys.ARROW_RIGHT)
+    assert title.text == case
+    toggle.send_keys(Keys.ENTER)
+    assert toggle.get_attribute("aria-pressed") == "false"
+    toggle.send_keys(Keys.ARROW_RIGHT)
+    assert title.text != case
+    one(opened, "dialog [data-go=close]").click()
+
+
+def test_the_dialog_says_why_a_value_is_undefined(opened, evaluation):
+    for result in evaluation.results:
+        if result.reference_empty or result.prediction_empty:
+            opened.execute_script(
+                "document.querySelectorAll('#case-table [data-open]').forEach(button => {"
+                "if (button.closest('tr').querySelector('th').firstChild.textContent.trim() === arguments[0])"
+                " button.click()})",
+                result.case,
+            )
+            undefined = any(math.isnan(result.values[column]) for column in METRICS)
+            assert ("not defined" in one(opened, ".why").text) == undefined
+            one(opened, "dialog [data-go=close]").click()
+
+
 def test_a_click_anywhere_in_a_row_opens_it_and_leaves_the_focus_there(opened):
     row = one(opened, "#case-table tbody tr:nth-child(2)")
     row.find_element(By.CSS_SELECTOR, "td.number").click()

@@ -15,6 +15,8 @@ Verdict = Literal["better", "worse", "not distinguishable", "not tested"]
 ALPHA = 0.05
 # Differences are rounded to this many decimals, so that rounding errors of floats are no differences.
 DECIMALS = 9
+# Up to here p is exact, for probabilities are multiples of 2^-50, which floats hold without rounding.
+EXACT_CASES = 50
 MAIN, OTHER = "main", "other"
 UNDEFINED = float("nan")
 
@@ -39,6 +41,8 @@ class PairedTest:
         ci_low: lower end of its 95 % interval.
         ci_high: upper end.
         median_difference: median of model minus baseline.
+        higher: of the n, cases where the model's value is higher.
+        lower: where it is lower.
         p: Wilcoxon's signed-rank test.
         rank_biserial: its effect size, 1 where the model is higher in every case, -1 where it is lower in every case.
         p_holm: corrected for the tests of its family; NaN if not tested.
@@ -61,6 +65,8 @@ class PairedTest:
     ci_low: float
     ci_high: float
     median_difference: float
+    higher: int
+    lower: int
     p: float
     rank_biserial: float
     p_holm: float
@@ -99,6 +105,8 @@ def paired_test(
         ci_low=low,
         ci_high=high,
         median_difference=float(np.median(differences)) if n else UNDEFINED,
+        higher=int((differences > 0).sum()),
+        lower=int((differences < 0).sum()),
         p=_signed_rank(differences),
         rank_biserial=_rank_biserial(differences),
         p_holm=UNDEFINED,
@@ -121,9 +129,24 @@ def _signed_rank(differences: np.ndarray) -> float:
     """p of Wilcoxon's test. Cases without a difference count against one (Pratt); 1 where no case differs."""
     if len(differences) < 2:
         return float("nan")
-    if not differences.any():
+    differing = differences != 0
+    if not differing.any():
         return 1.0
-    return float(wilcoxon(differences, zero_method="pratt").pvalue)
+    if differing.sum() > EXACT_CASES:
+        return float(wilcoxon(differences, zero_method="pratt").pvalue)
+    return _exact_p(rankdata(np.abs(differences))[differing], differences[differing] > 0)
+
+
+def _exact_p(ranks: np.ndarray, higher: np.ndarray) -> float:
+    """Share of all 2^n ways to sign the ranks, (n,), whose sums lie as far apart; ties may halve a rank."""
+    doubled = np.rint(2 * ranks).astype(int)
+    larger_sum = max(doubled[higher].sum(), doubled[~higher].sum())
+    chances = np.zeros(doubled.sum() + 1)
+    chances[0] = 1.0
+    for rank in doubled:
+        chances[rank:] += chances[:-rank].copy()
+        chances /= 2
+    return min(1.0, 2 * float(chances[larger_sum:].sum()))
 
 
 def _rank_biserial(differences: np.ndarray) -> float:

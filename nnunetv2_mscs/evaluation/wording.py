@@ -39,19 +39,22 @@ def _not_distinguishable(test: PairedTest) -> str:
     said += f"; the interval leaves open {_signed(test.ci_low, test)} to {_signed(test.ci_high, test)}."
     zero_inside = test.ci_low <= 0 <= test.ci_high
     if test.p_holm < ALPHA and zero_inside:
-        return f"{said} {_in_most_cases(test)}; large differences in a few cases leave the mean open."
+        return f"{said} {_on_the_side_of_the_ranks(test)}; large differences in a few cases leave the mean open."
     if test.p_holm < ALPHA:
-        return f"{said} Most cases differ in one direction, the mean in the other: look at the cases."
+        said += f" {_on_the_side_of_the_ranks(test)}; the ranks of the differences point in one direction"
+        return f"{said}, the mean in the other: look at the cases."
     if not zero_inside:
         return f"{said} The interval leaves out 0, but the corrected test does not confirm a difference."
     return said
 
 
-def _in_most_cases(test: PairedTest) -> str:
-    """Whom the ranks of the differences favour, which a few large differences do not decide."""
+def _on_the_side_of_the_ranks(test: PairedTest) -> str:
+    """In how many cases the model differs to the side that the ranks favour, and in how many to the other."""
     higher = test.rank_biserial > 0
     good = "better" if higher == (METRICS[test.metric].better == "higher") else "worse"
-    return f"In most cases {test.model} is {'higher' if higher else 'lower'} ({good})"
+    side, count, others = ("higher", test.higher, test.lower) if higher else ("lower", test.lower, test.higher)
+    opposite = "lower" if higher else "higher"
+    return f"In {count} of {_plural(test.n, 'case')} {test.model} is {side} ({good}), in {others} {opposite}"
 
 
 def _left_out(test: PairedTest) -> str:
@@ -69,11 +72,12 @@ def comparison_warnings(tests: Sequence[PairedTest], family_sizes: Mapping[str, 
     """Few cases, by which nothing could be shown; undefined values, by which a test is biased."""
     warnings = []
     for family, size in family_sizes.items():
-        n = max((test.n for test in tests if test.family == family), default=0)
-        if size and n and size * 2.0 ** (1 - n) >= ALPHA:
+        differing = max((test.higher + test.lower for test in tests if test.family == family), default=0)
+        if size and differing and size * 2.0 ** (1 - differing) >= ALPHA:
             warnings.append(
-                f"{_plural(n, 'case')} and {_plural(size, 'test')} of {family} metrics: after Holm's correction no p "
-                f"can fall below {ALPHA:g}, however large the difference. Look at the intervals, or add cases."
+                f"{_plural(differing, 'case')} with a difference and {_plural(size, 'test')} of {family} metrics: "
+                f"after Holm's correction no p can fall below {ALPHA:g}, however large the difference. "
+                "Look at the intervals, or add cases."
             )
     biased = [test for test in tests if test.undefined_baseline != test.undefined_model]
     if biased:
@@ -98,11 +102,17 @@ def _p(test: PairedTest) -> str:
 
 
 def p_value(p: float) -> str:
-    """`p = 0.041`, `p < 0.001`; with more digits where three would hide on which side of 0.05 it lies."""
+    """`p = 0.041`, `p < 0.001`, with as many digits as `p_number`."""
+    text = p_number(p)
+    return f"p {text}" if p < SMALLEST_P else f"p = {text}"
+
+
+def p_number(p: float, decimals: int = 3) -> str:
+    """`0.041`, `< 0.001`; with more digits where so few would hide on which side of 0.05 it lies."""
     if p < SMALLEST_P:
-        return f"p < {SMALLEST_P:g}"
-    decimals = next((digits for digits in (3, 4, 5) if (round(p, digits) < ALPHA) == (p < ALPHA)), 6)
-    return f"p = {p:.{decimals}f}"
+        return f"< {SMALLEST_P:g}"
+    enough = next((digits for digits in range(decimals, 6) if (round(p, digits) < ALPHA) == (p < ALPHA)), 6)
+    return f"{p:.{max(enough, decimals)}f}"
 
 
 def _number(value: float, test: PairedTest) -> str:

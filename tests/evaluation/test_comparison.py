@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import wilcoxon
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.catalogue import MAIN_METRICS, METRICS
 from nnunetv2_mscs.evaluation.comparison import compare
 from nnunetv2_mscs.evaluation.paired_tests import PairedTest, holm, paired_test
-from nnunetv2_mscs.evaluation.wording import MINUS, p_value
-from tests.evaluation.random_evaluation import changed, random_evaluation, shuffled
+from nnunetv2_mscs.evaluation.wording import MINUS, p_value, sentence
+from tests.evaluation.random_evaluation import TRUTH, changed, random_evaluation, shuffled
 
 SAMPLES = 200
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs/statistics.md").read_text(encoding="utf-8")
@@ -55,11 +56,32 @@ def signed_rank_by_every_sign(differences):
         [0, 0, 0, 0, -1, -2, 3, 4, 5, 6],
         [0.5, -0.5],
         [0, 3],
+        [0] * 10 + [1, 2, 3, 4, 5],
+        [0] * 5 + [1, 1, 2, -2, 3, 3, 3, 8, -9, 4],
     ],
 )
 def test_signed_rank_test(differences):
     differences = np.array(differences, float)
     assert of_differences(differences).p == pytest.approx(signed_rank_by_every_sign(differences))
+
+
+def test_many_zeros_do_not_make_four_cases_a_finding():
+    """All four signs the same: 2 of 2^4 ways, whatever the 20 cases without a difference."""
+    assert of_differences([0] * 20 + [1, 2, 3, 4]).p == 2 / 2**4
+
+
+@pytest.mark.parametrize(("n", "tolerance"), [(50, 1e-12), (51, 1e-2)])
+def test_signed_rank_test_where_the_exact_one_ends(n, tolerance):
+    """51 differing cases are left to the normal approximation, which comes close by then."""
+    differences = np.random.default_rng(n).normal(0.2, 1, n).round(6)
+    exact = wilcoxon(differences, method="exact").pvalue
+    assert 0.01 < exact < 0.9
+    assert of_differences(differences).p == pytest.approx(exact, abs=tolerance)
+
+
+def test_cases_to_either_side_are_counted():
+    test = of_differences([0, 0, -1, 2, 3])
+    assert (test.n, test.higher, test.lower) == (5, 2, 1)
 
 
 def test_effect_size_by_hand():
@@ -141,7 +163,18 @@ def test_a_shift_of_ranks_against_the_mean_is_no_finding():
     assert test.ci_low > 0
     assert test.rank_biserial < 0
     assert test.verdict == "not distinguishable"
+    assert "In 36 of 40 cases B is lower (worse), in 4 higher; " in sentence_of(comparison, "dice")
     assert "in one direction, the mean in the other" in sentence_of(comparison, "dice")
+
+
+def test_a_sum_of_ranks_is_no_count_of_cases():
+    """B is lower by a little in 22 cases and higher by more in 18: the ranks favour what most cases do not show."""
+    differences = [*(-0.001 * i for i in range(1, 23)), *range(1, 18), -90]
+    test = of_differences(differences)
+    said = sentence(replace(test, p_holm=0.01, verdict="not distinguishable", ci_low=-9.0, ci_high=9.0))
+    assert test.rank_biserial > 0
+    assert "In 17 of 40 cases B is higher (better), in 23 lower; " in said
+    assert "ost cases" not in said
 
 
 def test_a_shift_of_ranks_that_the_mean_does_not_confirm_is_no_finding():
@@ -154,12 +187,13 @@ def test_a_shift_of_ranks_that_the_mean_does_not_confirm_is_no_finding():
     assert test.p_holm < 0.05
     assert test.difference < 0 < test.ci_high
     assert test.verdict == "not distinguishable"
-    assert "In most cases B is lower (worse); large differences" in sentence_of(comparison, "dice")
+    assert "In 30 of 31 cases B is lower (worse), in 1 higher; large differences" in sentence_of(comparison, "dice")
 
 
 def test_what_describes_a_case_is_not_tested():
     metrics = {test.metric for test in compare(better_model(), samples=SAMPLES).tests}
-    assert metrics == {column for column, metric in METRICS.items() if metric.better != "neither"}
+    tested_once = {column for column in METRICS if not column.startswith("rq_")}
+    assert metrics == {column for column in tested_once if METRICS[column].better != "neither"}
 
 
 def test_equal_models():
@@ -245,6 +279,16 @@ def test_too_few_cases_to_show_anything_are_warned_of(cases, warned):
     comparison = compare([first, replace(other, model="B")], samples=SAMPLES)
     assert any("of main metrics" in warning for warning in comparison.warnings()) == warned
     assert any(test.verdict != "not distinguishable" for test in comparison.tests if test.family == "main") != warned
+
+
+def test_cases_without_a_difference_are_few_cases_too():
+    """Of 20 cases 4 differ: p = 2 / 2^4 at best."""
+    first = random_evaluation("A", 1, cases=20)
+    other = changed(first, lambda i, one: {metric: one.values[metric] + max(i - 15, 0) for metric in METRICS})
+    other = changed(other, lambda i, one: {column: first.results[i].values[column] for column in TRUTH})
+    comparison = compare([first, replace(other, model="B")], samples=SAMPLES)
+    assert min(test.p for test in comparison.tests) == 2 / 2**4
+    assert any(warning.startswith("4 cases with a difference and 9 tests of main") for warning in comparison.warnings())
 
 
 @pytest.mark.parametrize(

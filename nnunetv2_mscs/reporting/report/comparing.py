@@ -3,6 +3,7 @@
 from nnunetv2_mscs.evaluation.catalogue import METRICS
 from nnunetv2_mscs.evaluation.comparison import Comparison
 from nnunetv2_mscs.evaluation.paired_tests import PairedTest
+from nnunetv2_mscs.evaluation.wording import p_number
 from nnunetv2_mscs.reporting.report.content import UNDEFINED, Section, Table, shown
 from nnunetv2_mscs.reporting.report.numbers import spread
 
@@ -48,6 +49,4 @@ def _row(test: PairedTest, several_labels: bool) -> tuple[str, ...]:
 
 
 def _probability(p: float) -> str:
-    if p != p:
-        return UNDEFINED
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return UNDEFINED if p != p else p_number(p)

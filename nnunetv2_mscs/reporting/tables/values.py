@@ -8,7 +8,7 @@ from nnunetv2_mscs.evaluation.catalogue import METRICS
 from nnunetv2_mscs.evaluation.comparison import Comparison
 from nnunetv2_mscs.evaluation.paired_tests import PairedTest
 from nnunetv2_mscs.evaluation.results import Evaluation
-from nnunetv2_mscs.evaluation.wording import SMALLEST_P, number
+from nnunetv2_mscs.evaluation.wording import number, p_number
 
 DASH = "\N{EN DASH}"
 DECIMALS, DECIMALS_ML = 3, 2
@@ -62,11 +62,11 @@ class Number(float):
 
 
 class PValue(Number):
-    """A p-value, which is never printed as 0."""
+    """A p-value, which is never printed as 0, nor so that its side of 0.05 is hidden."""
 
     @property
     def text(self) -> str:
-        return f"< {SMALLEST_P:g}" if self < SMALLEST_P else super().text
+        return DASH if self != self else p_number(self, self.decimals)
 
 
 class Mark(str):

@@ -141,14 +141,20 @@ def _recall(lesions: np.ndarray, found: np.ndarray, seed: int, samples: int) -> 
 
 
 def _foreground_mean(evaluation: Evaluation, seed: int, samples: int) -> dict[str, Any]:
-    """Scores and distances averaged over the labels of each case; undefined where they are for any label."""
+    """Scores and distances averaged over the labels of each case; undefined where they are for any label averaged.
+
+    In cases with lesion only the labels that the reference holds: those absent from both masks would count 1.
+    """
     columns = [column for column, metric in METRICS.items() if metric.kind in ("score", "distance")]
     by_label = [evaluation.of_label(label) for label in evaluation.labels]
-    with_lesion = ~np.array([[result.reference_empty for result in results] for results in by_label]).all(axis=0)
-    means = {column: np.mean([_column(results, column) for results in by_label], axis=0) for column in columns}
+    present = ~np.array([[result.reference_empty for result in results] for results in by_label])
+    with_lesion = present.any(axis=0)
+    means: dict[str, dict[str, np.ndarray]] = {"all_cases": {}, "lesion_cases": {}}
+    for column in columns:
+        values = np.array([_column(results, column) for results in by_label])
+        means["all_cases"][column] = values.mean(axis=0)
+        means["lesion_cases"][column] = values[:, with_lesion].mean(axis=0, where=present[:, with_lesion])
     return {
-        "all_cases": {column: describe(means[column], seed=seed, samples=samples) for column in columns},
-        "lesion_cases": {
-            column: describe(means[column][with_lesion], seed=seed, samples=samples) for column in columns
-        },
+        part: {column: describe(one, seed=seed, samples=samples) for column, one in columns_of.items()}
+        for part, columns_of in means.items()
     }

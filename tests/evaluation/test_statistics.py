@@ -134,6 +134,22 @@ def test_foreground_mean_is_by_case():
     assert summary(random_evaluation("A", 1))["foreground_mean"] is None
 
 
+def test_foreground_mean_of_lesion_cases_leaves_out_labels_without_lesion():
+    """The reference holds label 2 in case 0 only, and no label in case 1."""
+    evaluation = random_evaluation("A", 1, cases=6, labels=("1", "2"))
+    absent = [not (one.case == "case_00" or (one.label == "1" and one.case != "case_01")) for one in evaluation.results]
+    results = [replace(one, reference_empty=empty) for one, empty in zip(evaluation.results, absent, strict=True)]
+    evaluation = changed(
+        replace(evaluation, results=tuple(results)), lambda i, one: {"dice": 1.0, "hd95_mm": NAN} if absent[i] else {}
+    )
+    foreground, first, second = summary(evaluation)["foreground_mean"], *map(evaluation.of_label, ("1", "2"))
+    dice = [(first[0].values["dice"] + second[0].values["dice"]) / 2, *(one.values["dice"] for one in first[2:])]
+    assert foreground["lesion_cases"]["dice"]["mean"] == pytest.approx(np.mean(dice))
+    assert (foreground["lesion_cases"]["hd95_mm"]["n"], foreground["lesion_cases"]["hd95_mm"]["undefined"]) == (5, 0)
+    both = np.mean([evaluation.column("dice", label) for label in ("1", "2")], axis=0)
+    assert foreground["all_cases"]["dice"]["mean"] == pytest.approx(both.mean())
+
+
 @pytest.mark.parametrize("cases", [0, 1, 2])
 def test_few_cases_are_valid_json(cases):
     evaluation = random_evaluation("A", 1, cases=cases)

@@ -15,7 +15,15 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-PACKAGED = ("nnunetv2_mscs", "dataset_conversion", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+PACKAGED = (
+    "nnunetv2_mscs",
+    "dataset_conversion",
+    "results_templates",
+    "setup.py",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+)
 
 
 @dataclass

@@ -171,7 +171,7 @@ def test_linking_leaves_strange_folders_alone(environment, sources):
     assert [path.name for path in strange.iterdir()] == ["notes.py"]
 
 
-def test_converters_install_under_the_package_and_nothing_at_the_top(environment, sources, wheel):
+def test_converters_and_templates_install_under_the_package_and_nothing_at_the_top(environment, sources, wheel):
     before = {path.name for path in environment.site_packages.iterdir()}
     environment.install(str(wheel))
     new = {path.name for path in environment.site_packages.iterdir()} - before
@@ -179,8 +179,12 @@ def test_converters_install_under_the_package_and_nothing_at_the_top(environment
     rooms = {path.parent.relative_to(sources / "nnunetv2_mscs") for path in sources.glob("nnunetv2_mscs/**/*.py")}
     installed = environment.site_packages / "nnunetv2_mscs"
     found = {path.parent.relative_to(installed) for path in installed.rglob("*.py")}
-    assert found == rooms | {Path("dataset_conversion")}
+    assert found == rooms | {Path("dataset_conversion"), Path("results_templates")}
     assert environment.run("python", "-c", "import nnunetv2_mscs.dataset_conversion").returncode == 0
+    templates = {path.relative_to(sources) for path in sources.glob("results_templates/**/*.*")}
+    assert {path for path in templates if (installed / path).is_file() and path.suffix != ".pyc"} == {
+        path for path in templates if path.suffix != ".pyc"
+    }
 
 
 def test_help_loads_nothing_heavy(environment, wheel):

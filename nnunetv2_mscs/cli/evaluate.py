@@ -6,6 +6,7 @@ OUT appears as a whole, or not at all:
   cases.csv       a row a case and label, every metric; docs/metrics.md defines them
   summary.json    mean, sd, median, quartiles and 95 % bootstrap interval of each, agreement of volumes, empty masks
   tables/         with --table: Markdown, LaTeX and CSV
+  plots/          with --plots: Dice over volume, Bland-Altman, recall by size, distributions
 With --compare a folder like this for each model, and the paired comparison of all of them:
   comparison.json, comparison.csv, comparison.md
 """
@@ -69,6 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="tables to write: models, lesion_sizes, ablation, original, agreement, or a template of your own",
     )
+    add("--plots", action="store_true", help="write the plots as SVG, PDF and PNG, too")
     add("--templates", metavar="DIR", type=Path, help="a folder with table templates of your own")
     add(
         "--threshold-ml",
@@ -106,6 +108,7 @@ def run(args: argparse.Namespace) -> int:
         partial=args.partial,
         tables=tuple(args.tables),
         templates=args.templates,
+        plots=args.plots,
         threshold_ml=args.threshold_ml,
         samples=args.samples,
         seed=args.seed,

@@ -16,9 +16,9 @@ from nnunetv2_mscs.workplace.result_folder import ResultFolder
 CASES, SUMMARY, COMPARISON = "cases.csv", "summary.json", "comparison.json"
 KEYS = ("case", "label", "label_name", "fold", "reference_empty", "prediction_empty")
 COLUMNS = (*KEYS, *METRICS, *SIZE_COLUMNS)
-TABLES = "tables"
+TABLES, PLOTS = "tables", "plots"
 COMPARISON_FILES = (COMPARISON, "comparison.csv", "comparison.md")
-RESERVED_NAMES = (CASES, SUMMARY, TABLES, *COMPARISON_FILES)
+RESERVED_NAMES = (CASES, SUMMARY, TABLES, PLOTS, *COMPARISON_FILES)
 FORMAT = "nnunetv2-mscs evaluation 1"
 
 
@@ -28,7 +28,7 @@ def _refusal(folder: Path) -> str:
     if summary.get("format") != FORMAT:
         return "was not written by this version of mscs evaluate"
     models = summary.get("models", [])
-    ours = {CASES, SUMMARY, TABLES, *COMPARISON_FILES, *models}
+    ours = {CASES, SUMMARY, TABLES, PLOTS, *COMPARISON_FILES, *models}
     of_models = {folder / model / name for model in models for name in (CASES, SUMMARY)}
     foreign = [path for path in folder.iterdir() if path.name not in ours]
     foreign += [path for model in models for path in (folder / model).glob("*") if path not in of_models]

@@ -15,6 +15,7 @@ from nnunetv2_mscs.evaluation.evaluating import evaluate
 from nnunetv2_mscs.evaluation.results import (
     COMPARISON,
     EVALUATION,
+    PLOTS,
     RESERVED_NAMES,
     TABLES,
     Evaluation,
@@ -25,6 +26,7 @@ from nnunetv2_mscs.evaluation.results import (
 )
 from nnunetv2_mscs.evaluation.statistics import summarise
 from nnunetv2_mscs.evaluation.writing import write_csv, write_evaluation, write_json, write_models
+from nnunetv2_mscs.reporting.plot_files import write_plots
 from nnunetv2_mscs.reporting.statistics_text import statistics_text
 from nnunetv2_mscs.reporting.tables import Template, check_template, fill_table, find_templates, write_table
 
@@ -44,6 +46,7 @@ class Request:
         partial: see `evaluate`.
         tables: names of table templates.
         templates: a folder with more of them.
+        plots: whether to write the plots as files.
         threshold_ml: at which volumes are classified.
         samples: of the bootstrap.
         seed: of the bootstrap.
@@ -58,6 +61,7 @@ class Request:
     partial: bool = False
     tables: tuple[str, ...] = ()
     templates: Path | None = None
+    plots: bool = False
     threshold_ml: float = THRESHOLD_ML
     samples: int = SAMPLES
     seed: int = 0
@@ -98,6 +102,9 @@ def write_evaluation_folder(out: Path, request: Request, *, overwrite: bool) -> 
         for template in templates:
             (folder / TABLES).mkdir(exist_ok=True)
             write_table(fill_table(template, evaluations, statistics, comparison), folder / TABLES)
+        if request.plots:
+            (folder / PLOTS).mkdir()
+            write_plots(folder / PLOTS, evaluations, statistics)
     return Written(_warnings(evaluations, comparison), _text(out, evaluations, statistics, comparison))
 
 

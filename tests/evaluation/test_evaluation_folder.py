@@ -78,6 +78,20 @@ def test_a_comparison_and_masks_can_be_compared_further(folders, rival, tmp_path
     assert {path.name for path in (tmp_path / "three").iterdir() if path.is_dir()} == {"a", "b", "truth"}
 
 
+def test_plots_are_written_when_asked_for(folders, rival, tmp_path, mscs):
+    for words in ((), ("--compare", rival)):
+        out = tmp_path / f"out{len(words)}"
+        assert mscs("evaluate", *folders, *words, "-o", out, "--plots").code == 0
+        names = {file.name for file in (out / "plots").iterdir()}
+        plots = ("bland_altman", "dice_over_volume", "distributions", "recall_by_size")
+        assert names == {f"{plot}.{ending}" for plot in plots for ending in ("svg", "pdf", "png")}
+        starts = {"svg": b"<?xml", "pdf": b"%PDF", "png": b"\x89PNG"}
+        for file in (out / "plots").iterdir():
+            assert file.read_bytes().startswith(starts[file.suffix[1:]])
+        assert mscs("evaluate", *folders, *words, "-o", out, "--overwrite").code == 0
+        assert not (out / "plots").exists()
+
+
 def test_names_are_those_asked_for(folders, rival, tmp_path, mscs):
     words = ("--compare", rival, "--names", "ours", "U-Net 3D")
     assert mscs("evaluate", *folders, *words, "-o", tmp_path / "out").code == 0

@@ -26,7 +26,6 @@ from nnunetv2_mscs.evaluation.results import (
 )
 from nnunetv2_mscs.evaluation.statistics import summarise
 from nnunetv2_mscs.evaluation.writing import write_csv, write_evaluation, write_json, write_models
-from nnunetv2_mscs.reporting.plot_files import write_plots
 from nnunetv2_mscs.reporting.statistics_text import statistics_text
 from nnunetv2_mscs.reporting.tables import Template, check_template, fill_table, find_templates, write_table
 
@@ -103,6 +102,8 @@ def write_evaluation_folder(out: Path, request: Request, *, overwrite: bool) -> 
             (folder / TABLES).mkdir(exist_ok=True)
             write_table(fill_table(template, evaluations, statistics, comparison), folder / TABLES)
         if request.plots:
+            from nnunetv2_mscs.reporting.plot_files import write_plots  # matplotlib, which nothing else here needs
+
             (folder / PLOTS).mkdir()
             write_plots(folder / PLOTS, evaluations, statistics)
     return Written(_warnings(evaluations, comparison), _text(out, evaluations, statistics, comparison))

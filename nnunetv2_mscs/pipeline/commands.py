@@ -22,6 +22,10 @@ POLL_S = 0.5
 LAST_LINES = 12
 
 
+class Interrupted(Exception):
+    """A command was ended because its caller wished so."""
+
+
 class CommandFailed(MscsError):
     """A command ended with an error; the message holds the last lines it printed."""
 
@@ -36,11 +40,18 @@ def mscs_command(name: str, *arguments: object) -> list[str]:
     return [sys.executable, "-m", "nnunetv2_mscs.cli.main", name, *map(str, arguments)]
 
 
+def module_command(module: str, *arguments: object) -> list[str]:
+    """The words that run a module of ours with this Python."""
+    return [sys.executable, "-m", module, *map(str, arguments)]
+
+
 def as_typed(words: Sequence[str]) -> str:
     """A command of this module as a person would type it."""
     if words[2] == "nnunetv2_mscs.cli.main":
         return shlex.join(["mscs", *words[3:]])
-    return shlex.join(words[3:])
+    if words[2] == "nnunetv2_mscs.nnunet_shims.run":
+        return shlex.join(words[3:])
+    return shlex.join(["python", *words[1:]])
 
 
 def run_command(
@@ -51,6 +62,7 @@ def run_command(
     state: Path,
     environment: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] = lambda line: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> None:
     """Run a command in `folder` to its end; its output is appended to `log`, and every line goes to `on_line`.
 
@@ -59,6 +71,7 @@ def run_command(
 
     Raises:
         CommandFailed: if it exits with anything but 0.
+        Interrupted: `stopped`, which is asked every POLL_S, told to end it.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as copy:
@@ -74,7 +87,7 @@ def run_command(
             start_new_session=True,
         ) as process:
             try:
-                for line in _lines(process, copy):
+                for line in _lines(process, copy, stopped):
                     on_line(line)
                 status = process.wait()
             finally:
@@ -86,7 +99,7 @@ def run_command(
         raise CommandFailed(f"{as_typed(words)} {reason}:\n{last}\n", f"All that it printed is in {log}.")
 
 
-def _lines(process: subprocess.Popen, copy: IO[bytes]) -> Iterator[str]:
+def _lines(process: subprocess.Popen, copy: IO[bytes], stopped: Callable[[], bool]) -> Iterator[str]:
     """What a process prints, as it comes: lines ended by newlines or, as progress bars do, by carriage returns.
 
     Its end is the end, even if a process that it started lives on and could print more.
@@ -94,6 +107,8 @@ def _lines(process: subprocess.Popen, copy: IO[bytes]) -> Iterator[str]:
     assert process.stdout is not None
     rest = b""
     while True:
+        if stopped():
+            raise Interrupted
         if not select.select([process.stdout], [], [], POLL_S)[0]:
             if process.poll() is not None:
                 break

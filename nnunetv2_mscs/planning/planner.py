@@ -1,5 +1,6 @@
 """`MSCSPlanner`: nnU-Net's experiment planner, choosing patch and batch by the memory that MSCS-Net needs."""
 
+import os
 from collections.abc import Sequence
 from functools import partial
 
@@ -14,6 +15,7 @@ from nnunetv2_mscs.planning.memory import GIGABYTE, TrainingMemory, training_mem
 from nnunetv2_mscs.planning.topology import BASE_FEATURES, MAX_FEATURES, mscs_architecture
 
 DEFAULT_PLANS = "nnUNetPlans"
+OWN_DATA = "MSCS_OWN_DATA"
 # Share of the memory target that is planned with: the estimate is calculated, and a full GPU fails late.
 USABLE_SHARE = 0.9
 # What decides, beside the transposition, how nnU-Net preprocesses a configuration.
@@ -94,10 +96,13 @@ class MSCSPlanner(ExperimentPlanner):
         return plan
 
     def _data_identifier(self, plan: dict) -> str:
-        """That of nnU-Net's default plans, if there are any that preprocess alike: so the data lie on disk once."""
+        """That of nnU-Net's default plans, if there are any that preprocess alike: so the data lie on disk once.
+
+        Not so with MSCS_OWN_DATA=1 in the environment, as in `mscs run`: there a model's data are no other's to change.
+        """
         own = plan["data_identifier"]
         file = join(nnUNet_preprocessed, self.dataset_name, f"{DEFAULT_PLANS}.json")
-        if not isfile(file):
+        if not isfile(file) or os.environ.get(OWN_DATA) == "1":
             return own
         default_plans = load_json(file)
         default = default_plans["configurations"].get(own.removeprefix(f"{self.plans_identifier}_"), {})

@@ -1,0 +1,1 @@
+"""What carries stages out: on this machine, or on a cluster."""

@@ -1,0 +1,108 @@
+"""Carry out one stage, on whatever machine: nothing if it is done, the rest of it if it was interrupted, else all."""
+
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.pipeline.commands import run_command
+from nnunetv2_mscs.pipeline.graph.stage import Here, Stage
+from nnunetv2_mscs.pipeline.state.records import Record, State, read_record, write_record
+from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+from nnunetv2_mscs.pipeline.state.signatures import missing, signatures
+from nnunetv2_mscs.pipeline.state.standing import DONE, RESUMES, inputs_of, standing
+
+
+def run_stage(
+    run: RunFolder,
+    stage: Stage,
+    here: Here,
+    *,
+    environment: Mapping[str, str],
+    job: str = "",
+    on_line: Callable[[str], None] = lambda line: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Record:
+    """Bring a stage to its end, and keep in its record how that went.
+
+    Args:
+        run: the run's folder; the commands are run in it.
+        stage: whose needs are all done.
+        here: where it is carried out.
+        environment: variables for its commands, nnU-Net's folders among them.
+        job: the cluster's name for what this process does, if any.
+        on_line: is given every line that the commands print.
+        stopped: whether to give up; asked twice a second.
+
+    Raises:
+        MscsError: a command fails, or has not made what it should. The record tells it, too.
+        Interrupted: `stopped` said so.
+    """
+    now = standing(run, stage)
+    former = read_record(run, stage.name)
+    if now.what == DONE and former is not None:
+        return former
+    inputs = inputs_of(run, stage)
+    again = former if former is not None and now.what == RESUMES else None
+    record = Record(
+        stage.name,
+        State.RUNNING,
+        json.loads(json.dumps(dict(stage.parameters))),
+        inputs,
+        began=time.time(),
+        seconds=again.seconds if again else 0.0,
+        attempts=again.attempts + 1 if again else 1,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        job=job,
+        gpus=environment.get("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES")),
+    )
+    write_record(run, record)
+    log = run.log(stage.name)
+    try:
+        if not again:
+            log.unlink(missing_ok=True)
+        if not (stage.replaces or (again and stage.resumes)):
+            for place in stage.makes:
+                remove(place)
+        for words in stage.commands(here):
+            run_command(
+                words,
+                folder=run.path,
+                log=log,
+                state=run.path,
+                environment=environment,
+                on_line=on_line,
+                stopped=stopped,
+            )
+        outputs = stage.outputs()
+        if lacking := missing(outputs):
+            raise MscsError(f"{stage.title} ended well but did not make {lacking[0]}.", f"All it printed is in {log}.")
+        stage.verify()
+    except MscsError as error:
+        write_record(run, _ended(record, State.FAILED, str(error)))
+        raise
+    except BaseException:
+        write_record(run, _ended(record, State.INTERRUPTED))
+        raise
+    done = replace(_ended(record, State.DONE), outputs=signatures(outputs))
+    write_record(run, done)
+    return done
+
+
+def _ended(record: Record, state: State, error: str = "") -> Record:
+    now = time.time()
+    return replace(record, state=state, ended=now, seconds=record.seconds + now - record.began, error=error)
+
+
+def remove(place: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""What a run is made of: its settings, and the graph of its stages."""

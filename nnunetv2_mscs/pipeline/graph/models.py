@@ -1,0 +1,133 @@
+"""The models that a run trains: ours in every configuration, and its rivals in the same."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.pipeline.graph.settings import DEFAULT_RIVAL_PLANNER, Folders, RunSettings
+
+# Planner -> name of its plans. Another planner's is found by looking at its class.
+PLANS = {
+    "MSCSPlanner": "MSCSPlans",
+    "ExperimentPlanner": "nnUNetPlans",
+    "nnUNetPlannerResEncM": "nnUNetResEncUNetMPlans",
+    "nnUNetPlannerResEncL": "nnUNetResEncUNetLPlans",
+    "nnUNetPlannerResEncXL": "nnUNetResEncUNetXLPlans",
+}
+OURS = "MSCS"
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is trained in some folds: one of nnU-Net's model folders."""
+
+    trainer: str
+    planner: str
+    configuration: str
+
+    @property
+    def plans(self) -> str:
+        return plans_of(self.planner)
+
+    @property
+    def folder_name(self) -> str:
+        return f"{self.trainer}__{self.plans}__{self.configuration}"
+
+    def folder(self, folders: Folders, dataset: str) -> Path:
+        return folders.results / dataset / self.folder_name
+
+    @property
+    def words(self) -> list[str]:
+        """As nnU-Net's commands take trainer and plans."""
+        return ["-tr", self.trainer, "-p", self.plans]
+
+
+def own_models(settings: RunSettings) -> list[Model]:
+    """Those that compete for the best configuration, in the order of the configurations."""
+    trainer = with_length(settings.trainer, settings.epochs)
+    return [Model(trainer, settings.planner, configuration) for configuration in settings.configurations]
+
+
+def rival_models(settings: RunSettings) -> list[Model]:
+    """Those that ours are compared with: every rival in every configuration."""
+    rivals = []
+    for text in settings.compare:
+        trainer, _, planner = text.partition(":")
+        planner = planner or (settings.planner if trainer.startswith(OURS) else DEFAULT_RIVAL_PLANNER)
+        rivals += [Model(with_length(trainer, settings.epochs), planner, one) for one in settings.configurations]
+    return rivals
+
+
+def with_length(trainer: str, epochs: int | None) -> str:
+    """The trainer's name with its number of epochs, as nnU-Net's own variants and ours have it."""
+    return trainer if epochs is None else f"{trainer}_{epochs}epoch{'' if _is_singular(trainer, epochs) else 's'}"
+
+
+def _is_singular(trainer: str, epochs: int) -> bool:
+    return epochs == 1 and not trainer.startswith(OURS)  # nnUNetTrainer_1epoch, but MSCSTrainer_1epochs
+
+
+def plans_of(planner: str) -> str:
+    """The name that a planner gives its plans.
+
+    Raises:
+        MscsError: nnU-Net finds no such planner.
+    """
+    if planner not in PLANS:
+        PLANS[planner] = inspect.signature(planner_class(planner).__init__).parameters["plans_name"].default
+    return PLANS[planner]
+
+
+def planner_class(name: str) -> type:
+    """The class that nnU-Net's commands would take for a planner's name."""
+    import nnunetv2
+    from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
+
+    from nnunetv2_mscs.nnunet_shims import run
+
+    run.make_findable()
+    folder = Path(nnunetv2.__path__[0]) / "experiment_planning"
+    found = recursive_find_python_class(str(folder), name, current_module="nnunetv2.experiment_planning")
+    if found is None:
+        raise MscsError(f"nnU-Net finds no planner {name}.", f"Known are {', '.join(PLANS)}.")
+    return found
+
+
+def trainer_class(name: str) -> type:
+    """The class that nnU-Net's commands would take for a trainer's name.
+
+    Raises:
+        MscsError: there is none.
+    """
+    from nnunetv2.utilities.find_class_by_name import recursive_find_trainer_class_by_name
+
+    from nnunetv2_mscs.nnunet_shims import run
+    from nnunetv2_mscs.training.variants import trainer_by_name
+
+    run.make_findable()
+    found = trainer_by_name(name)
+    if found is None:
+        try:
+            found = recursive_find_trainer_class_by_name(name)
+        except RuntimeError:
+            found = None
+    if found is None:
+        raise MscsError(
+            f"nnU-Net finds no trainer {name}.",
+            "nnU-Net's own know few lengths (nnUNetTrainer_5epochs, _10epochs, _50epochs, _100epochs, ...), "
+            "MSCSTrainer_<N>epochs knows any.",
+        )
+    return found
+
+
+def ensemble_folder(folders: Folders, dataset: str, pair: Sequence[Model], folds: Sequence[int]) -> Path:
+    """Where nnUNetv2_find_best_configuration puts the ensemble of two models."""
+    first, second = (model.folder_name for model in pair)
+    return folders.results / dataset / "ensembles" / f"ensemble___{first}___{second}___{folds_word(folds)}"
+
+
+def folds_word(folds: Sequence[int]) -> str:
+    """Folds as nnU-Net's folders name them."""
+    return "_".join(map(str, folds))

@@ -1,0 +1,177 @@
+"""After the trainings: the best configuration, predictions of the test cases, evaluation and report."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+from nnunetv2_mscs.pipeline.commands import mscs_command, nnunet_command
+from nnunetv2_mscs.pipeline.graph.data_stages import CONVERT, FINGERPRINT
+from nnunetv2_mscs.pipeline.graph.models import Model, ensemble_folder, folds_word
+from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
+from nnunetv2_mscs.pipeline.graph.source import Source
+from nnunetv2_mscs.pipeline.graph.stage import Here, Stage
+from nnunetv2_mscs.pipeline.graph.training_stages import training_stage
+from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+
+BEST, PREDICT, EVALUATE, REPORT = "best_configuration", "predict", "evaluate", "report"
+EVALUATE_TEST, REPORT_TEST = "evaluate_test", "report_test"
+# nnU-Net's predictions start that many processes for reading and for writing at most.
+MOST_WORKERS_OF_PREDICTION = 3
+
+
+def result_stages(
+    settings: RunSettings,
+    folders: Folders,
+    source: Source,
+    run: RunFolder,
+    ours: Sequence[Model],
+    rivals: Sequence[Model],
+) -> list[Stage]:
+    """Those that the source has something for: no prediction without test cases, no test score without their masks."""
+    stages = [_best(settings, folders, ours)]
+    if source.has_test_cases:
+        stages.append(_predict(settings, folders, source, run, ours))
+    compared = _Compared(settings, folders, ours, rivals)
+    stages += [compared.evaluate(run), compared.report(run)]
+    if source.has_test_labels:
+        stages += [_evaluate_test(settings, source, run), _report_test(settings, source, run)]
+    return stages
+
+
+def _best(settings: RunSettings, folders: Folders, ours: Sequence[Model]) -> Stage:
+    data_set = folders.results / settings.dataset
+    places = [model.folder(folders, settings.dataset) / _joined(settings) for model in ours]
+    pairs = [ensemble_folder(folders, settings.dataset, pair, settings.folds) for pair in combinations(ours, 2)]
+    files = [data_set / "inference_information.json", data_set / "inference_instructions.txt"]
+    alone = ["--disable_ensembling"] if len(ours) == 1 else []
+    words = [
+        *(settings.dataset_id, "-c", *settings.configurations, "-tr", ours[0].trainer, "-p", ours[0].plans),
+        *("-f", *settings.folds, *alone),
+    ]
+    return Stage(
+        BEST,
+        "best configuration and postprocessing",
+        lambda here: [nnunet_command("nnUNetv2_find_best_configuration", *words, "-np", here.workers)],
+        parameters={"words": [str(word) for word in words]},
+        needs=tuple(training_stage(model, fold) for model in ours for fold in settings.folds),
+        makes=(*places, *pairs, *files),
+        outputs=lambda: [*places, *pairs, *files],
+    )
+
+
+def _joined(settings: RunSettings) -> str:
+    """The folder of a model in which nnU-Net puts the validations of all folds together."""
+    return f"crossval_results_folds_{folds_word(settings.folds)}"
+
+
+def _predict(settings: RunSettings, folders: Folders, source: Source, run: RunFolder, ours: Sequence[Model]) -> Stage:
+    images = source.raw / "imagesTs"
+
+    def commands(here: Here) -> Sequence[Sequence[str]]:
+        if len(ours) > 1:
+            words = (settings.dataset_id, "-i", images, "-o", run.predictions, "-np", here.workers)
+            return [mscs_command("predict-best", *words, "--device", here.device)]
+        return prediction_commands(
+            settings, ours[0], ours[0].folder(folders, settings.dataset) / _joined(settings), images, run, here
+        )
+
+    return Stage(
+        PREDICT,
+        "predict test cases",
+        commands,
+        parameters={"configurations": list(settings.configurations), "folds": list(settings.folds)},
+        needs=(BEST, *(() if source.is_raw else (CONVERT,))),
+        sources=(images,) if source.is_raw else (),
+        makes=(run.predictions, run.unprocessed_predictions),
+        outputs=lambda: [run.predictions],
+        uses_gpu=True,
+    )
+
+
+def prediction_commands(
+    settings: RunSettings, model: Model, joined: Path, images: Path, run: RunFolder, here: Here
+) -> list[list[str]]:
+    """Prediction by a single model, then the postprocessing that its cross-validation has shown to help."""
+    workers = min(here.workers, MOST_WORKERS_OF_PREDICTION)
+    predict = nnunet_command(
+        "nnUNetv2_predict",
+        *("-i", images, "-o", run.unprocessed_predictions, "-d", settings.dataset_id, "-c", model.configuration),
+        *("-f", *settings.folds, *model.words, "-device", here.device, "-npp", workers, "-nps", workers),
+    )
+    postprocess = nnunet_command(
+        "nnUNetv2_apply_postprocessing",
+        *("-i", run.unprocessed_predictions, "-o", run.predictions, "-pp_pkl_file", joined / "postprocessing.pkl"),
+        *("-plans_json", joined / "plans.json", "-dataset_json", joined / "dataset.json", "-np", here.workers),
+    )
+    return [predict, postprocess]
+
+
+class _Compared:
+    """All models on the cross-validation: ours in every configuration, their ensembles, and the rivals."""
+
+    def __init__(self, settings: RunSettings, folders: Folders, ours: Sequence[Model], rivals: Sequence[Model]):
+        self.references = folders.preprocessed / settings.dataset / "gt_segmentations"
+        models = [*ours, *rivals]
+        several = len(settings.configurations) > 1
+        self.places = [model.folder(folders, settings.dataset) for model in models]
+        self.names = [f"{model.trainer} {model.configuration}" if several else model.trainer for model in models]
+        for pair in combinations(ours, 2):
+            self.places.append(ensemble_folder(folders, settings.dataset, pair, settings.folds))
+            self.names.append(f"ensemble {pair[0].configuration} + {pair[1].configuration}")
+        trained = [training_stage(model, fold) for model in models for fold in settings.folds]
+        self.needs = (FINGERPRINT, *trained, *((BEST,) if len(ours) > 1 else ()))
+
+    @property
+    def _others(self) -> list[object]:
+        return ["--compare", *self.places[1:], "--names", *self.names] if len(self.places) > 1 else []
+
+    def evaluate(self, run: RunFolder) -> Stage:
+        words = [self.places[0], self.references, "-o", run.evaluation, *self._others]
+        return Stage(
+            EVALUATE,
+            "evaluate cross-validation",
+            lambda here: [mscs_command("evaluate", *words, "-np", here.workers)],
+            parameters={"names": self.names},
+            needs=self.needs,
+            makes=(run.evaluation,),
+            outputs=lambda: [run.evaluation],
+        )
+
+    def report(self, run: RunFolder) -> Stage:
+        words = [self.places[0], "-o", run.report, *self._others, "--references", self.references]
+        return Stage(
+            REPORT,
+            "report cross-validation",
+            lambda here: [mscs_command("report", *words, "-np", here.workers)],
+            parameters={"names": self.names},
+            needs=self.needs,
+            makes=(run.report,),
+            outputs=lambda: [run.report],
+        )
+
+
+def _evaluate_test(settings: RunSettings, source: Source, run: RunFolder) -> Stage:
+    partial = ["--partial"] if settings.unlabelled else []
+    words = [run.predictions, source.raw / "labelsTs", "-o", run.test_evaluation, *partial]
+    return Stage(
+        EVALUATE_TEST,
+        "evaluate test cases",
+        lambda here: [mscs_command("evaluate", *words, "-np", here.workers)],
+        parameters={"partial": bool(partial)},
+        needs=(PREDICT,),
+        makes=(run.test_evaluation,),
+        outputs=lambda: [run.test_evaluation],
+    )
+
+
+def _report_test(settings: RunSettings, source: Source, run: RunFolder) -> Stage:
+    words = [run.test_evaluation, "-o", run.test_report, "--images", source.raw / "imagesTs"]
+    return Stage(
+        REPORT_TEST,
+        "report test cases",
+        lambda here: [mscs_command("report", *words, "-np", here.workers)],
+        parameters={},
+        needs=(EVALUATE_TEST,),
+        makes=(run.test_report,),
+        outputs=lambda: [run.test_report],
+    )

@@ -1,0 +1,77 @@
+"""What the user asks of a run: all that decides on its result, and nothing of where and how fast it is made."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ALL_FOLDS = (0, 1, 2, 3, 4)
+DEFAULT_RIVAL_PLANNER = "ExperimentPlanner"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What decides on a run's result; its fields are the keys of a YAML file and the options of `mscs run`.
+
+    Args:
+        source: folder of the scans, or the data set itself in nnUNet_raw, which is then taken as it is.
+        dataset_id: nnU-Net's.
+        name: of the data set, without its number.
+        layout, spacing, channels, test_fraction, patient_pattern, unlabelled, resample, seed: see `mscs convert`.
+        configurations: nnU-Net's, that compete.
+        trainer: by its name, without a length if `epochs` gives one.
+        planner: by its name.
+        folds: of the cross-validation.
+        epochs: of every training; None for the trainer's own number.
+        gpu_memory_target_gb: that patch and batch are planned for; None for the planner's own.
+        compare: trainers of rivals on the same folds, each TRAINER or TRAINER:PLANNER.
+    """
+
+    source: str
+    dataset_id: int
+    name: str
+    layout: str | None = None
+    spacing: tuple[float, ...] | None = None
+    channels: tuple[str, ...] = ()
+    test_fraction: float | None = None
+    patient_pattern: str | None = None
+    unlabelled: str | None = None
+    resample: bool = False
+    seed: int = 0
+    configurations: tuple[str, ...] = ("3d_fullres",)
+    trainer: str = "MSCSTrainer"
+    planner: str = "MSCSPlanner"
+    folds: tuple[int, ...] = ALL_FOLDS
+    epochs: int | None = None
+    gpu_memory_target_gb: float | None = None
+    compare: tuple[str, ...] = ()
+
+    @property
+    def dataset(self) -> str:
+        """The data set's full name, such as Dataset001_Stroke."""
+        return f"Dataset{self.dataset_id:03d}_{self.name}"
+
+    def as_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "RunSettings":
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+@dataclass(frozen=True)
+class Folders:
+    """nnU-Net's three folders, absolute."""
+
+    raw: Path
+    preprocessed: Path
+    results: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "nnUNet_raw": str(self.raw),
+            "nnUNet_preprocessed": str(self.preprocessed),
+            "nnUNet_results": str(self.results),
+        }

@@ -1,0 +1,111 @@
+"""The folder of a run: settings, a record and a log a stage, and what the run itself makes."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_mscs import __version__
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
+from nnunetv2_mscs.workplace.whole_files import write_whole
+
+FORMAT = 1
+FOLDER = "mscs_run"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run of one data set keeps its state: `mscs_run` in the data set's folder of nnUNet_results."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, folders: Folders, dataset: str) -> "RunFolder":
+        return cls(folders.results / dataset / FOLDER)
+
+    @property
+    def settings_file(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def records(self) -> Path:
+        return self.path / "stages"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions"
+
+    @property
+    def unprocessed_predictions(self) -> Path:
+        return self.path / "predictions_unprocessed"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation"
+
+    @property
+    def test_evaluation(self) -> Path:
+        return self.path / "evaluation_test"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def test_report(self) -> Path:
+        return self.path / "report_test.html"
+
+    def log(self, stage: str) -> Path:
+        return self.logs / f"{stage}.log"
+
+    def write_settings(self, settings: RunSettings, folders: Folders, execution: dict[str, Any]) -> None:
+        """Keep what the run was last asked for, and how it is carried out."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        content = {
+            "format": FORMAT,
+            "nnunetv2_mscs": __version__,
+            "written": time.time(),
+            "folders": folders.environment,
+            "settings": settings.as_json(),
+            "execution": execution,
+        }
+        write_whole(self.settings_file, json.dumps(content, indent=2) + "\n")
+
+    def read(self) -> dict[str, Any]:
+        """What `write_settings` wrote.
+
+        Raises:
+            MscsError: there is no run, or one of another version.
+        """
+        try:
+            content = json.loads(self.settings_file.read_text())
+        except FileNotFoundError:
+            raise MscsError(f"No run in {self.path}.", "Start one with mscs run.") from None
+        except (OSError, ValueError) as error:
+            raise MscsError(f"{self.settings_file} cannot be read: {error}.", "Start the run again.") from None
+        if content.get("format") != FORMAT:
+            raise MscsError(
+                f"{self.settings_file} was written by another version of nnunetv2-mscs ({content.get('nnunetv2_mscs')}).",
+                "Use that version, or start the run again.",
+            )
+        return content
+
+    def settings(self) -> RunSettings:
+        return RunSettings.from_json(self.read()["settings"])
+
+    def folders(self) -> Folders:
+        places = self.read()["folders"]
+        return Folders(*(Path(places[name]) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")))
+
+
+def runs_in(results: Path) -> Iterator[RunFolder]:
+    """All runs that a folder nnUNet_results holds."""
+    for file in sorted(results.glob(f"Dataset*/{FOLDER}/run.json")):
+        yield RunFolder(file.parent)

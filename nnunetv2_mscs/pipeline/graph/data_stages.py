@@ -33,7 +33,7 @@ def data_stages(settings: RunSettings, folders: Folders, source: Source, models:
     made_by: dict[Path, str] = {}
     for planner, name in plans.items():
         stages.append(_preprocess(settings, folders, planner, name, made_by))
-        made_by |= {place: stages[-1].name for place in stages[-1].makes}
+        made_by |= dict.fromkeys(stages[-1].makes, stages[-1].name)
     return stages
 
 
@@ -137,7 +137,7 @@ def _check_configurations(file: Path, wanted: Sequence[str]) -> None:
     planned = json.loads(file.read_text())["configurations"]
     if lacking := [name for name in wanted if name not in planned]:
         raise MscsError(
-            f"{file.name} has no configuration {lacking[0]}: nnU-Net plans it only where scans are large for the patch.",
+            f"{file.name} has no configuration {lacking[0]}: nnU-Net plans that for large scans only.",
             f"Choose --configurations among {', '.join(planned)}.",
         )
 

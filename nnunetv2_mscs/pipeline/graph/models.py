@@ -76,7 +76,7 @@ def plans_of(planner: str) -> str:
         MscsError: nnU-Net finds no such planner.
     """
     if planner not in PLANS:
-        PLANS[planner] = inspect.signature(planner_class(planner).__init__).parameters["plans_name"].default
+        PLANS[planner] = inspect.signature(planner_class(planner)).parameters["plans_name"].default
     return PLANS[planner]
 
 

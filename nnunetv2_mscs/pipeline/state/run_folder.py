@@ -92,7 +92,7 @@ class RunFolder:
             raise MscsError(f"{self.settings_file} cannot be read: {error}.", "Start the run again.") from None
         if content.get("format") != FORMAT:
             raise MscsError(
-                f"{self.settings_file} was written by another version of nnunetv2-mscs ({content.get('nnunetv2_mscs')}).",
+                f"{self.settings_file} was written by nnunetv2-mscs {content.get('nnunetv2_mscs')}, in another format.",
                 "Use that version, or start the run again.",
             )
         return content

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,13 @@ def _named(files: Sequence[str]) -> str:
     return f"{files[0]}{more} {'are' if more else 'is'}"
 
 
-def _files(place: Path) -> Iterable[Path]:
+def _files(place: Path) -> Iterator[Path]:
     if place.is_file():
         return iter([place])
     return _walk(place)
 
 
-def _walk(folder: Path) -> Iterable[Path]:
+def _walk(folder: Path) -> Iterator[Path]:
     for at, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files):

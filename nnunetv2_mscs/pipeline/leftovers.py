@@ -6,10 +6,12 @@ that tells what is left of a run, whichever of them died.
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from nnunetv2_mscs.errors import MscsError
 
@@ -20,6 +22,7 @@ except ImportError:  # pragma: no cover - Windows
 
 LOCK = "lock"
 MARK = "MSCS_RUN_IN"
+STAGE_MARK = "MSCS_STAGE"
 SECONDS_TO_END = 10.0
 LOOKS = 4
 
@@ -33,23 +36,55 @@ def sole_run(state: Path) -> Iterator[None]:
     Raises:
         MscsError: another process holds it, or the system has no such locks.
     """
+    state.mkdir(parents=True, exist_ok=True)
+    with sole_holder(state / LOCK, state.parent):
+        end_leftovers(MARK, str(state.resolve()))
+        yield
+
+
+@contextmanager
+def sole_holder(lock: Path, place: Path) -> Iterator[None]:
+    """Hold the file `lock` for this process alone; who else wants it is told this process and `place`.
+
+    Raises:
+        MscsError: another process holds it, or the system has no such locks.
+    """
     if fcntl is None:
         raise MscsError("This system has no file locks.", "Use Linux or macOS.")
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / LOCK).open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            raise MscsError(
-                f"Process {holder} is at work in {state.parent} already.", "Wait for its end, or choose another folder."
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        end_leftovers(state)
+    with lock.open("a+") as handle:
+        if not _locked(handle):
+            raise MscsError(f"{holder_of(lock)} already.", "Wait for its end, or choose another folder.")
+        handle.truncate(0)
+        handle.write(f"Process {os.getpid()} on {socket.gethostname()} is at work in {place}")
+        handle.flush()
         yield
+
+
+def _locked(handle: IO[str]) -> bool:
+    """Lock an open file, unless another process holds it for more than the moment in which `is_held` looks."""
+    for _ in range(LOOKS):
+        with suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def holder_of(lock: Path) -> str:
+    """What the holder of a lock has written into it: "Process 123 on HOST is at work in PLACE"."""
+    return lock.read_text(errors="replace").strip() or "Another process is at work there"
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process holds the lock."""
+    if fcntl is None or not lock.is_file():
+        return False
+    with lock.open("rb") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
 
 
 def marked(state: Path) -> dict[str, str]:
@@ -59,7 +94,12 @@ def marked(state: Path) -> dict[str, str]:
 
 def processes_of(state: Path) -> list[int]:
     """Processes that a run in this folder has started and that still run, as far as the system tells (/proc)."""
-    mark = f"{MARK}={state.resolve()}".encode()
+    return processes_with(MARK, str(state.resolve()))
+
+
+def processes_with(variable: str, value: str) -> list[int]:
+    """Processes of this machine, but for this one, that have a variable in their environment."""
+    mark = f"{variable}={value}".encode()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # ended meanwhile, or another user's
@@ -68,15 +108,15 @@ def processes_of(state: Path) -> list[int]:
     return found
 
 
-def end_leftovers(state: Path) -> None:
-    """Kill what runs in this folder have left running.
+def end_leftovers(variable: str, value: str) -> None:
+    """Kill what has a variable in its environment, and was left running by a process that was killed.
 
     It looks until it finds none several times in a row: a process that is just being started shows no environment.
     """
     deadline = time.monotonic() + SECONDS_TO_END
     looks_without = 0
     while looks_without < LOOKS and time.monotonic() < deadline:
-        left = processes_of(state)
+        left = processes_with(variable, value)
         looks_without = 0 if left else looks_without + 1
         for process in left:
             with suppress(ProcessLookupError):

@@ -12,6 +12,7 @@ from pathlib import Path
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.pipeline.commands import run_command
 from nnunetv2_mscs.pipeline.graph.stage import Here, Stage
+from nnunetv2_mscs.pipeline.leftovers import STAGE_MARK, end_leftovers
 from nnunetv2_mscs.pipeline.state.records import Record, State, read_record, write_record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 from nnunetv2_mscs.pipeline.state.signatures import missing, signatures
@@ -47,6 +48,8 @@ def run_stage(
     former = read_record(run, stage.name)
     if now.what == DONE and former is not None:
         return former
+    mark = {STAGE_MARK: f"{run.path.resolve()}:{stage.name}"}
+    end_leftovers(*next(iter(mark.items())))
     inputs = inputs_of(run, stage)
     again = former if former is not None and now.what == RESUMES else None
     record = Record(
@@ -76,7 +79,7 @@ def run_stage(
                 folder=run.path,
                 log=log,
                 state=run.path,
-                environment=environment,
+                environment={**environment, **mark},
                 on_line=on_line,
                 stopped=stopped,
             )

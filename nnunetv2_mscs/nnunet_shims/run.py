@@ -3,6 +3,8 @@
 nnU-Net looks for classes on disk, where an editable installation puts none (see `link`). In the processes of this
 module they are laid into a module that nnU-Net looks through first. Its workers import this module anew, and so find
 them, too.
+
+nnUNetv2_train started so writes checkpoints in time with any trainer, nnU-Net's own included (see `training.timely`).
 """
 
 import importlib
@@ -13,6 +15,7 @@ import sys
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_shims.link import shim_source, shim_targets
 
+TRAIN = "nnUNetv2_train"
 # Shim -> (a module of nnU-Net's in the folder that is searched for it, class, the class's own module).
 CLASSES = {
     "planner": (
@@ -40,6 +43,16 @@ def make_findable() -> None:
             setattr(importlib.import_module(searched), class_name, getattr(importlib.import_module(home), class_name))
 
 
+def save_timely() -> None:
+    """Let nnUNetv2_train, in this process, make its trainer one with checkpoints in time, under the same name."""
+    from nnunetv2.run import run_training
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+    from nnunetv2_mscs.training.timely import timely
+
+    run_training.recursive_find_trainer_class_by_name = lambda name: timely(recursive_find_trainer_class_by_name(name))
+
+
 def main(words: list[str]) -> None:
     """Run the console script of nnU-Net that `words` begin with, with the others as its arguments.
 
@@ -52,10 +65,14 @@ def main(words: list[str]) -> None:
     if script is None:
         raise MscsError(f"nnU-Net has no command {name}.", "Install nnunetv2 2.8 or newer in this environment.")
     sys.argv = [name, *arguments]
+    if name == TRAIN:
+        save_timely()
     script.load()()
 
 
 make_findable()
+if sys.argv[0] == TRAIN:  # a worker of a training on several GPUs, which is given the command's words
+    save_timely()
 
 if __name__ == "__main__":
     main(sys.argv[1:])

@@ -84,7 +84,8 @@ class MSCSTrainerEarlyStopping(MSCSTrainer):
         It is written before any other of its epoch, so that no checkpoint knows of a best epoch that was not kept.
         """
         progress = self.progress
-        if progress.best_epoch == self.current_epoch and self._better_than_kept(progress):
+        between_epochs = self.steps is None
+        if between_epochs and progress.best_epoch == self.current_epoch and self._better_than_kept(progress):
             super().save_checkpoint(join(self.output_folder, BEST))
             if not (self.disable_checkpointing or self.skipped_steps.nothing_trained):
                 self.kept = progress

@@ -39,8 +39,9 @@ class SkippedSteps:
         """Whether steps were made and all of them skipped: the network is still its random start."""
         return self.in_sequence > 0 and not self.any_finite
 
-    def begin_epoch(self) -> None:
-        self.in_epoch = 0
+    def begin_epoch(self, skipped: int = 0) -> None:
+        """Begin an epoch, or go on with one of which that many steps were skipped before."""
+        self.in_epoch = skipped
 
     def finite(self) -> None:
         self.in_sequence = 0

@@ -1,10 +1,7 @@
-"""`MSCSTrainer`: nnU-Net's trainer with MSCS-Net in it, and with guards against losses that are not finite."""
-
-import os
+"""`MSCSTrainer`: nnU-Net's trainer with MSCS-Net in it, timely checkpoints, and guards against losses not finite."""
 
 import numpy as np
 import torch
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import distributed, nn
@@ -18,18 +15,19 @@ from nnunetv2_mscs.training.nonfinite import (
     restore_statistics,
     running_statistics,
 )
+from nnunetv2_mscs.training.timely import EpochSteps, TimelyCheckpoints
+
+# Training steps without effect, of an epoch that is not over, in a checkpoint.
+SKIPPED = "skipped_steps"
 
 
-class MSCSTrainer(nnUNetTrainer):
+class MSCSTrainer(TimelyCheckpoints):
     """Trains MSCS-Net as nnU-Net trains its U-Net, on any configuration of any plans that give strides and kernels.
 
     Loss, optimiser, schedule, augmentation, deep supervision and validation are nnU-Net's. `MSCSTrainer_<N>epochs` and
     `MSCSTrainer_<N>epochs_<M>iterations` are this class with another length (see `variants`).
     """
 
-    num_iterations_per_epoch: int
-    num_val_iterations_per_epoch: int
-    save_every: int
     epochs: int | None = None
     iterations: int | None = None
 
@@ -88,7 +86,7 @@ class MSCSTrainer(nnUNetTrainer):
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
-        self.skipped_steps.begin_epoch()
+        self.skipped_steps.begin_epoch((self.resumed or {}).get(SKIPPED, 0))
 
     def train_step(self, batch: dict) -> dict:
         statistics = running_statistics(self.network)
@@ -112,7 +110,11 @@ class MSCSTrainer(nnUNetTrainer):
         distributed.all_reduce(flag, op=distributed.ReduceOp.MIN)
         return bool(flag)
 
+    def unfinished_epoch(self, steps: EpochSteps) -> dict:
+        return super().unfinished_epoch(steps) | {SKIPPED: self.skipped_steps.in_epoch}
+
     def on_train_epoch_end(self, train_outputs: list[dict]) -> None:
+        train_outputs = self.all_train_outputs(train_outputs)
         if self.skipped_steps.in_epoch:
             steps = len(train_outputs)
             self.print_to_log_file(
@@ -129,7 +131,7 @@ class MSCSTrainer(nnUNetTrainer):
         super().on_train_end()
 
     def save_checkpoint(self, filename: str) -> None:
-        """As nnU-Net's, but whole or not at all, and never with weights that are not finite or were never trained."""
+        """As `TimelyCheckpoints`'s, but never with weights that are not finite or were never trained."""
         if self.disable_checkpointing:
             super().save_checkpoint(filename)
             return
@@ -137,7 +139,4 @@ class MSCSTrainer(nnUNetTrainer):
             self.print_to_log_file("No checkpoint written: no training step has been finite yet")
             return
         require_finite_weights(self.network, filename)
-        unfinished = f"{filename}.part"
-        super().save_checkpoint(unfinished)
-        if self.local_rank == 0:
-            os.replace(unfinished, filename)
+        super().save_checkpoint(filename)

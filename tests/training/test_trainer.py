@@ -212,7 +212,7 @@ def test_a_checkpoint_of_nan_is_never_written(new_trainer, tmp_path):
 def test_half_a_checkpoint_of_a_killed_run_never_replaces_a_whole_one(new_trainer, tmp_path):
     trainer = new_trainer()
     trainer.initialize()
-    file, half = tmp_path / "checkpoint_latest.pth", tmp_path / "checkpoint_latest.pth.part"
+    file, half = tmp_path / "checkpoint_latest.pth", tmp_path / ".part-checkpoint_latest.pth"
     trainer.save_checkpoint(str(file))
     written = file.read_bytes()
     half.write_bytes(b"half")
@@ -238,7 +238,7 @@ def test_a_checkpoint_appears_whole(new_trainer, tmp_path, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr(torch, "save", breaks_off)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(MscsError, match="no space"):
         trainer.save_checkpoint(str(file))
     assert file.read_bytes() == written
 

@@ -27,7 +27,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", metavar="SOURCE", type=Path, help="folder of the scans")
     add("dataset_id", metavar="DATASET_ID", type=dataset_id, help="nnU-Net's dataset id, 1 to 999")
-    add("name", metavar="NAME", type=_dataset_name, help="the dataset's name: letters, digits, _ and -")
+    add("name", metavar="NAME", type=dataset_name, help="the dataset's name: letters, digits, _ and -")
+    conversion_options(parser)
+    parser.set_defaults(seed=0)
+    add("--overwrite", action="store_true", help="replace an existing dataset, once the new one is complete")
+    add("-np", dest="processes", type=count, metavar="N", help="processes (default: the cores at hand, up to 8)")
+
+
+def conversion_options(parser: argparse.ArgumentParser) -> None:
+    """What decides on the data set that is made of a source; None, empty or False where nothing is given."""
+    add = parser.add_argument
     add(
         "--layout",
         choices=["images-masks", "sample-folders", "array-splits"],
@@ -68,9 +77,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="bring ADC (linear) and mask (nearest) onto the DWI's grid",
     )
-    add("--overwrite", action="store_true", help="replace an existing dataset, once the new one is complete")
-    add("--seed", type=int, default=0, metavar="N", help="of the test set and the folds (default 0)")
-    add("-np", dest="processes", type=count, metavar="N", help="processes (default: the cores at hand, up to 8)")
+    add("--seed", type=int, metavar="N", help="of the test set and the folds (default 0)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -126,7 +133,7 @@ class _Distinct(argparse.Action):
         setattr(namespace, self.dest, names)
 
 
-def _dataset_name(text: str) -> str:
+def dataset_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not made of letters, digits, _ and - alone")
     if len(text) > LONGEST_NAME:

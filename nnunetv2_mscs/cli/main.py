@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from nnunetv2_mscs import __version__
-from nnunetv2_mscs.cli import convert, demo, doctor, evaluate, import_keras, phantom, report, show
+from nnunetv2_mscs.cli import convert, demo, doctor, evaluate, import_keras, phantom, predict_best, report, run, show
 from nnunetv2_mscs.errors import MscsError
 
 COMMANDS = {
@@ -20,7 +20,9 @@ COMMANDS = {
     "evaluate": evaluate,
     "import-keras": import_keras,
     "phantom": phantom,
+    "predict-best": predict_best,
     "report": report,
+    "run": run,
     "show": show,
 }
 

@@ -12,7 +12,7 @@ import pytest
 
 from nnunetv2_mscs.pipeline.leftovers import processes_of
 
-COMMANDS = ("convert", "demo", "doctor", "evaluate", "import-keras", "phantom", "report", "show")
+COMMANDS = ("convert", "demo", "doctor", "evaluate", "import-keras", "phantom", "predict-best", "report", "run", "show")
 MSCS = str(Path(sys.executable).parent / "mscs")
 
 

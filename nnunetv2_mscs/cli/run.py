@@ -1,0 +1,217 @@
+"""Go from a folder of scans to a finished model and its report, each step by nnU-Net's own commands.
+
+Convert, fingerprint, splits, plan, preprocess, train every fold, find the best configuration and postprocessing,
+predict the test cases, evaluate, report. Everything is kept in mscs_run/, in the data set's folder of nnUNet_results.
+Interrupt it at any time, or let the power fail: the same command goes on where it stood, a training at its latest
+checkpoint. What is done is not done again unless what it was made from has changed; what that would replace is named
+first. `mscs status DATASET_ID` shows how far it is.
+
+SOURCE is a folder of scans (see mscs convert), or the data set itself in nnUNet_raw, which is then taken as it is.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nnunetv2_mscs.cli.arguments import count, dataset_id, number_from, whole
+from nnunetv2_mscs.cli.convert import conversion_options, dataset_name
+
+if TYPE_CHECKING:
+    from nnunetv2_mscs.pipeline.run import Run
+
+SUMMARY = "everything, from a folder of scans to a trained model and its report"
+EXAMPLE = """mscs run ./stroke 1 Stroke
+  mscs run ./stroke 1 Stroke --configurations 2d 3d_fullres --compare nnUNetTrainer --gpus 0,1
+  mscs run ./stroke 1 Stroke --dry-run
+  mscs run --config stroke.yaml --executor slurm --slurm partition=gpu time=12:00:00 cpus=12"""
+
+POSITIONAL = ("source", "dataset_id", "name")
+MOST_MEMORY_GB = 1024
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("source", metavar="SOURCE", nargs="?", help="folder of the scans, or the data set in nnUNet_raw")
+    add("dataset_id", metavar="DATASET_ID", nargs="?", type=dataset_id, help="nnU-Net's dataset id, 1 to 999")
+    add("name", metavar="NAME", nargs="?", type=dataset_name, help="the dataset's name: letters, digits, _ and -")
+    add("--config", type=Path, metavar="FILE.yaml", help="a YAML file with any of these options; the command line wins")
+    add("--yes", action="store_true", help="agree to what has to be replaced")
+    add("--dry-run", action="store_true", help="print what would be done as commands that you can type, and end")
+    _options(parser)
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    """Those that a YAML file may hold as well; None, empty or False where nothing is given."""
+    source = parser.add_argument_group("the data set (see mscs convert)")
+    conversion_options(source)  # type: ignore[arg-type]
+    models = parser.add_argument_group("what is trained").add_argument
+    models(
+        "--configurations",
+        nargs="+",
+        metavar="C",
+        help="nnU-Net's: 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres; several compete, and so do their ensembles "
+        "(default 3d_fullres)",
+    )
+    models("--trainer", metavar="T", help="default MSCSTrainer")
+    models("--planner", metavar="P", help="default MSCSPlanner")
+    models("--folds", nargs="+", type=whole(0, 4), metavar="F", help="of the cross-validation (default 0 1 2 3 4)")
+    models("--epochs", type=count, metavar="N", help="of every training (default: the trainer's own number, 1000)")
+    models(
+        "--gpu-memory-target",
+        type=number_from(0.01, MOST_MEMORY_GB),
+        metavar="GB",
+        help="memory that patch and batch are planned for (default: the planner's, 8)",
+    )
+    models(
+        "--compare",
+        nargs="+",
+        metavar="TRAINER[:PLANNER]",
+        help="train rivals on the same folds, such as nnUNetTrainer, and say which is better",
+    )
+    where = parser.add_argument_group("where it runs").add_argument
+    where(
+        "--workspace", type=Path, metavar="DIR", help="keep nnU-Net's three folders in DIR, whatever its variables say"
+    )
+    where("--device", choices=("cpu", "cuda", "mps"), help="default: cuda if there is such a GPU, else cpu")
+    where("--executor", choices=("local", "slurm"), help="this machine, or a Slurm cluster (default local)")
+    where("--gpus", type=_gpus, metavar="0,1", help="GPUs of this machine to use (default: all), a fold on each")
+    where("--gpus-per-fold", type=count, metavar="N", help="train each fold on N GPUs (nnU-Net's DDP; default 1)")
+    where("-np", "--processes", type=count, metavar="N", help="processes (default: the cores that are really there)")
+    where(
+        "--slurm",
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="what to ask of the cluster: partition, cpu_partition, time, memory_gb, cpus, account, qos, constraint, "
+        "parallel, and extra=--any-sbatch-option or setup='line of shell', as often as needed",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from nnunetv2_mscs.pipeline.checks.early import early_checks
+
+    asked = _asked(args)
+    if args.dry_run:
+        from nnunetv2_mscs.pipeline.dry_run import as_script
+
+        environment = asked.execution.environment(asked.folders)
+        print("\n".join(as_script(asked.folder, asked.standings(), asked.execution.here, environment)))
+        return 0
+    early_checks(asked.settings, asked.folders, asked.execution.here)
+    if asked.execution.executor == "slurm":
+        from nnunetv2_mscs.pipeline.run import submit
+
+        for line in submit(asked, yes=args.yes):
+            print(line)
+        print(f"See how far it is: mscs status {asked.settings.dataset_id}")
+        return 0
+    return _here(asked, yes=args.yes)
+
+
+def _here(asked: "Run", *, yes: bool) -> int:
+    from nnunetv2_mscs.pipeline.narration import Narration
+    from nnunetv2_mscs.pipeline.run import carry_out
+
+    with Narration(asked.folder, live=sys.stdout.isatty()) as narration:
+        outcome = carry_out(asked, yes=yes, follower=narration.follower)
+    narration.tell_end(outcome)
+    return 1 if outcome.failed else 0
+
+
+def _asked(args: argparse.Namespace) -> "Run":
+    """The run that command line and file together ask for."""
+    from nnunetv2_mscs.errors import MscsError
+    from nnunetv2_mscs.pipeline.folders import folders_of
+    from nnunetv2_mscs.pipeline.graph.settings import RunSettings
+    from nnunetv2_mscs.pipeline.run import Run
+
+    given = {**(_from_file(args.config) if args.config else {}), **_given(args)}
+    if lacking := [name.upper() for name in POSITIONAL if name not in given]:
+        raise MscsError(f"{lacking[0]} is not given.", "Usage: mscs run SOURCE DATASET_ID NAME, or --config FILE.yaml.")
+    folders = folders_of(given.pop("workspace", None))
+    execution = _execution(given)
+    memory = given.pop("gpu_memory_target", None)
+    pattern = given.pop("patient_pattern", None)
+    for place in ("source", "unlabelled"):
+        if place in given:
+            given[place] = str(Path(given[place]).absolute())
+    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    return Run(
+        RunSettings(**settings, gpu_memory_target_gb=memory, patient_pattern=pattern.pattern if pattern else None),
+        folders,
+        execution,
+    )
+
+
+def _execution(given: dict[str, Any]) -> Any:
+    """Where it runs; takes the options for that out of those given."""
+    from nnunetv2_mscs.pipeline.checks.machine import cores, gpus
+    from nnunetv2_mscs.pipeline.run import Execution
+
+    executor = given.pop("executor", "local")
+    chosen = given.pop("gpus", None)
+    found = chosen or [str(gpu.index) for gpu in gpus()] if executor == "local" else []
+    device = given.pop("device", "cuda" if found or executor == "slurm" else "cpu")
+    return Execution(
+        executor=executor,
+        device=device,
+        gpus=tuple(found) if device == "cuda" else (),
+        gpus_per_fold=given.pop("gpus_per_fold", 1),
+        processes=given.pop("processes", None) or cores(),
+        slurm=_slurm_options(given.pop("slurm", [])),
+    )
+
+
+def _slurm_options(pairs: list[str]) -> dict[str, Any]:
+    """KEY=VALUE words as the options' fields; extra and setup gather."""
+    from nnunetv2_mscs.errors import MscsError
+
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not value:
+            raise MscsError(f"--slurm {pair} is not KEY=VALUE.", "Such as --slurm partition=gpu time=12:00:00.")
+        if key in ("extra", "setup"):
+            options.setdefault(key, []).append(value)
+        else:
+            options[key] = _number(key, value)
+    return options
+
+
+def _number(key: str, value: str) -> Any:
+    from nnunetv2_mscs.errors import MscsError
+
+    kinds = {"cpus": int, "parallel": int, "memory_gb": float}
+    if key not in kinds:
+        return value
+    try:
+        return kinds[key](value)
+    except ValueError:
+        raise MscsError(f"--slurm {key}={value} is no number.", "Such as --slurm cpus=12.") from None
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    """The options in a YAML file, checked as those of the command line are; exits with 2 if they are wrong."""
+    from nnunetv2_mscs.pipeline.settings_file import as_words, read_settings_file
+
+    values = read_settings_file(file)
+    parser = argparse.ArgumentParser(prog=f"{file}", usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
+    _options(parser)
+    for name in POSITIONAL:
+        kinds = {"dataset_id": dataset_id, "name": dataset_name}
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kinds.get(name, str))
+    return _given(parser.parse_args(as_words(values)))
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """What was given of the options that decide on a run."""
+    others = ("command", "debug", "config", "yes", "dry_run")
+    values = {key: value for key, value in vars(args).items() if key not in others}
+    return {key: value for key, value in values.items() if value is not None and value is not False and value != []}
+
+
+def _gpus(text: str) -> list[str]:
+    ids = [one.strip() for one in text.split(",")]
+    if not all(one.isdigit() for one in ids) or len(set(ids)) < len(ids):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different GPUs such as 0,1")
+    return ids

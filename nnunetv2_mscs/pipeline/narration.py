@@ -1,0 +1,104 @@
+"""What a person sees of a run on this machine: a table kept up to date at a terminal, elsewhere a line an event."""
+
+import re
+import sys
+import threading
+import time
+from types import TracebackType
+
+from nnunetv2_mscs.pipeline.executors.local import Follower, Outcome, Slot
+from nnunetv2_mscs.pipeline.graph.result_stages import EVALUATE, EVALUATE_TEST
+from nnunetv2_mscs.pipeline.graph.stage import Stage
+from nnunetv2_mscs.pipeline.progress import EPOCH, PSEUDO_DICE
+from nnunetv2_mscs.pipeline.state.records import Record
+from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+
+# Seconds between two lines about one training.
+INTERVAL_S = 60.0
+COMMAND = re.compile(r"^\$ ")
+
+
+class Narration:
+    """Tells how a run goes; a context, in which the table is kept up to date."""
+
+    def __init__(self, run: RunFolder, *, live: bool):
+        self.run, self.live = run, live
+        self.epochs: dict[str, int] = {}
+        self.told: dict[str, float] = {}
+        self.follower = Follower(self._begins, self._line, self._ends)
+        self._start = time.time()
+        self._stop = threading.Event()
+        self._view: threading.Thread | None = None
+
+    def __enter__(self) -> "Narration":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        if self._view:
+            self._view.join()
+
+    def _begins(self, stage: Stage, slot: Slot) -> None:
+        if self.live:
+            self._show()
+        else:
+            where = f" on GPU {','.join(slot.gpus)}" if slot.gpus and stage.uses_gpu else ""
+            self._say(f"{stage.title}: begins{where}")
+
+    def _show(self) -> None:
+        """Begin to show the table, once the run has asked whatever it has to ask."""
+        from nnunetv2_mscs.pipeline.watching.view import live_view
+
+        if self._view is None:
+            self._view = threading.Thread(target=live_view, args=(self.run, self._stop, sys.stdout), daemon=True)
+            self._view.start()
+
+    def _line(self, stage: Stage, line: str) -> None:
+        if self.live or stage.training is None:
+            return
+        if match := EPOCH.search(line):
+            self.epochs[stage.name] = int(match[1])
+        elif match := PSEUDO_DICE.search(line):
+            now = time.monotonic()
+            if now - self.told.get(stage.name, 0.0) >= INTERVAL_S:
+                self.told[stage.name] = now
+                self._say(f"{stage.title}: epoch {self.epochs.get(stage.name, 0)}, pseudo Dice {float(match[1]):.2f}")
+
+    def _ends(self, stage: Stage, record: Record | None) -> None:
+        if self.live:
+            return
+        if record is None:
+            self._say(f"{stage.title}: failed or interrupted; its log is {self.run.log(stage.name)}")
+        elif record.began < self._start:
+            self._say(f"{stage.title}: done before")
+        else:
+            self._say(f"{stage.title}: done in {record.seconds:.0f} s")
+
+    def _say(self, line: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
+
+    def tell_end(self, outcome: Outcome) -> None:
+        """What came out: the scores and where everything lies; or what failed."""
+        for error in outcome.failed.values():
+            print(f"\nfailed: {error}", file=sys.stderr)
+        if outcome.blocked:
+            print(f"not begun, as it comes after that: {', '.join(outcome.blocked)}", file=sys.stderr)
+        if outcome.failed:
+            print("The same command goes on from here. mscs status tells the usual remedies.", file=sys.stderr)
+            return
+        for name in (EVALUATE, EVALUATE_TEST):
+            if self.run.log(name).is_file():
+                print(f"\n{self._printed(name)}")
+        for title, place in {
+            "predictions": self.run.predictions,
+            "report": self.run.report,
+            "report of the test cases": self.run.test_report,
+        }.items():
+            if place.exists():
+                print(f"{title} {place}")
+
+    def _printed(self, stage: str) -> str:
+        """What the last command of a stage has printed."""
+        lines = self.run.log(stage).read_text(errors="replace").splitlines()
+        start = max((i for i, line in enumerate(lines) if COMMAND.match(line)), default=-1)
+        return "\n".join(line for line in lines[start + 1 :] if "\r" not in line and "%|" not in line).strip()

@@ -1,0 +1,140 @@
+"""`mscs run`: look at what is there, say what goes, then carry out what is left."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+from nnunetv2_mscs.pipeline.agreement import agree
+from nnunetv2_mscs.pipeline.checks.machine import workers_for
+from nnunetv2_mscs.pipeline.executors.environment import environment
+from nnunetv2_mscs.pipeline.executors.local import Follower, Outcome, Slot, run_local, slots_for
+from nnunetv2_mscs.pipeline.graph.build import build_stages
+from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
+from nnunetv2_mscs.pipeline.graph.stage import Here, Stage
+from nnunetv2_mscs.pipeline.leftovers import sole_holder, sole_run
+from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+from nnunetv2_mscs.pipeline.state.standing import DONE, Standing, standings
+
+LOCAL, SLURM = "local", "slurm"
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where and how a run is carried out; none of it decides on the result.
+
+    Args:
+        executor: LOCAL or SLURM.
+        device: cpu, cuda or mps.
+        gpus: ids of those to use on this machine.
+        gpus_per_fold: of one training.
+        processes: of a stage on this machine.
+        slurm: options of the cluster.
+    """
+
+    executor: str = LOCAL
+    device: str = "cpu"
+    gpus: tuple[str, ...] = ()
+    gpus_per_fold: int = 1
+    processes: int = 1
+    slurm: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def here(self) -> Here:
+        return Here(self.processes, self.device, self.gpus_per_fold)
+
+    def slots(self) -> list[Slot]:
+        return slots_for(self.gpus, self.gpus_per_fold)
+
+    def environment(self, folders: Folders) -> dict[str, str]:
+        trainings = sum(slot.takes_gpu_work for slot in self.slots())
+        workers = workers_for(self.processes, trainings)
+        return environment(folders, training_workers=workers, workers=self.processes)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that was asked for."""
+
+    settings: RunSettings
+    folders: Folders
+    execution: Execution
+
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder.of(self.folders, self.settings.dataset)
+
+    def stages(self) -> dict[str, Stage]:
+        return build_stages(self.settings, self.folders)
+
+    def standings(self) -> dict[str, Standing]:
+        return standings(self.folder, self.stages())
+
+
+def carry_out(run: Run, *, yes: bool, follower: Follower) -> Outcome:
+    """Carry out what is left of a run on this machine.
+
+    Raises:
+        MscsError: another run works on the data set, or there is no agreement to what has to go.
+    """
+    with _sole(run):
+        stands = run.standings()
+        agree(stands, yes=yes)
+        run.folder.write_settings(run.settings, run.folders, run.execution.as_json())
+        execution = run.execution
+        return run_local(
+            run.folder,
+            {name: standing.stage for name, standing in stands.items()},
+            execution.slots(),
+            execution.here,
+            environment=execution.environment(run.folders),
+            follower=follower,
+        )
+
+
+def submit(run: Run, *, yes: bool) -> list[str]:
+    """Hand what is left of a run to Slurm; returns a line for each job.
+
+    Raises:
+        MscsError: as `carry_out`; or Slurm refuses, or jobs of the run are still there.
+    """
+    from nnunetv2_mscs.pipeline.executors.slurm import submitting
+    from nnunetv2_mscs.pipeline.executors.slurm.options import SlurmOptions
+
+    options = SlurmOptions.from_json(run.execution.slurm)
+    submitting.check_slurm()
+    with _sole_of_data(run):
+        submitting.check_no_jobs(run.folder)
+        with sole_run(run.folder.path):
+            stands = run.standings()
+            agree(stands, yes=yes)
+            run.folder.write_settings(run.settings, run.folders, run.execution.as_json())
+        jobs = submitting.submit(
+            run.folder,
+            partial(build_stages, run.settings, run.folders),
+            [name for name, standing in stands.items() if standing.what != DONE],
+            options,
+            environment=environment(run.folders, training_workers=options.cpus, workers=options.cpus),
+            device=run.execution.device,
+            gpus_per_fold=run.execution.gpus_per_fold,
+        )
+    return [f"job {job.job}: {', '.join(job.stages)}" for job in jobs]
+
+
+@contextmanager
+def _sole(run: Run) -> Iterator[None]:
+    with _sole_of_data(run), sole_run(run.folder.path):
+        yield
+
+
+@contextmanager
+def _sole_of_data(run: Run) -> Iterator[None]:
+    """Hold the preprocessed data, which runs with other results would share."""
+    run.folders.preprocessed.mkdir(parents=True, exist_ok=True)
+    lock = run.folders.preprocessed / f".mscs_run_{run.settings.dataset}.lock"
+    with sole_holder(lock, run.folder.path):
+        yield

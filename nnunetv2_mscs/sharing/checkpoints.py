@@ -1,0 +1,74 @@
+"""Whether a checkpoint is whole, holds nothing but data, and has weights that can be predicted with."""
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.reporting.checkpoints import read_checkpoint
+
+WEIGHTS, OPTIMISER = "network_weights", "optimizer_state"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What prediction takes from a checkpoint.
+
+    Args:
+        trainer: class name.
+        configuration: such as "3d_fullres".
+        epochs: trained; None if it does not say.
+        weights: tensors by name; their values stay on the disk.
+    """
+
+    trainer: str
+    configuration: str
+    epochs: int | None
+    weights: Mapping[str, Any]
+
+
+def inspect_checkpoint(file: Path) -> Checkpoint:
+    """Read a checkpoint and check it, without running any code from it.
+
+    Raises:
+        MscsError: a byte of it is damaged, it holds objects that only code from it could make, no network, or weights
+            that are not finite numbers.
+    """
+    import torch
+
+    damage = _damage(file)
+    if damage:
+        raise MscsError(f"{file} is damaged: {damage}.", "Take the checkpoint from where it came from once more.")
+    content = read_checkpoint(file)
+    weights, arguments = content.get(WEIGHTS), content.get("init_args")
+    trainer = content.get("trainer_name")
+    configuration = arguments.get("configuration") if isinstance(arguments, Mapping) else None
+    tensors = isinstance(weights, Mapping) and all(isinstance(one, torch.Tensor) for one in weights.values())
+    if not weights or not tensors or not isinstance(trainer, str) or not isinstance(configuration, str):
+        raise MscsError(f"{file} is no checkpoint of nnU-Net's.", "Ask the sender for another file.")
+    unusable = next((name for name, one in weights.items() if one.is_floating_point() and not one.isfinite().all()), "")
+    if unusable:
+        raise MscsError(f"{file}: {unusable} holds NaN or Inf.", "Train this fold again.")
+    epochs = content.get("current_epoch")
+    return Checkpoint(trainer, configuration, epochs if isinstance(epochs, int) else None, weights)
+
+
+def write_small(file: Path, small: Path) -> None:
+    """Copy a checkpoint without the optimiser's state, which only a training that goes on needs."""
+    import torch
+
+    content = {key: value for key, value in read_checkpoint(file).items() if key != OPTIMISER}
+    torch.save(content, small)
+
+
+def _damage(file: Path) -> str:
+    """What is wrong with the bytes of a checkpoint: PyTorch's are zip files with a checksum of every tensor."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            broken = archive.testzip()
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        return str(error) or type(error).__name__
+    return f"the checksum of {broken} is wrong" if broken else ""

@@ -21,7 +21,7 @@ CPUS, MEMORY_MB = 4, 64_000
 STAND_INS = ("/dev/null", "/dev/zero")
 SECONDS_TO_START, SECONDS_TO_END = 30, 10
 # Seconds between SIGTERM and SIGKILL for a job that ends, and that a requeued job waits at least.
-KILL_WAIT_S, REQUEUE_WAIT_S = 5, 5
+KILL_WAIT_S, REQUEUE_WAIT_S = 5, 1
 
 CONFIGURATION = """\
 ClusterName=loopback

@@ -28,7 +28,8 @@ class JobGroup:
 def job_groups(stages: Mapping[str, Stage], left: Iterable[str]) -> list[JobGroup]:
     """The stages that are left as groups, each after those it needs.
 
-    Neighbours of one kind share a job. Trainings that need no other are one array; those that do (a cascade's) the next.
+    Neighbours of one kind share a job. Trainings that need no other are one array; those that do, as a cascade's, the
+    next.
     """
     left = set(left)
     waves: dict[str, tuple[int, str]] = {}
@@ -38,7 +39,7 @@ def job_groups(stages: Mapping[str, Stage], left: Iterable[str]) -> list[JobGrou
             needed = [waves[need] for need in stage.needs if need in left]
             waves[name] = (max((wave + _is_later(kind, other) for wave, other in needed), default=0), kind)
     keys = sorted(set(waves.values()), key=lambda key: key[0])
-    groups = []
+    groups: list[JobGroup] = []
     for wave, kind in keys:
         members = tuple(name for name in waves if waves[name] == (wave, kind))
         needs = {keys.index(waves[need]) for name in members for need in stages[name].needs if need in left}

@@ -55,7 +55,7 @@ class SlurmOptions:
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
     def parameters(self, *, name: str, gpus: int, after: tuple[str, ...] = ()) -> dict[str, Any]:
-        """As submitit takes them, for a job (or array) of this name that starts once the jobs `after` have succeeded."""
+        """As submitit takes them, for a job or array that starts once the jobs `after` have succeeded."""
         asked = {
             "job_name": name,
             "partition": self.partition if gpus else self.cpu_partition or self.partition,

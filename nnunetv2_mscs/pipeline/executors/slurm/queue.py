@@ -1,0 +1,156 @@
+"""The jobs of a run: written down at submission, and asked for from any machine that knows the cluster."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+from nnunetv2_mscs.workplace.whole_files import write_whole
+
+FILE = "jobs.json"
+# States after which Slurm does nothing more for a job; GONE is ours, for one that it no longer knows.
+GONE = "GONE"
+FAILED = frozenset(
+    ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT")
+)
+ENDED = FAILED | {"COMPLETED", GONE}
+SECONDS_TO_ANSWER = 60
+
+
+@dataclass(frozen=True)
+class SlurmJob:
+    """A job, or a task of an array.
+
+    Args:
+        job: Slurm's id, such as 12 or 12_3.
+        stages: that it carries out, in their order.
+    """
+
+    job: str
+    stages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SlurmJobState:
+    """What Slurm says of the job that carries out a stage.
+
+    Args:
+        job: Slurm's id.
+        state: in Slurm's words, such as PENDING; GONE if it no longer knows the job.
+        reason: why it waits or has failed, in Slurm's words; may be empty.
+        node: where it runs or ran; may be empty.
+    """
+
+    job: str
+    state: str
+    reason: str = ""
+    node: str = ""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it waits, runs, or is going to."""
+        return self.state not in ENDED
+
+
+def write_jobs(run: RunFolder, jobs: Sequence[SlurmJob]) -> None:
+    """Keep what was submitted; replaces what was before."""
+    content = {"submitted": time.time(), "jobs": [{"job": one.job, "stages": list(one.stages)} for one in jobs]}
+    write_whole(run.path / FILE, json.dumps(content, indent=1) + "\n")
+
+
+def read_jobs(run: RunFolder) -> list[SlurmJob]:
+    """The jobs of the last submission; none if there was none."""
+    file = run.path / FILE
+    try:
+        jobs = json.loads(file.read_text())["jobs"]
+        return [SlurmJob(one["job"], tuple(one["stages"])) for one in jobs]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MscsError(f"{file} cannot be read: {error}.", "See with squeue what runs, and remove the file.") from None
+
+
+def job_states(run: RunFolder) -> dict[str, SlurmJobState]:
+    """The state of the job of every stage that was submitted last; asks the queue, then the accounting if there is any.
+
+    Raises:
+        MscsError: there were jobs, and Slurm cannot be asked.
+    """
+    jobs = read_jobs(run)
+    if not jobs:
+        return {}
+    known = _in_queue([one.job for one in jobs])
+    if forgotten := [one.job for one in jobs if one.job not in known]:
+        known |= _in_accounting(forgotten)
+    return {stage: known.get(one.job, SlurmJobState(one.job, GONE)) for one in jobs for stage in one.stages}
+
+
+def live_jobs(run: RunFolder) -> list[str]:
+    """The ids of the jobs that wait or run. Raises MscsError as `job_states`."""
+    return list(dict.fromkeys(state.job for state in job_states(run).values() if state.is_live))
+
+
+def cancel_jobs(run: RunFolder) -> list[str]:
+    """Cancel the jobs that wait or run; returns their ids. Raises MscsError if Slurm cannot be asked, or refuses."""
+    jobs = live_jobs(run)
+    if jobs:
+        ask("scancel", *jobs)
+    return jobs
+
+
+def ask(*words: str) -> str:
+    """What one of Slurm's commands prints.
+
+    Raises:
+        MscsError: it is not there, fails, or does not answer.
+    """
+    if shutil.which(words[0]) is None:
+        raise MscsError(f"There is no {words[0]} on this machine.", "Do this on the cluster's login node.")
+    try:
+        asked = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER)
+    except subprocess.TimeoutExpired:
+        raise MscsError(f"{words[0]} has not answered for {SECONDS_TO_ANSWER} s.", "Try again later.") from None
+    if asked.returncode != 0:
+        raise MscsError(f"{words[0]} failed: {asked.stderr.strip()}.", "Does the cluster answer to sinfo?")
+    return asked.stdout
+
+
+def _in_queue(jobs: Sequence[str]) -> dict[str, SlurmJobState]:
+    """What the controller knows: live jobs, and for some minutes those that have ended."""
+    try:
+        listed = ask(
+            "squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%r|%N", f"--jobs={','.join(jobs)}"
+        )
+    except MscsError as error:
+        if "Invalid job id" in error.finding:
+            return {}
+        raise
+    states = [SlurmJobState(*line.split("|", 3)) for line in listed.splitlines() if line.count("|") >= 3]
+    return {state.job: state for state in states if state.job in jobs}
+
+
+def _in_accounting(jobs: Sequence[str]) -> dict[str, SlurmJobState]:
+    """What the accounting remembers, on clusters that have one."""
+    try:
+        listed = ask(
+            *("sacct", "--noheader", "--parsable2", "--allocations", "--format=JobID,State,NodeList"),
+            f"--jobs={','.join(jobs)}",
+        )
+    except MscsError:
+        return {}
+    found = {}
+    for line in listed.splitlines():
+        job, state, node = line.split("|", 2)
+        if job in jobs:
+            found[job] = SlurmJobState(job, state.split()[0], node=node)  # such as "CANCELLED by 1000"
+    return found
+
+
+def submission_folder(run: RunFolder) -> Path:
+    """Where submitit keeps its scripts, and what jobs print outside their stages' logs."""
+    return run.path / "jobs"

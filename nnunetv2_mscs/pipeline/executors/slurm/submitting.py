@@ -1,0 +1,107 @@
+"""What is left of a run, given to Slurm: a job or an array for every group of stages, each after those it needs."""
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.pipeline.executors.slurm.grouping import job_groups
+from nnunetv2_mscs.pipeline.executors.slurm.job import StagesJob
+from nnunetv2_mscs.pipeline.executors.slurm.options import SlurmOptions
+from nnunetv2_mscs.pipeline.executors.slurm.queue import (
+    SlurmJob,
+    cancel_jobs,
+    live_jobs,
+    submission_folder,
+    write_jobs,
+)
+from nnunetv2_mscs.pipeline.graph.stage import Stage
+from nnunetv2_mscs.pipeline.leftovers import LOCK, sole_holder
+from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+
+# How often a job may run out of time: as often as it takes.
+MOST_TIMEOUTS = 10_000
+
+
+def check_slurm() -> None:
+    """Raise MscsError unless jobs can be submitted from here."""
+    if find_spec("submitit") is None:
+        raise MscsError("Slurm jobs need submitit.", "pip install 'nnunetv2-mscs[slurm]'")
+    for name in ("sbatch", "srun", "squeue", "scancel", "scontrol"):
+        if shutil.which(name) is None:
+            raise MscsError(f"There is no {name} on this machine.", "Start the run on the cluster's login node.")
+
+
+def check_no_jobs(run: RunFolder) -> None:
+    """Raise MscsError if jobs of the run wait or run already."""
+    if live := live_jobs(run):
+        raise MscsError(
+            f"Jobs {', '.join(live)} of this run are queued or running already.",
+            "See mscs status, and end them with mscs cancel first if you want to start anew.",
+        )
+
+
+def submit(
+    run: RunFolder,
+    build: Callable[[], Mapping[str, Stage]],
+    left: Iterable[str],
+    options: SlurmOptions,
+    *,
+    environment: Mapping[str, str],
+    device: str,
+    gpus_per_fold: int = 1,
+) -> list[SlurmJob]:
+    """Submit the stages that are left, and write their jobs down in the run's folder.
+
+    Args:
+        run: its folder, on a disk that all nodes share.
+        build: makes the stages; called here and again in every job, so that it must be picklable.
+        left: names of the stages to carry out.
+        options: what to ask of the cluster.
+        environment: variables for the stages' commands, nnU-Net's folders among them.
+        device: of the stages that are worth a GPU; with cpu none is asked for.
+        gpus_per_fold: that one training is spread over.
+
+    Raises:
+        MscsError: jobs of this run are in the queue already, or Slurm takes none.
+    """
+    check_slurm()
+    check_no_jobs(run)
+    stages = build()
+    run.path.mkdir(parents=True, exist_ok=True)
+    with sole_holder(run.path / LOCK, run.path.parent):
+        check_no_jobs(run)
+        jobs: list[SlurmJob] = []
+        ids: list[str] = []
+        for group in job_groups(stages, left):
+            gpus = 0 if device == "cpu" or not group.uses_gpu else gpus_per_fold if group.is_array else 1
+            parts = [(name,) for name in group.stages] if group.is_array else [group.stages]
+            place = device if group.uses_gpu else "cpu"
+            work = [StagesJob(run, build, part, dict(environment), place, max(gpus, 1)) for part in parts]
+            name = f"mscs-{run.path.parent.name[:10]}-{group.name}"
+            parameters = options.parameters(name=name, gpus=gpus, after=tuple(ids[one] for one in group.needs))
+            try:
+                new = _submit_array(run, work, parameters)
+            except MscsError:
+                cancel_jobs(run)
+                raise
+            ids.append(new[0].split("_")[0])
+            jobs += [SlurmJob(job, part) for job, part in zip(new, parts, strict=True)]
+            write_jobs(run, jobs)
+        return jobs
+
+
+def _submit_array(run: RunFolder, work: Sequence[StagesJob], parameters: dict[str, Any]) -> list[str]:
+    """The ids of new jobs: of an array, or of one job for one piece of work."""
+    from submitit import SlurmExecutor
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    executor = SlurmExecutor(submission_folder(run), max_num_timeout=MOST_TIMEOUTS)
+    executor.python = f"exec {executor.python}"
+    executor.update_parameters(**parameters)
+    try:
+        return [job.job_id for job in executor.submit_array(work)]
+    except (FailedJobError, FailedSubmissionError) as error:
+        said = str(error).strip().splitlines()[-1]
+        raise MscsError(f"Slurm refused {parameters['job_name']}: {said}", "Change the Slurm options.") from error

@@ -20,8 +20,8 @@ CPUS, MEMORY_MB = 4, 64_000
 # Slurm wants a device file for each GPU, any one.
 STAND_INS = ("/dev/null", "/dev/zero")
 SECONDS_TO_START, SECONDS_TO_END = 30, 10
-# Seconds between SIGTERM and SIGKILL for a job that ends, and that a requeued job waits at least.
-KILL_WAIT_S, REQUEUE_WAIT_S = 5, 1
+# Seconds between SIGTERM and SIGKILL for a job that ends, and that a requeued job waits (Slurm takes no less than 5).
+KILL_WAIT_S, REQUEUE_WAIT_S = 5, 5
 
 CONFIGURATION = """\
 ClusterName=loopback

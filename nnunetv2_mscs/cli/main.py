@@ -10,7 +10,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from nnunetv2_mscs import __version__
-from nnunetv2_mscs.cli import convert, demo, doctor, evaluate, import_keras, phantom, predict_best, report, run, show
+from nnunetv2_mscs.cli import (
+    convert,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    import_keras,
+    install,
+    phantom,
+    predict_best,
+    report,
+    run,
+    show,
+)
 from nnunetv2_mscs.errors import MscsError
 
 COMMANDS = {
@@ -18,7 +31,9 @@ COMMANDS = {
     "demo": demo,
     "doctor": doctor,
     "evaluate": evaluate,
+    "export": export,
     "import-keras": import_keras,
+    "install": install,
     "phantom": phantom,
     "predict-best": predict_best,
     "report": report,

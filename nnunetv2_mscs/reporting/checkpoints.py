@@ -17,9 +17,17 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     import torch
     from numpy._core.multiarray import scalar
 
+    def scalar_of_numpy_1(*arguments: Any) -> Any:
+        return scalar(*arguments)
+
+    # The name that files written with NumPy 1 have for it.
+    scalar_of_numpy_1.__module__ = "numpy.core.multiarray"
+    scalar_of_numpy_1.__qualname__ = scalar_of_numpy_1.__name__ = "scalar"
+
     # What nnU-Net keeps beside tensors: its best score and its log, scalars of numpy.
     known: list[Any] = [
         scalar,
+        scalar_of_numpy_1,
         np.dtype,
         np.float64,
         np.float32,

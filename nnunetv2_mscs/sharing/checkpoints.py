@@ -1,5 +1,6 @@
 """Whether a checkpoint is whole, holds nothing but data, and has weights that can be predicted with."""
 
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -42,7 +43,7 @@ def inspect_checkpoint(file: Path) -> Checkpoint:
     damage = _damage(file)
     if damage:
         raise MscsError(f"{file} is damaged: {damage}.", "Take the checkpoint from where it came from once more.")
-    content = read_checkpoint(file)
+    content = _content(file)
     weights, arguments = content.get(WEIGHTS), content.get("init_args")
     trainer = content.get("trainer_name")
     configuration = arguments.get("configuration") if isinstance(arguments, Mapping) else None
@@ -54,6 +55,21 @@ def inspect_checkpoint(file: Path) -> Checkpoint:
         raise MscsError(f"{file}: {unusable} holds NaN or Inf.", "Train this fold again.")
     epochs = content.get("current_epoch")
     return Checkpoint(trainer, configuration, epochs if isinstance(epochs, int) else None, weights)
+
+
+def _content(file: Path) -> dict[str, Any]:
+    """What it holds. Raises MscsError, naming what it would run, if it is not data alone."""
+    try:
+        return read_checkpoint(file)
+    except MscsError as error:
+        foreign = re.search(r"GLOBAL (\S+)", str(error.__cause__))
+        if not foreign:
+            raise
+        raise MscsError(
+            f"{file} names {foreign[1]}, which is neither a tensor nor a number: reading it as nnU-Net does could run "
+            "code.",
+            "Do not use the file; tell the sender.",
+        ) from error
 
 
 def write_small(file: Path, small: Path) -> None:

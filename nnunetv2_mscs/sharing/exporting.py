@@ -106,6 +106,14 @@ def export(out: Path, request: Request, *, overwrite: bool = False) -> Exported:
     return Exported(selection.models, count, out.stat().st_size, sha256_of(out), tuple(_notices(steps, evaluation)))
 
 
+def read_notes(file: Path) -> str:
+    """Markdown for the card. Raises MscsError if it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise MscsError(f"{file} cannot be read: {error}.", "Name a text file in UTF-8.") from error
+
+
 def _refuse_taken(out: Path, *, overwrite: bool) -> None:
     if out.is_dir():
         raise MscsError(f"{out} is a folder.", "Name a zip file to write.")

@@ -125,7 +125,7 @@ def _with_folders(
         if not is_model_folder(known.get(model.identifier, parent / model.identifier)):
             raise MscsError(f"{parent / model.identifier} is no trained model.", FIND_BEST)
     models = tuple(
-        _with_previous_stage(model, known.get(model.identifier, parent / model.identifier)) for model in models
+        with_previous_stage(model, known.get(model.identifier, parent / model.identifier)) for model in models
     )
     chosen = ModelSet(dataset, models, folds)
     folders = {one.identifier: known.get(one.identifier, parent / one.identifier) for one in chosen.members}
@@ -136,7 +136,8 @@ def _with_folders(
     return Selection(chosen, folders, parent if own else None)
 
 
-def _with_previous_stage(model: Model, folder: Path) -> Model:
+def with_previous_stage(model: Model, folder: Path) -> Model:
+    """The model with the stage before it, as its plans have it."""
     configurations = read_json(folder / PLANS_JSON).get("configurations", {})
     return Model(model.trainer, model.plans, model.configuration, _inherited(configurations, model.configuration))
 

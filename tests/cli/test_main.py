@@ -12,7 +12,20 @@ import pytest
 
 from nnunetv2_mscs.pipeline.leftovers import processes_of
 
-COMMANDS = ("convert", "demo", "doctor", "evaluate", "import-keras", "phantom", "predict-best", "report", "run", "show")
+COMMANDS = (
+    "convert",
+    "demo",
+    "doctor",
+    "evaluate",
+    "export",
+    "import-keras",
+    "install",
+    "phantom",
+    "predict-best",
+    "report",
+    "run",
+    "show",
+)
 MSCS = str(Path(sys.executable).parent / "mscs")
 
 

@@ -1,0 +1,79 @@
+"""Put a trained model into one zip file that others install, with its postprocessing, metrics, card and checksums.
+
+MODEL is a model folder of nnU-Net's (TRAINER__PLANS__CONFIGURATION), or a data set by id, name or folder of results: then
+the best configuration or ensemble that nnUNetv2_find_best_configuration found. OUT.zip is nnU-Net's own kind of zip, which
+nnUNetv2_install_pretrained_model_from_zip installs, too, and holds beside it a model card (model_card.md), an evaluation
+if there is one, and a manifest with versions and the SHA-256 of every file. Names of training cases go with it, as in
+nnU-Net's own: docs/sharing.md lists what a file tells.
+"""
+
+import argparse
+import re
+import shlex
+import sys
+from pathlib import Path
+
+SUMMARY = "a trained model as one zip file, with model card, metrics and checksums"
+EXAMPLE = """mscs export 501 stroke.zip --author "A. Author, Hospital" --licence CC-BY-4.0
+  mscs export $nnUNet_results/Dataset501_Stroke/MSCSTrainer__MSCSPlans__3d_fullres stroke.zip --evaluation ./evaluation"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a model folder, or a data set by id, name or folder")
+    add("out", metavar="OUT.zip", type=Path, help="file to write")
+    add(
+        "--folds",
+        nargs="+",
+        type=_fold,
+        metavar="F",
+        default=[],
+        help="folds to take, numbers or all (default: those of the best configuration, or all that are trained)",
+    )
+    add(
+        "--evaluation",
+        metavar="DIR",
+        type=Path,
+        help="what mscs evaluate wrote of this model (default: that of mscs run, if there is one)",
+    )
+    add(
+        "--small",
+        action="store_true",
+        help="leave out the optimiser's state: about half the size; predicts the same, but a training cannot go on",
+    )
+    add("--title", metavar="TEXT", default="", help="of the model card")
+    add("--author", metavar="TEXT", default="", help="who made it, for the card")
+    add("--licence", "--license", metavar="TEXT", default="", help="of the weights, for the card")
+    add("--notes", metavar="FILE", type=Path, help="Markdown for the card: scanners, patients, limits, how to cite")
+    add("--overwrite", action="store_true", help="replace a former zip file, once the new one is complete")
+
+
+def run(args: argparse.Namespace) -> int:
+    from nnunetv2_mscs.sharing.card import Words
+    from nnunetv2_mscs.sharing.exporting import Request, export, read_notes
+
+    notes = read_notes(args.notes) if args.notes else ""
+    request = Request(
+        model=args.model,
+        folds=tuple(args.folds),
+        evaluation=args.evaluation,
+        small=args.small,
+        words=Words(title=args.title, author=args.author, licence=args.licence, notes=notes),
+    )
+    exported = export(args.out, request, overwrite=args.overwrite)
+    for notice in exported.notices:
+        print(f"note: {notice}", file=sys.stderr)
+    models = exported.models
+    print(f"{models.dataset}: {', '.join(model.identifier for model in models.members)}")
+    print(f"folds {' '.join(models.folds)}; {exported.files} files, {exported.bytes / 1e6:.1f} MB")
+    print(f"sha256 {exported.sha256}")
+    print(
+        f"written: {args.out}\n\nTo install it, anywhere with this package:\n  mscs install {shlex.quote(args.out.name)}"
+    )
+    return 0
+
+
+def _fold(text: str) -> str:
+    if text != "all" and not re.fullmatch(r"0|[1-9]\d{0,2}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither the number of a fold nor all")
+    return text

@@ -1,0 +1,43 @@
+"""Check the zip file of a trained model and put it into nnU-Net's folder of results, whole or not at all.
+
+MODEL.zip is what `mscs export` wrote, or nnU-Net's own nnUNetv2_export_model_to_zip. Refused are damaged and incomplete
+files, paths out of the data set's folder, links, weights and postprocessing that could run code, plans that name
+classes of packages that are not known, and models that the nnU-Net here cannot build. docs/sharing.md says what is
+trusted all the same. Prints the commands that predict with it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+SUMMARY = "a model that others trained: checked, then placed in nnU-Net's folder of results"
+EXAMPLE = "mscs install stroke.zip"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("file", metavar="MODEL.zip", type=Path, help="file to install")
+    add("--results", metavar="DIR", type=Path, help="folder of results (default: that of $nnUNet_results)")
+    add("--overwrite", action="store_true", help="replace a model of the same name, and that alone")
+    add(
+        "--trust",
+        action="store_true",
+        help="accept network classes of packages that are not known: prediction runs their code",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from nnunetv2_mscs.sharing.installing import install
+
+    installed = install(args.file, results=args.results, overwrite=args.overwrite, trust=args.trust)
+    for notice in installed.notices:
+        print(f"note: {notice}", file=sys.stderr)
+    for folder in installed.folders:
+        print(f"placed: {folder}")
+    if installed.card:
+        print(f"model card: {installed.card}")
+    print(f"sha256 of the file: {installed.sha256} (compare it with the sender's)")
+    print("\nTo predict:")
+    for command in installed.commands:
+        print(f"  {command}")
+    return 0

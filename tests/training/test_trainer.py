@@ -9,6 +9,7 @@ import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 
+from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.network import MSCSNet
 from nnunetv2_mscs.training.nonfinite import NonFiniteLossError, SkippedSteps
 from nnunetv2_mscs.training.trainer import MSCSTrainer

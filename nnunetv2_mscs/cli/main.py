@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.cli import (
+    cancel,
     convert,
     demo,
     doctor,
@@ -27,6 +28,7 @@ from nnunetv2_mscs.cli import (
 from nnunetv2_mscs.errors import MscsError
 
 COMMANDS = {
+    "cancel": cancel,
     "convert": convert,
     "demo": demo,
     "doctor": doctor,

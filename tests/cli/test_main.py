@@ -13,6 +13,7 @@ import pytest
 from nnunetv2_mscs.pipeline.leftovers import processes_of
 
 COMMANDS = (
+    "cancel",
     "convert",
     "demo",
     "doctor",

@@ -52,7 +52,8 @@ class SlurmOptions:
         known = [field.name for field in fields(cls)]
         if unknown := [name for name in values if name not in known]:
             raise MscsError(f"There is no Slurm option {unknown[0]}.", f"Known are {', '.join(known)}.")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        return cls(**plain)
 
     def parameters(self, *, name: str, gpus: int, after: tuple[str, ...] = ()) -> dict[str, Any]:
         """As submitit takes them, for a job or array that starts once the jobs `after` have succeeded."""

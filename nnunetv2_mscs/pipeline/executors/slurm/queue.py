@@ -84,6 +84,11 @@ def job_states(run: RunFolder) -> dict[str, SlurmJobState]:
     jobs = read_jobs(run)
     if not jobs:
         return {}
+    if shutil.which("squeue") is None:
+        raise MscsError(
+            "Jobs of this run were given to a cluster that is out of reach from here: there is no squeue.",
+            f"Do this on its login node; if the jobs are long gone, remove {run.path / FILE}.",
+        )
     known = _in_queue([one.job for one in jobs])
     if forgotten := [one.job for one in jobs if one.job not in known]:
         known |= _in_accounting(forgotten)

@@ -1,0 +1,34 @@
+"""Stop a run: end its process on this machine, or cancel its jobs on the cluster.
+
+What is done stays, and trainings keep their latest checkpoints: the same `mscs run` goes on from there.
+"""
+
+import argparse
+from pathlib import Path
+
+from nnunetv2_mscs.cli.arguments import dataset_id
+
+SUMMARY = "stop a run, here or on the cluster; it can go on later"
+EXAMPLE = "mscs cancel 1"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("dataset_id", metavar="DATASET_ID", type=dataset_id, help="nnU-Net's dataset id, 1 to 999")
+    add("--workspace", type=Path, metavar="DIR", help="the folder with nnU-Net's three, whatever its variables say")
+
+
+def run(args: argparse.Namespace) -> int:
+    from nnunetv2_mscs.errors import MscsError
+    from nnunetv2_mscs.pipeline.executors.cancelling import cancel
+    from nnunetv2_mscs.pipeline.folders import folders_of
+    from nnunetv2_mscs.pipeline.state.run_folder import runs_in
+
+    results = folders_of(args.workspace).results
+    runs = [one for one in runs_in(results) if one.path.parent.name.startswith(f"Dataset{args.dataset_id:03d}_")]
+    if not runs:
+        raise MscsError(f"There is no run of data set {args.dataset_id} in {results}.", "See mscs status.")
+    for one in runs:
+        for line in cancel(one) or ["nothing runs"]:
+            print(f"{one.path.parent.name}: {line}")
+    return 0

@@ -1,10 +1,10 @@
 """Put a trained model into one zip file that others install, with its postprocessing, metrics, card and checksums.
 
-MODEL is a model folder of nnU-Net's (TRAINER__PLANS__CONFIGURATION), or a data set by id, name or folder of results: then
-the best configuration or ensemble that nnUNetv2_find_best_configuration found. OUT.zip is nnU-Net's own kind of zip, which
-nnUNetv2_install_pretrained_model_from_zip installs, too, and holds beside it a model card (model_card.md), an evaluation
-if there is one, and a manifest with versions and the SHA-256 of every file. Names of training cases go with it, as in
-nnU-Net's own: docs/sharing.md lists what a file tells.
+MODEL is a model folder of nnU-Net's (TRAINER__PLANS__CONFIGURATION), or a data set by id, name or folder of results:
+then the best configuration or ensemble that nnUNetv2_find_best_configuration found. OUT.zip is nnU-Net's own kind of
+zip, which nnUNetv2_install_pretrained_model_from_zip installs, too, and holds beside it a model card (model_card.md),
+an evaluation if there is one, and a manifest with versions and the SHA-256 of every file. Names of training cases go
+with it, as in nnU-Net's own: docs/sharing.md lists what a file tells.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 SUMMARY = "a trained model as one zip file, with model card, metrics and checksums"
 EXAMPLE = """mscs export 501 stroke.zip --author "A. Author, Hospital" --licence CC-BY-4.0
-  mscs export $nnUNet_results/Dataset501_Stroke/MSCSTrainer__MSCSPlans__3d_fullres stroke.zip --evaluation ./evaluation"""
+  mscs export ./Dataset501_Stroke/MSCSTrainer__MSCSPlans__3d_fullres stroke.zip --evaluation ./evaluation"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -67,9 +67,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"{models.dataset}: {', '.join(model.identifier for model in models.members)}")
     print(f"folds {' '.join(models.folds)}; {exported.files} files, {exported.bytes / 1e6:.1f} MB")
     print(f"sha256 {exported.sha256}")
-    print(
-        f"written: {args.out}\n\nTo install it, anywhere with this package:\n  mscs install {shlex.quote(args.out.name)}"
-    )
+    print(f"written: {args.out}")
+    print(f"\nTo install it, anywhere with this package:\n  mscs install {shlex.quote(args.out.name)}")
     return 0
 
 

@@ -127,7 +127,7 @@ def model_card(
         postprocessing=_postprocessing(steps),
         package=f"nnunetv2-mscs=={versions['nnunetv2_mscs']}",
         file_name=file_name,
-        commands=tuple(predict_commands(models, results="$nnUNet_results", postprocess=bool(steps))),
+        commands=tuple(predict_commands(models, postprocess=bool(steps))),
         versions=tuple(versions.items()),
     )
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)

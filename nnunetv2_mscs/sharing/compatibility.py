@@ -1,4 +1,4 @@
-"""Whether the nnU-Net here can predict with a model: versions, classes named in its plans, trainer, network, weights."""
+"""Whether nnU-Net can predict with a model here: versions, classes named in its plans, trainer, network, weights."""
 
 import pydoc
 import re

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -89,10 +90,9 @@ def install(file: Path, *, results: Path | None = None, overwrite: bool = False,
                     notices += _place(new / contents.dataset, target / contents.dataset, units, overwrite=overwrite)
         except OSError as error:
             raise MscsError(f"{target} could not be written: {error.strerror or error}.", DISK_FULL) from error
-    shown = f"${RESULTS}" if variable else str(target)
-    commands = [line for models, steps in sets for line in predict_commands(models, results=shown, postprocess=steps)]
+    commands = [line for models, steps in sets for line in predict_commands(models, postprocess=steps)]
     if not variable:
-        commands.insert(0, f"export {RESULTS}={target}")
+        commands.insert(0, f"export {RESULTS}={shlex.quote(str(target))}")
     home = contents.manifest.models.home if contents.manifest else ""
     return Installed(
         folders=tuple(target / contents.dataset / unit for unit in units),

@@ -87,12 +87,11 @@ def fold_order(fold: str) -> tuple[bool, int]:
     return (fold == "all", 0 if fold == "all" else int(fold))
 
 
-def predict_commands(models: ModelSet, *, results: str, postprocess: bool) -> list[str]:
+def predict_commands(models: ModelSet, *, postprocess: bool) -> list[str]:
     """What to type to predict, in order; SCANS and MASKS stand for the user's folders.
 
     Args:
         models: what is installed.
-        results: nnU-Net's folder of results as the shell should read it, such as "$nnUNet_results".
         postprocess: nnU-Net found a postprocessing that helps, which is installed with them.
     """
     last = "MASKS_RAW" if postprocess else "MASKS"
@@ -107,13 +106,13 @@ def predict_commands(models: ModelSet, *, results: str, postprocess: bool) -> li
         ]
         lines.append(f"nnUNetv2_ensemble -i {' '.join(parts)} -o {last}")
     if postprocess:
-        lines.append(f"nnUNetv2_apply_postprocessing -i {last} -o MASKS -pp_pkl_file {postprocessing(models, results)}")
+        lines.append(f"nnUNetv2_apply_postprocessing -i {last} -o MASKS -pp_pkl_file {_postprocessing(models)}")
     return lines
 
 
-def postprocessing(models: ModelSet, results: str) -> str:
+def _postprocessing(models: ModelSet) -> str:
     """The file of the postprocessing, as the shell should read it."""
-    return f"{results}/{models.dataset}/{models.decisions}/{POSTPROCESSING}"
+    return f'"$nnUNet_results"/{models.dataset}/{models.decisions}/{POSTPROCESSING}'
 
 
 def _predict(models: ModelSet, model: Model, masks: str) -> list[str]:

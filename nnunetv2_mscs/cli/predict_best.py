@@ -1,6 +1,6 @@
 """Predict scans with the configuration or ensemble that nnUNetv2_find_best_configuration chose, and postprocess.
 
-It runs the commands that nnU-Net writes into inference_instructions.txt, low resolution of a cascade included. The scans
+It runs the commands that nnU-Net writes into inference_instructions.txt, low resolution of a cascade included. Scans
 are in nnU-Net's format (<case>_0000.nii.gz, <case>_0001.nii.gz), as `mscs convert --unlabelled` makes them.
 """
 

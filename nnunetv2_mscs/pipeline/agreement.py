@@ -14,9 +14,8 @@ def what_goes(stands: Mapping[str, Standing]) -> list[str]:
         if standing.removes:
             more = f" and {len(standing.removes) - 1} more" if len(standing.removes) > 1 else ""
             condition = "if that changes what it reads, " if standing.uncertain else ""
-            lines.append(
-                f"  {standing.stage.title}: {standing.reason}; {condition}replaces {standing.removes[0]}{more}"
-            )
+            place = "/".join(standing.removes[0].parts[-3:])
+            lines.append(f"  {standing.stage.title}: {standing.reason}; {condition}replaces {place}{more}")
     return lines
 
 

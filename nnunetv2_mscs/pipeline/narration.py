@@ -1,21 +1,19 @@
 """What a person sees of a run on this machine: a table kept up to date at a terminal, elsewhere a line an event."""
 
-import re
 import sys
 import threading
 import time
 from types import TracebackType
 
 from nnunetv2_mscs.pipeline.executors.local import Follower, Outcome, Slot
-from nnunetv2_mscs.pipeline.graph.result_stages import EVALUATE, EVALUATE_TEST
 from nnunetv2_mscs.pipeline.graph.stage import Stage
+from nnunetv2_mscs.pipeline.headlines import headlines
 from nnunetv2_mscs.pipeline.progress import EPOCH, PSEUDO_DICE
 from nnunetv2_mscs.pipeline.state.records import Record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 
 # Seconds between two lines about one training.
 INTERVAL_S = 60.0
-COMMAND = re.compile(r"^\$ ")
 
 
 class Narration:
@@ -86,19 +84,15 @@ class Narration:
         if outcome.failed:
             print("The same command goes on from here. mscs status tells the usual remedies.", file=sys.stderr)
             return
-        for name in (EVALUATE, EVALUATE_TEST):
-            if self.run.log(name).is_file():
-                print(f"\n{self._printed(name)}")
+        for title, folder in {"cross-validation": self.run.evaluation, "test cases": self.run.test_evaluation}.items():
+            if folder.is_dir():
+                print("\n".join([f"\n{title}", *(f"  {line}" for line in headlines(folder))]))
+        print()
         for title, place in {
+            "evaluation": self.run.evaluation,
             "predictions": self.run.predictions,
             "report": self.run.report,
             "report of the test cases": self.run.test_report,
         }.items():
             if place.exists():
                 print(f"{title} {place}")
-
-    def _printed(self, stage: str) -> str:
-        """What the last command of a stage has printed."""
-        lines = self.run.log(stage).read_text(errors="replace").splitlines()
-        start = max((i for i, line in enumerate(lines) if COMMAND.match(line)), default=-1)
-        return "\n".join(line for line in lines[start + 1 :] if "\r" not in line and "%|" not in line).strip()

@@ -1,4 +1,4 @@
-"""What the commands of a run find in their environment: nnU-Net's folders, and as many workers as there are cores for."""
+"""What the commands of a run find in their environment: nnU-Net's folders, and workers for the cores there are."""
 
 from nnunetv2_mscs.pipeline.graph.settings import Folders
 

@@ -71,7 +71,7 @@ class Outcome:
 class Follower:
     """What is told about the stages as they run."""
 
-    starts: Callable[[Stage, Slot], None] = lambda stage, slot: None
+    begins: Callable[[Stage, Slot], None] = lambda stage, slot: None
     line: Callable[[Stage, str], None] = lambda stage, line: None
     ends: Callable[[Stage, Record | None], None] = lambda stage, record: None
 
@@ -134,12 +134,12 @@ class _Run:
                 self.running[pool.submit(self._work, stage, slot)] = (name, slot)
 
     def _work(self, stage: Stage, slot: Slot) -> Record:
-        self.follower.starts(stage, slot)
         return run_stage(
             self.run,
             stage,
             self.here,
             environment={**self.environment, **slot.environment},
+            on_begin=lambda: self.follower.begins(stage, slot),
             on_line=lambda line: self.follower.line(stage, line),
             stopped=self.stop.is_set,
         )

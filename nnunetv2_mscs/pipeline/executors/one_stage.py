@@ -26,6 +26,7 @@ def run_stage(
     *,
     environment: Mapping[str, str],
     job: str = "",
+    on_begin: Callable[[], None] = lambda: None,
     on_line: Callable[[str], None] = lambda line: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Record:
@@ -37,6 +38,7 @@ def run_stage(
         here: where it is carried out.
         environment: variables for its commands, nnU-Net's folders among them.
         job: the cluster's name for what this process does, if any.
+        on_begin: called unless the stage is done already.
         on_line: is given every line that the commands print.
         stopped: whether to give up; asked twice a second.
 
@@ -66,6 +68,7 @@ def run_stage(
         gpus=environment.get("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES")),
     )
     write_record(run, record)
+    on_begin()
     log = run.log(stage.name)
     try:
         if not again:

@@ -1,0 +1,48 @@
+"""The few numbers that a run ends with; all others are in its evaluation and its report."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+SUMMARY, COMPARISON = "summary.json", "comparison.md"
+# Metrics by their key, with title and decimals.
+SHOWN = {"dice": ("Dice", 3), "hd95_mm": ("HD95 (mm)", 1), "f1_isles22": ("lesion F1", 3)}
+
+
+def headlines(evaluation: Path) -> list[str]:
+    """A line a model and label, and what the comparison of models says of the main metrics.
+
+    Args:
+        evaluation: a folder that `mscs evaluate` wrote.
+    """
+    lines = [line for folder in _models(evaluation) for line in _of_model(folder)]
+    if (evaluation / COMPARISON).is_file():
+        main = (evaluation / COMPARISON).read_text(encoding="utf-8").split("## ")[1]
+        lines += [line.removeprefix("- ") for line in main.splitlines()[1:] if line.startswith("- ")]
+    return lines
+
+
+def _models(evaluation: Path) -> list[Path]:
+    """The folder itself, or of a comparison that of each model, in their order."""
+    if (evaluation / SUMMARY).is_file() and not (evaluation / COMPARISON).is_file():
+        return [evaluation]
+    return sorted(folder.parent for folder in evaluation.glob(f"*/{SUMMARY}"))
+
+
+def _of_model(folder: Path) -> Iterator[str]:
+    summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    for label in summary["labels"].values():
+        values = ", ".join(_value(label["all_cases"], key) for key in SHOWN if key in label["all_cases"])
+        yield f"{summary['model']}, {label['name']}, {summary['number_of_cases']} cases: {values}"
+
+
+def _value(metrics: Mapping[str, Any], key: str) -> str:
+    title, decimals = SHOWN[key]
+    metric = metrics[key]
+    if metric["mean"] is None:
+        return f"{title} undefined"
+    text = f"{title} {metric['mean']:.{decimals}f}"
+    if metric["ci_low"] is not None:
+        text += f" (95 % {metric['ci_low']:.{decimals}f} to {metric['ci_high']:.{decimals}f})"
+    return text

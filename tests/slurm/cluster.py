@@ -2,7 +2,7 @@
 
 It needs Debian's slurmctld, slurmd and slurm-client, and root; neither systemd nor munge nor cgroups. The two GPUs are
 made up: jobs get their numbers, as on a real node, and find nothing behind them. By hand:
-  python tests/slurm/cluster.py DIR    runs until Ctrl-C; in another shell: export SLURM_CONF=DIR/slurm.conf
+  python tests/slurm/cluster.py DIR    runs until Ctrl-C or SIGTERM; in another shell: export SLURM_CONF=DIR/slurm.conf
 """
 
 import os
@@ -199,6 +199,8 @@ def _processes_with(environment: dict[str, str]) -> list[int]:
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts commands in the background without the first
+        signal.signal(number, signal.default_int_handler)
     with Cluster(Path(sys.argv[1]).resolve()) as cluster, suppress(KeyboardInterrupt):
         print(f"export SLURM_CONF={cluster.configuration}", flush=True)
         signal.pause()

@@ -64,9 +64,9 @@ def test_a_cancelled_job_is_told_and_then_ended(slurm, tmp_path):
     assert (tmp_path / "told").exists()
 
 
-@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_outlives_the_cluster(tmp_path, running_slurm, ended_by):
-    """By hand it is a command: Ctrl-C ends it, and the daemons end with it even if it is killed."""
+    """By hand it is a command: Ctrl-C or SIGTERM ends it, and the daemons end with it even if it is killed."""
     script = str(Path(__file__).with_name("cluster.py"))
     with subprocess.Popen([sys.executable, script, str(tmp_path)], stdout=subprocess.PIPE, text=True) as cluster:
         assert cluster.stdout is not None

@@ -52,8 +52,8 @@ class SlurmOptions:
         known = [field.name for field in fields(cls)]
         if unknown := [name for name in values if name not in known]:
             raise MscsError(f"There is no Slurm option {unknown[0]}.", f"Known are {', '.join(known)}.")
-        plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        return cls(**plain)
+        fitting: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in values.items()}
+        return cls(**fitting)
 
     def parameters(self, *, name: str, gpus: int, after: tuple[str, ...] = ()) -> dict[str, Any]:
         """As submitit takes them, for a job or array that starts once the jobs `after` have succeeded."""

@@ -1,0 +1,251 @@
+"""What is refused before anything is placed, and what stands there after an installation."""
+
+import json
+import os
+import pickle
+import shutil
+import stat
+import zipfile
+from collections import namedtuple
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+
+from nnunetv2_mscs.cli.main import main
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.sharing.installing import install
+from tests.sharing.tiny_models import DATASET, plans, rewrite
+
+MSCS = "MSCSTrainer__nnUNetPlans__2d"
+OF_MODEL = f"{DATASET}/{MSCS}"
+CHECKPOINT = f"{OF_MODEL}/fold_0/checkpoint_final.pth"
+
+
+class Command:
+    """An object whose unpickling runs a command."""
+
+    def __init__(self, mark: Path):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.mark}",)
+
+
+@pytest.fixture
+def there(tmp_path) -> Path:
+    """An empty folder of results."""
+    (tmp_path / "there").mkdir()
+    return tmp_path / "there"
+
+
+def refused(file: Path, there: Path, match: str, **options) -> None:
+    with pytest.raises(MscsError, match=match):
+        install(file, results=there, **options)
+    assert list(there.iterdir()) == []
+
+
+def test_every_file_stands_where_nnunet_looks_and_nothing_else_does(exported, there):
+    done = install(exported, results=there)
+    with zipfile.ZipFile(exported) as archive:
+        expected = {name: archive.read(name) for name in archive.namelist()}
+    assert {str(p.relative_to(there)): p.read_bytes() for p in there.rglob("*") if p.is_file()} == expected
+    assert done.folders == (there / OF_MODEL,)
+    assert done.card == there / OF_MODEL / "model_card.md"
+    assert f"nnUNetv2_predict -d {DATASET} -i SCANS -o MASKS_RAW -tr MSCSTrainer -p nnUNetPlans -c 2d -f 0 1" in (
+        done.commands
+    )
+
+
+@pytest.mark.parametrize("keep", [0.2, 0.5, 0.9, 0.999])
+def test_a_truncated_file_is_refused(exported, tmp_path, there, keep):
+    content = exported.read_bytes()
+    (tmp_path / "cut.zip").write_bytes(content[: int(len(content) * keep)])
+    refused(tmp_path / "cut.zip", there, "no zip file, or its end is missing")
+
+
+@pytest.mark.parametrize("place", [0.05, 0.3, 0.5, 0.7, 0.85])
+def test_a_flipped_bit_is_refused(exported, tmp_path, there, place):
+    content = bytearray(exported.read_bytes())
+    content[int(len(content) * place)] ^= 1
+    (tmp_path / "flipped.zip").write_bytes(content)
+    refused(tmp_path / "flipped.zip", there, "damaged|differs|no zip|lacks|leads out")
+
+
+def test_a_file_with_other_contents_than_the_manifest_says_is_refused(exported, tmp_path, there):
+    with zipfile.ZipFile(exported) as archive:
+        fingerprint = archive.read(f"{OF_MODEL}/dataset_fingerprint.json")
+    for changes, match in (
+        ({"dataset_fingerprint.json": fingerprint.replace(b"6.0", b"5.0")}, "differs from its checksum"),
+        ({"dataset_fingerprint.json": b"{}"}, "size of .*dataset_fingerprint.json"),
+        ({"fold_1/checkpoint_final.pth": None}, "lacks .*fold_1/checkpoint_final.pth"),
+        ({f"{OF_MODEL}/extra.json": b"{}"}, "extra.json, which its manifest does not name"),
+    ):
+        refused(rewrite(exported, tmp_path / "changed.zip", changes, manifest=False), there, match)
+
+
+@pytest.mark.parametrize(
+    "name", [f"{DATASET}/../../evil", "../evil", "/tmp/evil", "C:/evil", f"{DATASET}\\..\\evil", f"{OF_MODEL}/./evil"]
+)
+def test_paths_that_lead_out_are_refused(exported, tmp_path, there, name):
+    refused(rewrite(exported, tmp_path / "evil.zip", {name: b"x"}), there, "leads out")
+
+
+@pytest.mark.parametrize("name", ["Dataset902_Other/a.json", "__MACOSX/a", f"{DATASET}/stray.json", f"{DATASET}/a/b"])
+def test_files_beside_the_model_are_refused(exported, tmp_path, there, name):
+    refused(rewrite(exported, tmp_path / "stray.zip", {name: b"{}"}), there, "not one folder|belongs to no model")
+
+
+def test_links_and_doubles_are_refused(exported, tmp_path, there):
+    for kind, name in ((stat.S_IFLNK, f"{OF_MODEL}/link"), (stat.S_IFREG, f"{OF_MODEL}/plans.json")):
+        changed = shutil.copy(exported, tmp_path / "changed.zip")
+        entry = zipfile.ZipInfo(name)
+        entry.external_attr = (kind | 0o644) << 16
+        warned = pytest.warns(UserWarning, match="Duplicate") if kind == stat.S_IFREG else nullcontext()
+        with warned, zipfile.ZipFile(changed, "a") as archive:
+            archive.writestr(entry, "/etc/passwd")
+        refused(Path(changed), there, "is a link" if kind == stat.S_IFLNK else "twice")
+
+
+def test_code_in_a_checkpoint_never_runs(exported, tmp_path, there):
+    mark = tmp_path / "ran"
+    file = tmp_path / "checkpoint_final.pth"
+    torch.save({"network_weights": {}, "logging": Command(mark)}, file)
+    evil = rewrite(exported, tmp_path / "evil.zip", {"fold_0/checkpoint_final.pth": file.read_bytes()})
+    refused(evil, there, r"fold_0/checkpoint_final.pth names (posix|nt)\.system")
+    assert not mark.exists()
+    torch.load(file, weights_only=False)
+    assert mark.exists()  # the file is as dangerous as it is meant to be
+
+
+def test_code_in_the_postprocessing_never_runs(exported, tmp_path, there):
+    mark = tmp_path / "ran"
+    for content, match in (
+        (pickle.dumps(Command(mark)), r"system"),
+        (pickle.dumps(([Command(mark)], [{}])), r"system"),
+        (pickle.dumps(([print], [{}])), r"print"),
+        (pickle.dumps(([], [])) + b"x", "follows its end"),
+        (pickle.dumps({"a": 1}), "no pair"),
+        (b"\x80", "refused"),
+    ):
+        refused(rewrite(exported, tmp_path / "evil.zip", {"postprocessing.pkl": content}), there, match)
+    assert not mark.exists()
+    refused(rewrite(exported, tmp_path / "e.zip", {f"{OF_MODEL}/fold_0/more.pkl": b"x"}), there, "may hold code")
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("subprocess.call", "not known"),
+        ("torch.hub.load", "not known"),
+        ("torch.nn.functional.torch.hub.load", "no network class"),
+        ("nnunetv2_mscs.network.Nothing", "is not there"),
+    ],
+)
+@pytest.mark.parametrize("place", ["network", "norm_op"])
+def test_plans_that_name_other_code_are_refused(exported, tmp_path, there, name, match, place):
+    changed = plans()
+    architecture = changed["configurations"]["2d"]["architecture"]
+    if place == "network":
+        architecture["network_class_name"] = name
+    else:
+        architecture["arch_kwargs"]["norm_op"] = name
+    file = rewrite(exported, tmp_path / "evil.zip", {f"{MSCS}/plans.json": json.dumps(changed).encode()})
+    refused(file, there, match)
+
+
+def test_plans_whose_preprocessing_is_none_of_nnunets_are_refused(exported, tmp_path, there):
+    for key, value in (
+        ("resampling_fn_data", "load_pickle"),
+        ("preprocessor_name", "join"),
+        ("normalization_schemes", ["A"]),
+    ):
+        changed = plans()
+        changed["configurations"]["2d"][key] = value
+        file = rewrite(exported, tmp_path / "evil.zip", {f"{MSCS}/plans.json": json.dumps(changed).encode()})
+        refused(file, there, "none of nnU-Net's|not found here")
+
+
+def test_a_network_of_another_package_needs_trust(exported, tmp_path, there, monkeypatch):
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "foreign_networks.py").write_text(
+        "from dynamic_network_architectures.architectures.unet import PlainConvUNet\n"
+        "class Foreign(PlainConvUNet):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    changed = plans()
+    changed["configurations"]["2d"]["architecture"]["network_class_name"] = "foreign_networks.Foreign"
+    file = rewrite(exported, tmp_path / "foreign.zip", {f"{MSCS}/plans.json": json.dumps(changed).encode()})
+    refused(file, there, "--trust")
+    assert install(file, results=there, trust=True).folders == (there / OF_MODEL,)
+
+
+def test_other_versions_trainers_and_weights_are_refused_with_the_reason(exported, tmp_path, there):
+    with zipfile.ZipFile(exported) as archive:
+        manifest = json.loads(archive.read(f"{OF_MODEL}/mscs_manifest.json"))
+    for edit, match in (
+        ({"format": "nnunetv2-mscs shared model 2"}, "newer version of nnunetv2-mscs"),
+        ({"versions": {**manifest["versions"], "nnunetv2": "3.1.0"}}, "nnunetv2 3.1.0, and here is 2"),
+        ({"versions": {**manifest["versions"], "nnunetv2_mscs": "7.0"}}, "nnunetv2_mscs 7.0"),
+    ):
+        content = json.dumps({**manifest, **edit}).encode()
+        file = rewrite(exported, tmp_path / "other.zip", {"mscs_manifest.json": content}, manifest=False)
+        refused(file, there, match)
+    with zipfile.ZipFile(exported) as archive, archive.open(CHECKPOINT) as stream:
+        checkpoint = torch.load(stream, weights_only=False)
+    for edit, match in (
+        ({"trainer_name": "TheirTrainer"}, "trainers|TheirTrainer is not found"),
+        ({"network_weights": {"a": torch.zeros(1)}}, "fold 0: the weights do not fit"),
+    ):
+        changes = {}
+        for fold in "01":
+            torch.save({**checkpoint, **edit}, tmp_path / "checkpoint_final.pth")
+            changes[f"fold_{fold}/checkpoint_final.pth"] = (tmp_path / "checkpoint_final.pth").read_bytes()
+        refused(rewrite(exported, tmp_path / "other.zip", changes), there, match)
+
+
+def test_without_space_or_a_folder_nothing_is_placed(exported, there, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 1000))
+    refused(exported, there, "0 MB free")
+    monkeypatch.delenv("nnUNet_results", raising=False)
+    with pytest.raises(MscsError, match=r"nnUNet_results is not set.*--results"):
+        install(exported)
+
+
+def test_what_is_there_is_replaced_on_request_only_and_nothing_beside_it(exported, there):
+    install(exported, results=there)
+    other = there / DATASET / "nnUNetTrainer__nnUNetPlans__2d" / "plans.json"
+    other.parent.mkdir()
+    other.write_text("of another model")
+    (there / OF_MODEL / "plans.json").write_text("old")
+    with pytest.raises(MscsError, match=r"there already.*--overwrite"):
+        install(exported, results=there)
+    assert (there / OF_MODEL / "plans.json").read_text() == "old"
+    install(exported, results=there, overwrite=True)
+    assert json.loads((there / OF_MODEL / "plans.json").read_text()) == plans()
+    assert other.read_text() == "of another model"
+    assert sorted(path.name for path in (there / DATASET).iterdir()) == sorted([MSCS, other.parent.name])
+
+
+def test_nnunets_own_zip_is_accepted_and_what_was_not_checked_is_told(results, tmp_path, there):
+    from nnunetv2.model_sharing.model_export import export_pretrained_model
+
+    export_pretrained_model(DATASET, str(tmp_path / "stock.zip"), ("2d",), "nnUNetTrainer", folds=(0, 1))
+    done = install(tmp_path / "stock.zip", results=there)
+    assert any("no manifest" in notice for notice in done.notices)
+    assert any("-tr nnUNetTrainer" in command and "-f 0 1" in command for command in done.commands)
+    assert any("nnUNetv2_apply_postprocessing" in command for command in done.commands)
+
+
+def test_the_commands_say_what_they_did(model, tmp_path, monkeypatch, capsys):
+    assert main(["export", str(model), str(tmp_path / "my model.zip"), "--folds", "1"]) == 0
+    assert "mscs install 'my model.zip'" in capsys.readouterr().out
+    monkeypatch.setenv("nnUNet_results", str(tmp_path / "new"))
+    assert main(["install", str(tmp_path / "my model.zip")]) == 0
+    printed = capsys.readouterr().out
+    assert f"placed: {tmp_path / 'new' / OF_MODEL}" in printed
+    assert "-c 2d -f 1\n" in printed
+    assert main(["install", str(tmp_path / "my model.zip")]) == 1
+    assert "there already" in capsys.readouterr().err

@@ -24,6 +24,7 @@ from nnunetv2_mscs.cli import (
     report,
     run,
     show,
+    status,
 )
 from nnunetv2_mscs.errors import MscsError
 
@@ -41,6 +42,7 @@ COMMANDS = {
     "report": report,
     "run": run,
     "show": show,
+    "status": status,
 }
 
 

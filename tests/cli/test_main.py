@@ -26,6 +26,7 @@ COMMANDS = (
     "report",
     "run",
     "show",
+    "status",
 )
 MSCS = str(Path(sys.executable).parent / "mscs")
 

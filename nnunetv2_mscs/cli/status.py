@@ -1,0 +1,131 @@
+"""Show where a run stands: every stage and fold waiting, running (epoch, pseudo Dice, end), done, or failed and why.
+
+It looks at what `mscs run` keeps on disk, from any machine that sees the folder; it changes and disturbs nothing.
+Without DATASET_ID it tells of all runs, in a line each. While nothing runs, it also says what is no longer true
+because files have changed since: those stages are done again by the next `mscs run`.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nnunetv2_mscs.cli.arguments import dataset_id
+
+if TYPE_CHECKING:
+    from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+
+SUMMARY = "where a run stands: stages, folds, epochs, expected end; why something failed, and what helps"
+EXAMPLE = """mscs status
+  mscs status 501 --watch
+  mscs status 501 --json
+  mscs status 501 --log fold3"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("dataset_id", metavar="DATASET_ID", nargs="?", type=dataset_id, help="nnU-Net's dataset id (default: all runs)")
+    add(
+        "--workspace",
+        metavar="DIR",
+        type=Path,
+        help="the folder that holds nnUNet_raw, nnUNet_preprocessed and nnUNet_results (default: nnU-Net's variables)",
+    )
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--watch", action="store_true", help="keep the table up to date until the run ends (or Ctrl-C)")
+    way.add_argument("--json", action="store_true", help="for machines; times in seconds since 1970")
+    way.add_argument("--log", metavar="STAGE", help="print what a stage printed; a part of its name is enough")
+    parser.set_defaults(wrong_use=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.dataset_id is None and (args.watch or args.log):
+        args.wrong_use("--watch and --log are of one run: give its DATASET_ID")
+    runs = _runs(args.workspace, args.dataset_id)
+    if args.dataset_id is None:
+        _tell_all(runs, as_json=args.json)
+    elif args.json:
+        _tell_as_json(runs[0])
+    elif args.log:
+        _tell_log(runs[0], args.log)
+    elif args.watch:
+        _watch(runs[0])
+    else:
+        _tell(runs[0])
+    return 0
+
+
+def _runs(workspace: Path | None, number: int | None) -> "list[RunFolder]":
+    from nnunetv2_mscs.errors import MscsError
+    from nnunetv2_mscs.pipeline.folders import folders_of
+    from nnunetv2_mscs.pipeline.state.run_folder import runs_in
+
+    results = folders_of(workspace).results
+    runs = [
+        run for run in runs_in(results) if number is None or run.path.parent.name.startswith(f"Dataset{number:03d}_")
+    ]
+    if not runs:
+        of = "" if number is None else f" of data set {number}"
+        raise MscsError(f"There is no run{of} in {results}.", "Start one with mscs run.")
+    return runs
+
+
+def _tell_all(runs: "list[RunFolder]", *, as_json: bool) -> None:
+    from nnunetv2_mscs.errors import MscsError
+    from nnunetv2_mscs.pipeline.watching.status import run_status
+    from nnunetv2_mscs.pipeline.watching.view import headline
+
+    found = []
+    for one in runs:
+        try:
+            found.append(run_status(one, check_files=False))
+        except MscsError as error:
+            print(f"mscs status: {error}", file=sys.stderr)
+    if as_json:
+        print(json.dumps([status.as_json() for status in found], indent=1))
+    else:
+        print("\n".join(headline(status) for status in found))
+
+
+def _tell_as_json(run_folder: "RunFolder") -> None:
+    from nnunetv2_mscs.pipeline.watching.status import run_status
+
+    print(json.dumps(run_status(run_folder).as_json(), indent=1))
+
+
+def _tell(run_folder: "RunFolder") -> None:
+    from nnunetv2_mscs.pipeline.watching.status import run_status
+    from nnunetv2_mscs.pipeline.watching.view import details, table, wants_colours
+
+    status = run_status(run_folder)
+    width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 200
+    print(table(status, width=width, colours=wants_colours(sys.stdout)))
+    if text := details(status):
+        print(f"\n{text}")
+
+
+def _watch(run_folder: "RunFolder") -> None:
+    from nnunetv2_mscs.pipeline.watching.status import run_status
+    from nnunetv2_mscs.pipeline.watching.view import details, live_view
+
+    try:
+        live_view(run_folder, threading.Event(), sys.stdout, until_end=True)
+    except KeyboardInterrupt:  # the usual way to leave it
+        return
+    if text := details(run_status(run_folder, check_files=False)):
+        print(f"\n{text}")
+
+
+def _tell_log(run_folder: "RunFolder", part: str) -> None:
+    from nnunetv2_mscs.errors import MscsError
+
+    names = sorted(log.stem for log in run_folder.logs.glob("*.log"))
+    matches = [name for name in names if name == part] or [name for name in names if part in name]
+    if len(matches) != 1:
+        finding = f"{len(matches)} stages have {part!r} in their names" if matches else f"No stage {part!r} has a log"
+        raise MscsError(f"{finding}.", f"Choose among {', '.join(matches or names) or 'none yet'}.")
+    with run_folder.log(matches[0]).open(errors="replace") as log:
+        shutil.copyfileobj(log, sys.stdout)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 SUMMARY, COMPARISON = "summary.json", "comparison.md"
+DECIDING = "Dice:"
 # Metrics by their key, with title and decimals.
 SHOWN = {"dice": ("Dice", 3), "hd95_mm": ("HD95 (mm)", 1), "f1_isles22": ("lesion F1", 3)}
 
 
 def headlines(evaluation: Path) -> list[str]:
-    """A line a model and label, and what the comparison of models says of the main metrics.
+    """A line a model and label, and what the comparison of models says of Dice.
 
     Args:
         evaluation: a folder that `mscs evaluate` wrote.
@@ -19,7 +20,7 @@ def headlines(evaluation: Path) -> list[str]:
     lines = [line for folder in _models(evaluation) for line in _of_model(folder)]
     if (evaluation / COMPARISON).is_file():
         main = (evaluation / COMPARISON).read_text(encoding="utf-8").split("## ")[1]
-        lines += [line.removeprefix("- ") for line in main.splitlines()[1:] if line.startswith("- ")]
+        lines += [line.removeprefix("- ") for line in main.splitlines()[1:] if line.startswith(f"- {DECIDING}")]
     return lines
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from nnunetv2_mscs.pipeline.commands import mscs_command, nnunet_command
 from nnunetv2_mscs.pipeline.graph.data_stages import CONVERT, FINGERPRINT
 from nnunetv2_mscs.pipeline.graph.models import Model, ensemble_folder, folds_word
-from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
+from nnunetv2_mscs.pipeline.graph.settings import ALL_FOLDS, Folders, RunSettings
 from nnunetv2_mscs.pipeline.graph.source import Source
 from nnunetv2_mscs.pipeline.graph.stage import Here, Stage
 from nnunetv2_mscs.pipeline.graph.training_stages import training_stage
@@ -31,10 +31,9 @@ def result_stages(
     stages = [_best(settings, folders, ours)]
     if source.has_test_cases:
         stages.append(_predict(settings, folders, source, run, ours))
-    compared = _Compared(settings, folders, ours, rivals)
-    stages += [compared.evaluate(run), compared.report(run)]
+    stages += [_Compared(settings, folders, ours, rivals).evaluate(run), _report(run)]
     if source.has_test_labels:
-        stages += [_evaluate_test(settings, source, run), _report_test(settings, source, run)]
+        stages += [_evaluate_test(settings, source, run, ours), _report_test(settings, source, run)]
     return stages
 
 
@@ -118,6 +117,8 @@ class _Compared:
         for pair in combinations(ours, 2):
             self.places.append(ensemble_folder(folders, settings.dataset, pair, settings.folds))
             self.names.append(f"ensemble {pair[0].configuration} + {pair[1].configuration}")
+        # Of an ensemble nothing tells that it is of some folds only.
+        self.partial = ["--partial"] if len(ours) > 1 and settings.folds != ALL_FOLDS else []
         trained = [training_stage(model, fold) for model in models for fold in settings.folds]
         self.needs = (FINGERPRINT, *trained, *((BEST,) if len(ours) > 1 else ()))
 
@@ -126,38 +127,39 @@ class _Compared:
         return ["--compare", *self.places[1:], "--names", *self.names] if len(self.places) > 1 else []
 
     def evaluate(self, run: RunFolder) -> Stage:
-        words = [self.places[0], self.references, "-o", run.evaluation, *self._others]
+        words = [self.places[0], self.references, "-o", run.evaluation, *self._others, *self.partial]
         return Stage(
             EVALUATE,
             "evaluate cross-validation",
             lambda here: [mscs_command("evaluate", *words, "-np", here.workers)],
-            parameters={"names": self.names},
+            parameters={"names": self.names, "partial": bool(self.partial)},
             needs=self.needs,
             makes=(run.evaluation,),
             outputs=lambda: [run.evaluation],
         )
 
-    def report(self, run: RunFolder) -> Stage:
-        words = [self.places[0], "-o", run.report, *self._others, "--references", self.references]
-        return Stage(
-            REPORT,
-            "report cross-validation",
-            lambda here: [mscs_command("report", *words, "-np", here.workers)],
-            parameters={"names": self.names},
-            needs=self.needs,
-            makes=(run.report,),
-            outputs=lambda: [run.report],
-        )
+
+def _report(run: RunFolder) -> Stage:
+    return Stage(
+        REPORT,
+        "report cross-validation",
+        lambda here: [mscs_command("report", run.evaluation, "-o", run.report, "-np", here.workers)],
+        parameters={},
+        needs=(EVALUATE,),
+        makes=(run.report,),
+        outputs=lambda: [run.report],
+    )
 
 
-def _evaluate_test(settings: RunSettings, source: Source, run: RunFolder) -> Stage:
+def _evaluate_test(settings: RunSettings, source: Source, run: RunFolder, ours: Sequence[Model]) -> Stage:
+    name = f"{ours[0].trainer} best" if len(ours) > 1 else ours[0].trainer
     partial = ["--partial"] if settings.unlabelled else []
-    words = [run.predictions, source.raw / "labelsTs", "-o", run.test_evaluation, *partial]
+    words = [run.predictions, source.raw / "labelsTs", "-o", run.test_evaluation, "--names", name, *partial]
     return Stage(
         EVALUATE_TEST,
         "evaluate test cases",
         lambda here: [mscs_command("evaluate", *words, "-np", here.workers)],
-        parameters={"partial": bool(partial)},
+        parameters={"name": name, "partial": bool(partial)},
         needs=(PREDICT,),
         makes=(run.test_evaluation,),
         outputs=lambda: [run.test_evaluation],

@@ -29,6 +29,7 @@ INTERVAL_S = 2.0
 HEADER = ("state", "stage", "progress", "took", "where")
 NARROWEST = 60
 WIDEST_PLACE = 24
+LONGEST_ERROR = 160
 COLOURS = {DONE: 32, RUNNING: 36, FAILED: 31, BLOCKED: 31, INTERRUPTED: 33, STALE: 33, UNKNOWN: 33}
 # Stages in a row that need no look take one line when there is no room.
 FOLDED = (DONE, WAITING, BLOCKED)
@@ -74,7 +75,8 @@ def details(status: RunStatus) -> str:
 
 def _paragraph(stage: StageStatus) -> str:
     first = next(iter(stage.error.splitlines()), "").removesuffix(":") or stage.reason
-    lines = [f"{stage.title} {stage.state}: {first}", *(f"  | {line}" for line in stage.last_lines)]
+    said = [line for line in stage.last_lines if not line.startswith("$ ")]
+    lines = [f"{stage.title} {stage.state}: {_shortened(first, LONGEST_ERROR)}", *(f"  | {line}" for line in said)]
     for remedy in stage.remedies:
         lines += [f"  {remedy.finding}", f"  -> {remedy.remedy}"]
     return "\n".join([*lines, *([f"  All that it printed: {stage.log}"] if stage.log else [])])

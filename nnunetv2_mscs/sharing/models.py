@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from nnunetv2_mscs.evaluation.sources import DATASET_JSON, PLANS_JSON
+
 DATASET_NAME = re.compile(r"Dataset\d{3,}_[\w.+-]+")
 FOLD_FOLDER = re.compile(r"fold_(\d+|all)")
 CHECKPOINT = "checkpoint_final.pth"
@@ -106,13 +108,16 @@ def predict_commands(models: ModelSet, *, postprocess: bool) -> list[str]:
         ]
         lines.append(f"nnUNetv2_ensemble -i {' '.join(parts)} -o {last}")
     if postprocess:
-        lines.append(f"nnUNetv2_apply_postprocessing -i {last} -o MASKS -pp_pkl_file {_postprocessing(models)}")
+        lines.append(f"nnUNetv2_apply_postprocessing -i {last} -o MASKS {_postprocessing(models)}")
     return lines
 
 
 def _postprocessing(models: ModelSet) -> str:
-    """The file of the postprocessing, as the shell should read it."""
-    return f'"$nnUNet_results"/{models.dataset}/{models.decisions}/{POSTPROCESSING}'
+    """Its options; an ensemble's predictions have no plans beside them, and those of any member serve."""
+    place = f'"$nnUNet_results"/{models.dataset}'
+    member = f"{place}/{models.models[0].identifier}"
+    pickled = f"-pp_pkl_file {place}/{models.decisions}/{POSTPROCESSING}"
+    return f"{pickled} -plans_json {member}/{PLANS_JSON} -dataset_json {member}/{DATASET_JSON}"
 
 
 def _predict(models: ModelSet, model: Model, masks: str) -> list[str]:

@@ -72,7 +72,7 @@ def plans(name: str = "nnUNetPlans") -> dict:
         "configurations": {"2d": configuration},
         "experiment_planner_used": "ExperimentPlanner",
         "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {},
+        "foreground_intensity_properties_per_channel": {"0": {}, "1": {}},
     }
 
 

@@ -1,0 +1,77 @@
+"""Exported, installed in an empty place, and predicted with there by nnU-Net's own commands: the same masks."""
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from nnunetv2_mscs.pipeline.commands import mscs_command, nnunet_command
+from nnunetv2_mscs.sharing.models import Model, ModelSet, predict_commands
+from tests.sharing.tiny_models import DATASET, write_best, write_decision, write_model
+
+TRAINERS = ("MSCSTrainer", "nnUNetTrainer")
+CASES = 2
+
+
+def write_scans(folder: Path) -> None:
+    """Noise: an untrained network answers to it, too."""
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for case in range(CASES):
+        for channel in range(2):
+            image = sitk.GetImageFromArray(random.normal(size=(4, 24, 20)).astype(np.float32))
+            image.SetSpacing((2, 2, 6))
+            sitk.WriteImage(image, str(folder / f"case{case}_000{channel}.nii.gz"))
+
+
+def run(words: list[str], folder: Path, results: Path) -> str:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    few = {"OMP_NUM_THREADS": "1", "nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1"}
+    done = subprocess.run(
+        words,
+        cwd=folder,
+        env={**kept, **few, "nnUNet_results": str(results)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def predict(commands: list[str], folder: Path, results: Path) -> dict[str, bytes]:
+    """What commands that were printed, run as typed but with these programs on the CPU, write as masks."""
+    for command in commands:
+        name, *words = shlex.split(command.replace('"$nnUNet_results"', str(results)))
+        device = ["-device", "cpu", "-npp", "1", "-nps", "1"] if name == "nnUNetv2_predict" else []
+        run(nnunet_command(name, *words, *device), folder, results)
+    return {file.name: file.read_bytes() for file in sorted((folder / "MASKS").glob("*.nii.gz"))}
+
+
+@pytest.mark.slow
+def test_the_ensemble_predicts_the_same_masks_byte_for_byte_where_it_is_installed(tmp_path):
+    results = tmp_path / "trained"
+    for trainer in TRAINERS:
+        write_model(results, trainer)
+    write_best(results, *TRAINERS)
+    models = ModelSet(DATASET, tuple(Model(trainer, "nnUNetPlans", "2d") for trainer in TRAINERS), ("0", "1"))
+    write_decision(results / DATASET / models.decisions, steps=1)
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        write_scans(tmp_path / place / "SCANS")
+    before = predict(predict_commands(models, postprocess=True), tmp_path / "here", results)
+    assert len(before) == CASES
+    assert any(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "here/MASKS" / name))).any() for name in before)
+
+    run(mscs_command("export", DATASET, tmp_path / "there" / "best.zip", "--small"), tmp_path, results)
+    shutil.rmtree(results)
+    empty = tmp_path / "there" / "results"
+    printed = run(mscs_command("install", "best.zip"), tmp_path / "there", empty)
+    commands = [line.strip() for line in printed.split("To predict:\n")[1].splitlines()]
+    assert len(commands) == 4
+    assert predict(commands, tmp_path / "there", empty) == before

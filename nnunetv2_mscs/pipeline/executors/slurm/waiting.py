@@ -41,11 +41,18 @@ def wait_for_jobs(run: RunFolder, say: Callable[[str], None] = print, *, poll_s:
 
 
 def _line(run: RunFolder, stage: str, state: SlurmJobState) -> str:
+    """What the stage's own record says, once its job has written one; else what Slurm says of the job."""
+    record = read_record(run, stage)
+    if record is not None and record.job == state.job:
+        if record.state == State.DONE:
+            return f"{stage}: done in {record.seconds:.0f} s"
+        if record.state == State.FAILED and not state.is_live:
+            return f"{stage}: failed: {record.error}"
+        if record.state == State.RUNNING and state.state == "RUNNING":
+            return f"{stage}: job {state.job} running on {record.host}"
     word = state.state.lower().replace("_", " ")
-    if state.is_live:
-        record = read_record(run, stage)
-        if record is not None and record.job == state.job and record.state == State.DONE:
-            word = "done"
+    if word == "running":
+        word = "waiting for its turn"
     where = f" on {state.node}" if state.node else ""
     why = f" ({state.reason})" if state.reason not in ("", "None") else ""
     return f"{stage}: job {state.job} {word}{where}{why}"

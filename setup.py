@@ -41,13 +41,17 @@ setup(
         "scikit-image",
         "jinja2",
         "pillow",
+        "pyyaml",
     ],
     extras_require={
         "keras": ["h5py"],
+        "slurm": ["submitit>=1.5"],
         "test": [
             *("pytest>=8", "h5py", "onnx", "onnxruntime", "onnxscript", "ruff", "mypy", "setuptools>=70", "wheel"),
             # what the metrics are checked against
             *("connected-components-3d", "medpy>=0.5", "monai>=1.4", "surface-distance"),
+            # jobs on the Slurm that tests start
+            "submitit>=1.5",
             # drives the browser that reports are tried in
             "selenium>=4.10",
         ],

@@ -19,7 +19,7 @@ from nnunetv2_mscs.sharing.metrics import evaluation_of
 from nnunetv2_mscs.sharing.models import CHECKPOINT, POSTPROCESSING, ModelSet
 from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
 from nnunetv2_mscs.sharing.selecting import BEST, Selection, read_json, select
-from nnunetv2_mscs.workplace.hidden_places import hidden_place
+from nnunetv2_mscs.workplace.hidden_places import clear_leftovers, hidden_place
 from nnunetv2_mscs.workplace.whole_files import whole_file
 
 PREFIX = ".mscs-export-"
@@ -98,7 +98,8 @@ def export(out: Path, request: Request, *, overwrite: bool = False) -> Exported:
         file_name=out.name,
     ).encode()
     manifest = Manifest(selection.models, bool(steps), versions)
-    with hidden_place(out.parent, PREFIX) if request.small and out.parent.is_dir() else nullcontext() as place:
+    clear_leftovers(out.parent, PREFIX)
+    with hidden_place(out.parent, PREFIX) if request.small else nullcontext() as place:
         if place:
             files = _with_small_checkpoints(files, place)
         with whole_file(out) as unfinished:

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nnunetv2_mscs.pipeline.commands import mscs_command, nnunet_command
+from nnunetv2_mscs.cli.main import main
+from nnunetv2_mscs.pipeline.commands import nnunet_command
 from nnunetv2_mscs.sharing.models import Model, ModelSet, predict_commands
 from tests.sharing.tiny_models import DATASET, write_best, write_decision, write_model
 
 TRAINERS = ("MSCSTrainer", "nnUNetTrainer")
-CASES = 2
+CASES = 1
 
 
 def write_scans(folder: Path) -> None:
@@ -54,7 +55,7 @@ def predict(commands: list[str], folder: Path, results: Path) -> dict[str, bytes
 
 
 @pytest.mark.slow
-def test_the_ensemble_predicts_the_same_masks_byte_for_byte_where_it_is_installed(tmp_path):
+def test_the_ensemble_predicts_the_same_masks_byte_for_byte_where_it_is_installed(tmp_path, monkeypatch, capsys):
     results = tmp_path / "trained"
     for trainer in TRAINERS:
         write_model(results, trainer)
@@ -68,10 +69,13 @@ def test_the_ensemble_predicts_the_same_masks_byte_for_byte_where_it_is_installe
     assert len(before) == CASES
     assert any(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "here/MASKS" / name))).any() for name in before)
 
-    run(mscs_command("export", DATASET, tmp_path / "there" / "best.zip", "--small"), tmp_path, results)
+    assert main(["export", str(results / DATASET), str(tmp_path / "best.zip"), "--small"]) == 0
     shutil.rmtree(results)
     empty = tmp_path / "there" / "results"
-    printed = run(mscs_command("install", "best.zip"), tmp_path / "there", empty)
+    monkeypatch.setenv("nnUNet_results", str(empty))
+    capsys.readouterr()
+    assert main(["install", str(tmp_path / "best.zip")]) == 0
+    printed = capsys.readouterr().out
     commands = [line.strip() for line in printed.split("To predict:\n")[1].splitlines()]
     assert len(commands) == 4
     assert predict(commands, tmp_path / "there", empty) == before

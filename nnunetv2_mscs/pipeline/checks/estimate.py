@@ -9,10 +9,11 @@ from nnunetv2_mscs.pipeline.graph.models import Model, own_models, rival_models
 from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 
 RAW, PREPROCESSED, RESULTS = "raw", "preprocessed", "results"
-# Measured on phantoms of 192 x 192 x 20 and on real ADC and DWI of 112 x 112 x 73 (see docs/scaling.md); bytes.
-RAW_PER_VALUE = 2.5
-PREPROCESSED_PER_VALUE = 3.0
-MASK_PER_VOXEL = 0.02
+# Bytes. Measured on heads in air of 192 x 192 x 20 voxels (phantoms): 0.89, 1.45 and 0.0022; brains without a skull take
+# half of it, scans with noise in the air more than twice.
+RAW_PER_VALUE = 1.0
+PREPROCESSED_PER_VALUE = 1.6
+MASK_PER_VOXEL = 0.003
 PROBABILITY_PER_VALUE = 3.5
 # Weights in float32 and what the optimiser keeps beside each: SGD its momentum, Adam two moments.
 SGD_PER_PARAMETER = 8
@@ -78,7 +79,7 @@ def estimate(settings: RunSettings, scans: Scans, *, converts: bool = True, at_a
     - Converted: channels are float32 or integers in compressed NIfTI, RAW_PER_VALUE bytes a value; masks
       MASK_PER_VOXEL bytes a voxel.
     - Preprocessed, for each set of plans and configuration: PREPROCESSED_PER_VALUE bytes a value of the labelled scans,
-      blosc2 over float32, with the mask in it. Spacings are resampled to their median: as many voxels as before.
+      blosc2 over float32, the mask among it. Spacings are resampled to their median: as many voxels as before.
     - Checkpoints: CHECKPOINTS_KEPT a fold, and one more for each training at a time, of SGD_PER_PARAMETER bytes a
       parameter (ADAM_PER_PARAMETER of MSCSTrainerPaper's).
     - Predicted masks: of every labelled scan for each model, and once more where nnU-Net gathers the folds and

@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
 from nnunetv2_mscs.pipeline.graph.source import look_at_source
+from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI
 from nnunetv2_mscs.scans.reading import is_array_file
 
 # Cases whose headers are read, evenly spread over all.
@@ -105,7 +106,8 @@ def _source_cases(settings: RunSettings) -> tuple[list[_Files], int]:
     labelled = [_Files(tuple(case.images.values()), case.mask) for case in found if case.split != "test"]
     test = len(found) - len(labelled)
     if new is not None:
-        test += len(find_unlabelled(new, settings.channels).cases)
+        channels = settings.channels or tuple(name for case in found[:1] for name in case.images if name != COMBINED)
+        test += len(find_unlabelled(new, channels or (ADC, DWI)).cases)
     return labelled, test
 
 

@@ -1,0 +1,86 @@
+"""Settings that contradict each other, or name what nnU-Net does not know."""
+
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from functools import partial
+from io import StringIO
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.pipeline.graph.models import own_models, planner_class, rival_models, trainer_class
+from nnunetv2_mscs.pipeline.graph.settings import ALL_FOLDS, RunSettings
+from nnunetv2_mscs.pipeline.graph.training_stages import CASCADE, LENGTH, LOW_RESOLUTION
+from nnunetv2_mscs.scans.findings import Findings
+
+CONFIGURATIONS = ("2d", LOW_RESOLUTION, "3d_fullres", CASCADE)
+
+
+def check_settings(settings: RunSettings, findings: Findings) -> None:
+    """Add what is wrong with the settings themselves to the findings; imports torch for the names of classes."""
+    _check_configurations(settings, findings)
+    _check_distinct("--folds", settings.folds, findings)
+    if not settings.folds or not set(settings.folds) <= set(ALL_FOLDS):
+        findings.error(f"--folds {_shown(settings.folds)}: the folds are 0 to 4", "Choose among these.")
+    _check_distinct("--compare", settings.compare, findings)
+    _check_lengths(settings, findings)
+    before = len(findings.errors)
+    _check_names(settings, findings)
+    if len(findings.errors) == before:
+        _check_rivals(settings, findings)
+
+
+def _check_configurations(settings: RunSettings, findings: Findings) -> None:
+    configurations = settings.configurations
+    _check_distinct("--configurations", configurations, findings)
+    if not configurations or not set(configurations) <= set(CONFIGURATIONS):
+        findings.error(f"--configurations {_shown(configurations)}", f"nnU-Net plans {', '.join(CONFIGURATIONS)}.")
+    if CASCADE in configurations and LOW_RESOLUTION not in configurations:
+        findings.error(f"{CASCADE} needs the masks of {LOW_RESOLUTION}", f"Add {LOW_RESOLUTION} to --configurations.")
+
+
+def _check_distinct(option: str, values: Sequence[object], findings: Findings) -> None:
+    if twice := [value for value in dict.fromkeys(values) if values.count(value) > 1]:
+        findings.error(f"{option} names {twice[0]} twice", "Name each once.")
+
+
+def _shown(values: Sequence[object]) -> str:
+    return " ".join(map(str, values)) or "(none)"
+
+
+def _trainers(settings: RunSettings) -> list[str]:
+    return [settings.trainer, *(rival.partition(":")[0] for rival in settings.compare)]
+
+
+def _check_lengths(settings: RunSettings, findings: Findings) -> None:
+    if settings.epochs is None:
+        return
+    for trainer in dict.fromkeys(_trainers(settings)):
+        if LENGTH.search(trainer):
+            text = f"--epochs {settings.epochs}, but {trainer} has a length in its name"
+            findings.error(text, f"Drop --epochs, or write {LENGTH.sub('', trainer)}.")
+
+
+def _check_names(settings: RunSettings, findings: Findings) -> None:
+    """Whether nnU-Net finds trainers and planners."""
+    planners = [settings.planner, *(planner for _, _, planner in (rival.partition(":") for rival in settings.compare))]
+    planners = [planner for planner in dict.fromkeys(planners) if planner]
+    unknown = [planner for planner in planners if not _is_known(partial(planner_class, planner), findings)]
+    if unknown:
+        return
+    for trainer in dict.fromkeys(model.trainer for model in (*own_models(settings), *rival_models(settings))):
+        _is_known(partial(trainer_class, trainer), findings)
+
+
+def _is_known(find: Callable[[], type], findings: Findings) -> bool:
+    try:
+        with redirect_stdout(StringIO()):
+            find()
+        return True
+    except MscsError as error:
+        findings.error(error.finding, error.remedy)
+        return False
+
+
+def _check_rivals(settings: RunSettings, findings: Findings) -> None:
+    ours = set(own_models(settings))
+    for rival in dict.fromkeys(model.trainer for model in rival_models(settings) if model in ours):
+        findings.error(f"--compare {rival} is what is trained anyway", "Name another trainer or planner.")

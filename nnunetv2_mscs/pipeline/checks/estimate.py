@@ -9,7 +9,7 @@ from nnunetv2_mscs.pipeline.graph.models import Model, own_models, rival_models
 from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 
 RAW, PREPROCESSED, RESULTS = "raw", "preprocessed", "results"
-# Bytes. Measured on heads in air of 192 x 192 x 20 voxels (phantoms): 0.89, 1.45 and 0.0022; brains without a skull take
+# Bytes. Measured on heads in air, 192 x 192 x 20 voxels (phantoms): 0.89, 1.45, 0.0022; brains without a skull take
 # half of it, scans with noise in the air more than twice.
 RAW_PER_VALUE = 1.0
 PREPROCESSED_PER_VALUE = 1.6

@@ -95,33 +95,6 @@ def planner_class(name: str) -> type:
     return found
 
 
-def trainer_class(name: str) -> type:
-    """The class that nnU-Net's commands would take for a trainer's name.
-
-    Raises:
-        MscsError: there is none.
-    """
-    from nnunetv2.utilities.find_class_by_name import recursive_find_trainer_class_by_name
-
-    from nnunetv2_mscs.nnunet_shims import run
-    from nnunetv2_mscs.training.variants import trainer_by_name
-
-    run.make_findable()
-    found = trainer_by_name(name)
-    if found is None:
-        try:
-            found = recursive_find_trainer_class_by_name(name)
-        except RuntimeError:
-            found = None
-    if found is None:
-        raise MscsError(
-            f"nnU-Net finds no trainer {name}.",
-            "nnU-Net's own know few lengths (nnUNetTrainer_5epochs, _10epochs, _50epochs, _100epochs, ...), "
-            "MSCSTrainer_<N>epochs knows any.",
-        )
-    return found
-
-
 def ensemble_folder(folders: Folders, dataset: str, pair: Sequence[Model], folds: Sequence[int]) -> Path:
     """Where nnUNetv2_find_best_configuration puts the ensemble of two models."""
     first, second = (model.folder_name for model in pair)

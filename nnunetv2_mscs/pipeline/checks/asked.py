@@ -6,7 +6,7 @@ from functools import partial
 from io import StringIO
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.graph.models import own_models, planner_class, rival_models, trainer_class
+from nnunetv2_mscs.pipeline.graph.models import own_models, planner_class, rival_models
 from nnunetv2_mscs.pipeline.graph.settings import ALL_FOLDS, RunSettings
 from nnunetv2_mscs.pipeline.graph.training_stages import CASCADE, LENGTH, LOW_RESOLUTION
 from nnunetv2_mscs.scans.findings import Findings
@@ -67,7 +67,22 @@ def _check_names(settings: RunSettings, findings: Findings) -> None:
     if unknown:
         return
     for trainer in dict.fromkeys(model.trainer for model in (*own_models(settings), *rival_models(settings))):
-        _is_known(partial(trainer_class, trainer), findings)
+        _is_known(partial(_find_trainer, trainer), findings)
+
+
+def _find_trainer(name: str) -> type:
+    """The class that nnU-Net's commands would take. Raises MscsError if there is none."""
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+    from nnunetv2_mscs.nnunet_shims.run import make_findable
+    from nnunetv2_mscs.training.variants import trainer_by_name
+
+    make_findable()
+    try:
+        return trainer_by_name(name) or recursive_find_trainer_class_by_name(name)
+    except RuntimeError:
+        remedy = "nnU-Net's own come in few lengths (_5epochs, _100epochs, ...), MSCSTrainer_<N>epochs in any."
+        raise MscsError(f"nnU-Net finds no trainer {name}.", remedy) from None
 
 
 def _is_known(find: Callable[[], type], findings: Findings) -> bool:

@@ -3,8 +3,10 @@
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
+from typing import TypeVar
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.pipeline.checks.asked import check_settings
@@ -31,6 +33,9 @@ LEAST_SHARED_MEMORY_BYTES = 1e9
 PROCESS_BYTES = 0.7e9
 COPIES_OF_A_SCAN = 10
 BYTES_PER_VALUE = 4
+
+
+Seen = TypeVar("Seen")
 
 
 class EarlyChecksFailed(MscsError):
@@ -85,19 +90,21 @@ def early_findings(
     """All that speaks against a run, errors and warnings; see `early_checks`."""
     findings = Findings()
     _check_folders(settings, folders, findings)
-    scans = _told(findings, lambda: measure_scans(settings, folders))
+    scans = _told(findings, partial(measure_scans, settings, folders))
     if scans is not None and not findings.errors:
         converts = not look_at_source(settings, folders).is_raw
-        needed = estimate(settings, scans, converts=converts, at_a_time=at_a_time)
-        _check_disk(settings, folders, needed, findings)
+        needed = _told(findings, partial(estimate, settings, scans, converts=converts, at_a_time=at_a_time))
+        if needed is not None:
+            _check_disk(settings, folders, needed, findings)
     if on_this_machine:
         _check_device(settings, here, gpus, findings)
         _check_memory(here, scans, findings)
     check_settings(settings, findings)
-    return findings.items
+    return list(dict.fromkeys(findings.items))
 
 
-def _told(findings: Findings, look: Callable[[], Scans]) -> Scans | None:
+def _told(findings: Findings, look: Callable[[], Seen]) -> Seen | None:
+    """What was looked for, unless it ends in a finding."""
     try:
         return look()
     except MscsError as error:

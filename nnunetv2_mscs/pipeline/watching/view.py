@@ -28,7 +28,7 @@ from nnunetv2_mscs.pipeline.watching.wording import duration, moment, training_w
 INTERVAL_S = 2.0
 HEADER = ("state", "stage", "progress", "took", "where")
 NARROWEST = 60
-WIDEST_PLACE = 24
+NARROWEST_PLACE, WIDEST_PLACE = 8, 24
 LONGEST_ERROR = 160
 COLOURS = {DONE: 32, RUNNING: 36, FAILED: 31, BLOCKED: 31, INTERRUPTED: 33, STALE: 33, UNKNOWN: 33}
 # Stages in a row that need no look take one line when there is no room.
@@ -113,7 +113,7 @@ def _folded(stages: Sequence[StageStatus], room: int) -> list[tuple[str, ...]]:
     for state, group in groupby(stages, key=lambda stage: stage.state):
         members = list(group)
         if state in FOLDED and len(members) > 1:
-            rows.append((state, f"{len(members)} stages: {members[0].title} to {members[-1].title}", "", "", ""))
+            rows.append((state, f"{len(members)} stages", f"{members[0].title} to {members[-1].title}", "", ""))
         else:
             rows += [_cells(stage) for stage in members]
     more = len(rows) - room
@@ -121,12 +121,13 @@ def _folded(stages: Sequence[StageStatus], room: int) -> list[tuple[str, ...]]:
 
 
 def _aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Columns side by side; stage and progress share what room there is, and shrink first."""
+    """Columns side by side; without room for all, the place goes first, then stage and progress share what is left."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
     widths[4] = min(widths[4], WIDEST_PLACE)
     room = width - widths[0] - widths[3] - widths[4] - 2 * (len(HEADER) - 1)
-    if room < widths[1] + widths[2] and width < 100:
-        room, widths[4] = room + widths[4], 0
+    lacking = max(widths[1] + widths[2] - room, 0)
+    place = widths[4] - lacking if widths[4] - lacking >= NARROWEST_PLACE else 0
+    room, widths[4] = room + widths[4] - place, place
     if widths[1] + widths[2] > room:
         widths[1] = max(min(widths[1], room // 2), room - widths[2])
         widths[2] = max(room - widths[1], 0)

@@ -36,3 +36,16 @@ def nnunet_folders(tmp_path, monkeypatch) -> Path:
         (tmp_path / name).mkdir()
         monkeypatch.setenv(name, str(tmp_path / name))
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def pasted_run(tmp_path_factory):
+    """Phantoms, and the workspace of a whole run on them that a dry run's commands have made in a shell."""
+    from tests.pipeline.whole_runs import make_phantoms, paste_dry_run
+
+    folder = tmp_path_factory.mktemp("pasted")
+    source = make_phantoms(folder, cases=7)
+    (folder / "workspace").mkdir()
+    done = paste_dry_run(source, folder / "workspace")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return source, folder / "workspace"

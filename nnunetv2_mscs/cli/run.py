@@ -97,8 +97,16 @@ def run(args: argparse.Namespace) -> int:
         environment = asked.execution.environment(asked.folders)
         print("\n".join(as_script(asked.folder, asked.standings(), asked.execution.here, environment)))
         return 0
-    early_checks(asked.settings, asked.folders, asked.execution.here)
-    if asked.execution.executor == "slurm":
+    execution = asked.execution
+    early_checks(
+        asked.settings,
+        asked.folders,
+        execution.here,
+        gpus=execution.gpus,
+        on_this_machine=execution.executor == "local",
+        at_a_time=execution.trainings,
+    )
+    if execution.executor == "slurm":
         from nnunetv2_mscs.pipeline.run import submit
 
         for line in submit(asked, yes=args.yes):
@@ -135,12 +143,8 @@ def _asked(args: argparse.Namespace) -> "Run":
     for place in ("source", "unlabelled"):
         if place in given:
             given[place] = str(Path(given[place]).absolute())
-    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
-    return Run(
-        RunSettings(**settings, gpu_memory_target_gb=memory, patient_pattern=pattern.pattern if pattern else None),
-        folders,
-        execution,
-    )
+    settings = {**given, "gpu_memory_target_gb": memory, "patient_pattern": pattern.pattern if pattern else None}
+    return Run(RunSettings.from_json(settings), folders, execution)
 
 
 def _execution(given: dict[str, Any]) -> Any:

@@ -47,9 +47,13 @@ class Execution:
     def slots(self) -> list[Slot]:
         return slots_for(self.gpus, self.gpus_per_fold)
 
+    @property
+    def trainings(self) -> int:
+        """How many run side by side on this machine."""
+        return sum(slot.takes_gpu_work for slot in self.slots())
+
     def environment(self, folders: Folders) -> dict[str, str]:
-        trainings = sum(slot.takes_gpu_work for slot in self.slots())
-        workers = workers_for(self.processes, trainings)
+        workers = workers_for(self.processes, self.trainings)
         return environment(folders, training_workers=workers, workers=self.processes)
 
     def as_json(self) -> dict[str, Any]:

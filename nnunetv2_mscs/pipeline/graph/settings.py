@@ -57,7 +57,10 @@ class RunSettings:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "RunSettings":
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        fields: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return cls(**fields)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,69 @@
+"""Whole runs with nnU-Net's real commands: pasted from a dry run, and killed at random moments of several stages."""
+
+import random
+
+import pytest
+
+from tests.pipeline.whole_runs import (
+    ALL_STAGES,
+    MODEL,
+    call,
+    differences,
+    mscs,
+    run_folder,
+    run_with_kills,
+    run_words,
+    stage_names,
+)
+
+KILLED_IN = ("convert", "preprocess_MSCSPlans", f"train_{MODEL}_fold0", f"train_{MODEL}_fold3", "predict")
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_again_and_again_makes_what_the_typed_commands_make(pasted_run, tmp_path):
+    source, pasted = pasted_run
+    workspace = tmp_path / "killed"
+    workspace.mkdir()
+    kills = run_with_kills(source, workspace, KILLED_IN, random.Random(5))
+    assert [kill.stage for kill in kills] == list(KILLED_IN)
+    last = call(run_words(source, workspace), tmp_path)
+    assert last.returncode == 0, last.stdout + last.stderr
+    assert differences(pasted, workspace) == []
+    run = run_folder(workspace)
+    assert sorted(stage_names(workspace)) == sorted(ALL_STAGES)
+    assert str(run.report) in last.stdout
+    assert "Dice" in last.stdout
+    again = call(run_words(source, workspace), tmp_path)
+    assert again.returncode == 0
+    assert again.stdout.count("done before") == len(ALL_STAGES)
+
+    refused = call(run_words(source, workspace, "--seed", 1), tmp_path)
+    assert refused.returncode == 1
+    assert "other arguments" in refused.stdout
+    assert "Agree with --yes" in refused.stderr
+    assert differences(pasted, workspace) == []
+
+
+def test_wrong_use_is_told_before_anything_is_made(tmp_path):
+    for words, message in (
+        (["run"], "SOURCE is not given"),
+        (["run", tmp_path / "none", 5, "X", "--workspace", tmp_path / "w"], "does not exist"),
+        (["run", tmp_path, 5, "X"], "nnUNet_raw"),
+    ):
+        done = call(mscs(*words), tmp_path)
+        assert done.returncode == 1
+        assert message in done.stderr
+    assert call(mscs("run", tmp_path, 5, "X", "--folds", "7"), tmp_path).returncode == 2
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_settings_file_is_checked_as_the_command_line_is(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("source: here\ndataset_id: 5\nname: X\nfolds: [7]\n")
+    wrong = call(mscs("run", "--config", file), tmp_path)
+    assert wrong.returncode == 2
+    assert "7" in wrong.stderr
+    file.write_text("source: here\ndataset_id: 5\nname: X\nfold: [1]\n")
+    unknown = call(mscs("run", "--config", file), tmp_path)
+    assert unknown.returncode == 2
+    assert "--fold" in unknown.stderr

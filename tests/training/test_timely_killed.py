@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -11,12 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.run import run_training
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from nnunetv2_mscs.training.timely import LATEST, MINUTES
+from nnunetv2_mscs.training.timely import LATEST, MINUTES, TimelyCheckpoints
 from nnunetv2_mscs.training.variants import trainer_by_name
 
+FINDER = "recursive_find_trainer_class_by_name"
 WRAPPED = [sys.executable, "-m", "nnunetv2_mscs.nnunet_shims.run", "nnUNetv2_train"]
 STOCK = [str(Path(sys.executable).parent / "nnUNetv2_train")]
 GOES_ON = re.compile(r"Epoch (\d+) goes on after (\d+) of (\d+) iterations")
@@ -84,12 +87,22 @@ def test_mscs_trainer_goes_on_between_and_within_epochs_however_it_is_started(wo
     kill_when(command, folder, "Epoch 1 ")
     assert torch.load(folder / LATEST, weights_only=False)["current_epoch"] == 1
     kill_when([*command, "--c"], folder, "Checkpoint within epoch 1 after .* iterations \n")
-    finish([*command, "--c"])
+    kill_when([*command, "--c"], folder, "Training done")
     log = log_of(folder)
     assert re.findall(r"Training epochs (\d) to 2 \n", log)[:2] == ["0", "1"]
     assert GOES_ON.search(log)
     logged = torch.load(folder / "checkpoint_final.pth", weights_only=False)["logging"]
     assert all(len(values) == 3 for values in logged.values())
+
+
+def test_a_worker_of_several_gpus_finds_the_timely_trainer(monkeypatch):
+    """torch spawns it with the command's words, and imports the main module under another name."""
+    monkeypatch.setattr(run_training, FINDER, getattr(run_training, FINDER))
+    monkeypatch.setattr(sys, "argv", ["nnUNetv2_train", "1", "2d", "0", "-num_gpus", "2"])
+    runpy.run_module("nnunetv2_mscs.nnunet_shims.run", run_name="__mp_main__")
+    trainer = getattr(run_training, FINDER)("nnUNetTrainer")
+    assert issubclass(trainer, TimelyCheckpoints)
+    assert trainer.__name__ == "nnUNetTrainer"
 
 
 @pytest.mark.slow

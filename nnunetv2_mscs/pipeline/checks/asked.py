@@ -1,5 +1,6 @@
 """Settings that contradict each other, or name what nnU-Net does not know."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from functools import partial
@@ -87,7 +88,8 @@ def _find_trainer(name: str) -> type:
 
 def _is_known(find: Callable[[], type], findings: Findings) -> bool:
     try:
-        with redirect_stdout(StringIO()):
+        with redirect_stdout(StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             find()
         return True
     except MscsError as error:

@@ -1,0 +1,154 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from nnunetv2_mscs.pipeline.checks import early
+from nnunetv2_mscs.pipeline.checks.early import EarlyChecksFailed, early_checks, early_findings
+from nnunetv2_mscs.pipeline.folders import folders_of
+from nnunetv2_mscs.pipeline.graph.settings import RunSettings
+from nnunetv2_mscs.pipeline.graph.stage import Here
+
+GB = 1e9
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return folders_of(tmp_path / "workspace")
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Of a run on six small cases."""
+    for case in range(6):
+        for name in (f"images/c{case}_adc", f"images/c{case}_dwi", f"masks/c{case}"):
+            file = tmp_path / "scans" / f"{name}.nii.gz"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            sitk.WriteImage(sitk.GetImageFromArray(np.zeros((5, 6, 7), np.float32)), str(file))
+    return RunSettings(str(tmp_path / "scans"), 1, "Stroke")
+
+
+@pytest.fixture(autouse=True)
+def roomy(monkeypatch):
+    """A machine with room, so that only what a test changes is found."""
+    monkeypatch.setattr(early, "free_disk_bytes", lambda place: 1000 * GB)
+    monkeypatch.setattr(early, "free_memory_bytes", lambda: 100 * GB)
+    monkeypatch.setattr(early, "shared_memory_bytes", lambda: (8 * GB, 8 * GB))
+
+
+def _found(settings, folders, here=None, **options):
+    return [(item.severity, item.finding) for item in early_findings(settings, folders, here or Here(), **options)]
+
+
+def test_a_sound_run_has_no_findings_and_nothing_is_made(settings, folders):
+    assert early_checks(settings, folders, Here(2)) == []
+    assert not folders.raw.parent.exists()
+
+
+def test_all_errors_are_told_at_once(settings, folders, capsys):
+    wrong = replace(settings, folds=(0, 0, 7), epochs=5, trainer="MSCSTrainer_3epochs", planner="NoPlanner")
+    with pytest.raises(EarlyChecksFailed, match="4 reasons not to begin"):
+        early_checks(wrong, folders, Here())
+
+    table = capsys.readouterr().err
+    for text in ("names 0 twice", "folds are 0 to 4", "length in its name", "no planner NoPlanner"):
+        assert text in table
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"configurations": ("3d_cascade_fullres",)}, "needs the masks of 3d_lowres"),
+        ({"configurations": ("2d", "2d")}, "names 2d twice"),
+        ({"configurations": ("3d",)}, "--configurations 3d"),
+        ({"compare": ("nnUNetTrainer", "nnUNetTrainer")}, "names nnUNetTrainer twice"),
+        ({"compare": ("MSCSTrainer",)}, "is what is trained anyway"),
+        ({"compare": ("NoTrainer",)}, "no trainer NoTrainer"),
+        ({"epochs": 7, "compare": ("nnUNetTrainer",)}, "no trainer nnUNetTrainer_7epochs"),
+        ({"source": "/nowhere"}, "SOURCE /nowhere does not exist"),
+    ],
+)
+def test_settings_that_cannot_go_well(settings, folders, changes, text):
+    found = _found(replace(settings, **changes), folders)
+
+    assert any(severity == "error" and text in finding for severity, finding in found), found
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"epochs": 7}, {"compare": ("nnUNetTrainer", "MSCSTrainer:ExperimentPlanner")}, {"trainer": "MSCSTrainerPaper"}],
+)
+def test_settings_that_can(settings, folders, changes):
+    assert _found(replace(settings, **changes), folders) == []
+
+
+def test_nested_folders_and_scans_among_them(settings, folders, tmp_path):
+    nested = replace(folders, results=folders.preprocessed / "results")
+    assert ("error", "nnUNet_preprocessed and nnUNet_results lie in each other") in _found(settings, nested)
+
+    among = replace(folders, results=tmp_path / "scans" / "results")
+    assert ("error", "the scans and nnUNet_results lie in each other") in _found(settings, among)
+
+
+def test_folders_that_cannot_be_written_to(settings, folders, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    assert ("error", "nnUNet_raw is a file, not a folder") in _found(settings, replace(folders, raw=file))
+
+    nowhere = type(file)("/proc/self/nowhere")
+    assert any("nnUNet_raw cannot be written to" in text for _, text in _found(settings, replace(folders, raw=nowhere)))
+
+
+@pytest.mark.parametrize(("free", "severity"), [(0.5, "error"), (1.2, "warning"), (2.0, None)])
+def test_disk_against_the_estimate(settings, folders, monkeypatch, free, severity):
+    needed = early.estimate(settings, early.measure_scans(settings, folders)).total
+    monkeypatch.setattr(early, "free_disk_bytes", lambda place: free * needed)
+
+    found = [one for one in _found(settings, folders) if "GB are free for about" in one[1]]
+    assert [one[0] for one in found] == ([severity] if severity else [])
+
+
+def test_what_a_run_has_made_already_is_not_needed_again(settings, folders, monkeypatch):
+    needed = early.estimate(settings, early.measure_scans(settings, folders)).total
+    monkeypatch.setattr(early, "free_disk_bytes", lambda place: 0.5 * needed)
+    made = folders.results / settings.dataset / "checkpoint_final.pth"
+    made.parent.mkdir(parents=True)
+    with made.open("wb") as file:
+        file.truncate(int(0.9 * needed))
+
+    assert _found(settings, folders) == []
+
+
+def test_a_gpu_that_is_asked_for_and_not_there(settings, folders, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert any("no GPU is found" in text for _, text in _found(settings, folders, Here(device="cuda")))
+    assert _found(settings, folders, Here(device="cuda"), on_this_machine=False) == []
+
+
+def test_gpus_by_numbers_that_do_not_exist_and_memory_that_is_too_small(settings, folders, monkeypatch):
+    there = [early_gpu("0", 80), early_gpu("1", 8)]
+    monkeypatch.setattr(early, "gpus", lambda: there)
+    here = Here(device="cuda")
+
+    assert _found(settings, folders, here, gpus=("0", "3")) == [("error", "there is no GPU 3")]
+    assert _found(replace(settings, gpu_memory_target_gb=24), folders, here, gpus=("0",)) == []
+    assert _found(replace(settings, gpu_memory_target_gb=24), folders, here, gpus=("1",)) == [
+        ("warning", "GPU 1 (NVIDIA) has 8 GB, less than 24")
+    ]
+
+
+def early_gpu(index, memory_gb):
+    from nnunetv2_mscs.pipeline.checks.machine import Gpu
+
+    return Gpu(index, "NVIDIA", int(memory_gb * GB))
+
+
+def test_memory_and_shared_memory_for_the_workers(settings, folders, monkeypatch):
+    monkeypatch.setattr(early, "free_memory_bytes", lambda: 4 * GB)
+    monkeypatch.setattr(early, "shared_memory_bytes", lambda: (64e6, 64e6))
+
+    found = _found(settings, folders, Here(workers=16))
+    assert [severity for severity, _ in found] == ["warning", "warning"]
+    assert "16 processes" in found[0][1]
+    assert _found(settings, folders, Here(workers=1)) == []

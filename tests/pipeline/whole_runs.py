@@ -109,13 +109,13 @@ def made(workspace: Path) -> list[str]:
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         for file in (workspace / name).rglob("*"):
             path = file.relative_to(workspace)
-            told = FOLDER in path.parts and path.parts[path.parts.index(FOLDER) + 1] in TOLD
+            told = FOLDER in path.parts and TOLD.intersection(path.parts)
             if file.is_file() and not told and not file.name.startswith(VARYING) and not file.name.endswith(VARYING):
                 files.append(str(path))
     return sorted(files)
 
 
-TOLD = ("stages", "logs", "run.json", "lock", "jobs.json", "jobs", "slurm")
+TOLD = {"stages", "logs", "run.json", "lock", "jobs.json", "jobs", "slurm"}
 SAME_CONTENT = (
     f"nnUNet_raw/{DATASET}/splits_final.json",
     f"nnUNet_preprocessed/{DATASET}/splits_final.json",

@@ -1,7 +1,6 @@
 """Settings that contradict each other, or name what nnU-Net does not know."""
 
 import warnings
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from functools import partial

@@ -1,0 +1,70 @@
+"""A real run on a real Slurm, one job requeued and one killed in its midst: the same comes out as on one machine."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from nnunetv2_mscs.pipeline.executors.slurm import job_states, wait_for_jobs
+from nnunetv2_mscs.pipeline.executors.slurm.queue import SlurmJobState, read_jobs
+from nnunetv2_mscs.pipeline.state.records import Record, State, read_record
+from tests.pipeline.whole_runs import ALL_STAGES, MODEL, call, differences, mscs, run_folder, run_words
+
+REQUEUED, KILLED = f"train_{MODEL}_fold1", f"train_{MODEL}_fold2"
+SLURM = ("--executor", "slurm", "--slurm", "cpus=1", "memory_gb=4", "time=30")
+
+
+@pytest.mark.slow
+def test_a_run_with_a_requeued_and_a_killed_job_equals_a_local_one(slurm, pasted_run, tmp_path):
+    source, pasted = pasted_run
+    workspace = tmp_path / "cluster"
+    workspace.mkdir()
+    run = run_folder(workspace)
+
+    succeed(run_words(source, workspace, *SLURM), tmp_path)
+    requeued, killed = (wait_for_epoch(run, stage) for stage in (REQUEUED, KILLED))
+    slurm.command("scontrol", "requeue", requeued.job)
+    os.kill(killed.pid, signal.SIGKILL)
+    second = call(run_words(source, workspace, *SLURM), tmp_path)
+    assert second.returncode == 1
+    assert "queued or running already" in second.stderr
+    assert_status_is_told(workspace, tmp_path)
+    left = wait_for_jobs(run, poll_s=1)
+    assert job_states(run)[KILLED].state == "FAILED"
+    assert left == [KILLED, "best_configuration", "evaluate", "report", "predict", "evaluate_test", "report_test"]
+
+    succeed(run_words(source, workspace, *SLURM), tmp_path)
+    assert [stage for job in read_jobs(run) for stage in job.stages] == left
+    assert wait_for_jobs(run, poll_s=1) == []
+    assert [read_record(run, stage).state for stage in ALL_STAGES] == [State.DONE] * len(ALL_STAGES)
+    assert [read_record(run, stage).attempts for stage in (REQUEUED, KILLED)] == [2, 2]
+
+    assert differences(pasted, workspace) == []
+
+
+def succeed(words, folder) -> subprocess.CompletedProcess:
+    done = call(words, folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def assert_status_is_told(workspace, folder) -> None:
+    """From the login node, while the jobs are at it."""
+    told = succeed(mscs("status", "7", "--workspace", workspace), folder).stdout
+    assert "fold 1" in told or REQUEUED in told
+
+
+def wait_for_epoch(run, stage: str, seconds: float = 240) -> Record:
+    """Wait until a training is in its first epoch."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        log = run.log(stage)
+        record = read_record(run, stage)
+        if record is not None and log.is_file() and "Epoch 0" in log.read_text():
+            return record
+        state = job_states(run).get(stage, SlurmJobState("", "none"))
+        assert state.is_live, state
+        time.sleep(0.2)
+    raise TimeoutError(f"{stage} did not begin")

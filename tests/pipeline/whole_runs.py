@@ -26,6 +26,8 @@ FEW_WORKERS = {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "OMP_NUM_THREA
 LONGEST_S = 900
 # What differs from run to run: times in names and pages, and what says where a run lies.
 VARYING = ("training_log_", "progress.png", "debug.json", ".lock")
+# nnU-Net copies these beside the postprocessed masks where postprocessing did not help, which hangs on the training.
+COPIED_AT_TIMES = ("postprocessed/plans.json", "postprocessed/dataset.json")
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ def made(workspace: Path) -> list[str]:
         for file in (workspace / name).rglob("*"):
             path = file.relative_to(workspace)
             told = FOLDER in path.parts and TOLD.intersection(path.parts)
-            if file.is_file() and not told and not file.name.startswith(VARYING) and not file.name.endswith(VARYING):
+            varies = file.name.startswith(VARYING) or file.name.endswith(VARYING) or str(path).endswith(COPIED_AT_TIMES)
+            if file.is_file() and not told and not varies:
                 files.append(str(path))
     return sorted(files)
 

@@ -121,7 +121,7 @@ def parse_image_name(
 
     Args:
         stem: name without ending.
-        mask_names: names of the cases that masks tell, see `mask_case_name`.
+        mask_names: names of the cases that masks tell, see `KnownCases`.
         siblings: stems of all images of the folder.
         channel_names: the user's own channel names.
     """
@@ -137,35 +137,45 @@ def parse_image_name(
     return ImageName(IMAGE_SUFFIX.sub("", stem))
 
 
-def mask_case_name(
-    stem: str, images: Collection[ImageName], stems: Collection[str], channel_names: Sequence[str] = ()
-) -> str:
-    """The case that a mask's stem names, with or without `_mask`, `_lesion_seg`, ... at its end.
-
-    That is an image's own stem, or its case, or its case and a channel the mask was drawn on. A channel counts as such
-    only where ADC, DWI or one of the user's own is named among the images of the case: `p_t1` may well be a case of
-    one file.
+class KnownCases:
+    """The cases that a folder's images name, to find each mask's case among them.
 
     Args:
-        stem: name without ending.
         images: what the names of all images say.
         stems: the images' own stems.
         channel_names: the user's own channel names.
     """
-    sure = {ADC, DWI, *channel_names}
-    with_channels = {name.case for name in images if name.channel in sure and not name.numbered}
-    cases = {name.case for name in images}
-    for candidate in _without_mask_words(stem):
-        parsed = parse_image_name(candidate, channel_names=channel_names)
-        if parsed.channel and parsed.case in with_channels:
-            return parsed.case
-        if candidate in cases:
-            return candidate
-        if not parsed.channel and parsed.case in cases:
-            return parsed.case
-        if candidate in stems:
-            return candidate
-    return candidate
+
+    def __init__(
+        self, images: Collection[ImageName], stems: Collection[str], channel_names: Sequence[str] = ()
+    ) -> None:
+        sure = {ADC, DWI, *channel_names}
+        self._stems = frozenset(stems)
+        self._channel_names = channel_names
+        self._cases = {name.case for name in images}
+        self._with_channels = {name.case for name in images if name.channel in sure and not name.numbered}
+
+    def of_mask(self, stem: str) -> str:
+        """The case that a mask's stem names, with or without `_mask`, `_lesion_seg`, ... at its end.
+
+        That is an image's own stem, or its case, or its case and a channel the mask was drawn on. A channel counts as
+        such only where ADC, DWI or one of the user's own is named among the images of the case: `p_t1` may well be a
+        case of one file.
+
+        Args:
+            stem: name without ending.
+        """
+        for candidate in _without_mask_words(stem):
+            parsed = parse_image_name(candidate, channel_names=self._channel_names)
+            if parsed.channel and parsed.case in self._with_channels:
+                return parsed.case
+            if candidate in self._cases:
+                return candidate
+            if not parsed.channel and parsed.case in self._cases:
+                return parsed.case
+            if candidate in self._stems:
+                return candidate
+        return candidate
 
 
 def names_channel(stem: str, channel_names: Sequence[str] = ()) -> bool:

@@ -9,9 +9,9 @@ import numpy as np
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
 from nnunetv2_mscs.dataset_conversion.file_names import (
     ImageName,
+    KnownCases,
     ending_of,
     folder_channel,
-    mask_case_name,
     names_channel,
     parse_image_name,
     scan_files,
@@ -150,10 +150,10 @@ def group_channels(named: Sequence[tuple[Path, ImageName]], findings: Findings) 
 def _masks_by_case(
     masks: Folder, named: Sequence[tuple[Path, ImageName]], channel_names: Sequence[str], findings: Findings
 ) -> dict[str, Path]:
-    images, stems = {name for _, name in named}, {stem_of(path) for path, _ in named}
+    cases = KnownCases({name for _, name in named}, {stem_of(path) for path, _ in named}, channel_names)
     by_case: dict[str, Path] = {}
     for path in scan_files(masks.path, findings):
-        name = mask_case_name(stem_of(path), images, stems, channel_names)
+        name = cases.of_mask(stem_of(path))
         if name in by_case and _is_same_mask(by_case[name], path, channel_names):
             findings.note(f"ignored: the same mask as {by_case[name].name}", case=name, file=path)
             continue

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nnunetv2_mscs.dataset_conversion.cases import natural_key
-from nnunetv2_mscs.dataset_conversion.file_names import ImageName, channel_name, mask_case_name, parse_image_name
+from nnunetv2_mscs.dataset_conversion.file_names import ImageName, KnownCases, channel_name, parse_image_name
 from nnunetv2_mscs.scans.findings import Finding
 from nnunetv2_mscs.scans.findings_table import findings_table
 
@@ -163,7 +163,7 @@ def test_image_names():
 )
 def test_mask_names(mask, stems, case):
     images = {parse_image_name(stem, siblings=stems) for stem in stems}
-    assert mask_case_name(mask, images, stems) == case
+    assert KnownCases(images, stems).of_mask(mask) == case
 
 
 @pytest.mark.parametrize("count", [3, 4])

@@ -38,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--config", type=Path, metavar="FILE.yaml", help="a YAML file with any of these options; the command line wins")
     add("--yes", action="store_true", help="agree to what has to be replaced")
     add("--dry-run", action="store_true", help="print what would be done as commands that you can type, and end")
+    add("--wait", action="store_true", help="with --executor slurm: wait for the jobs and tell what becomes of them")
     _options(parser)
 
 
@@ -91,6 +92,10 @@ def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.pipeline.checks.early import early_checks
 
     asked = _asked(args)
+    if args.wait and asked.execution.executor != "slurm":
+        from nnunetv2_mscs.errors import MscsError
+
+        raise MscsError("--wait waits for the jobs of a cluster.", "Add --executor slurm, or leave --wait out.")
     if args.dry_run:
         from nnunetv2_mscs.pipeline.dry_run import as_script
 
@@ -107,13 +112,29 @@ def run(args: argparse.Namespace) -> int:
         at_a_time=execution.trainings,
     )
     if execution.executor == "slurm":
-        from nnunetv2_mscs.pipeline.run import submit
-
-        for line in submit(asked, yes=args.yes):
-            print(line)
-        print(f"See how far it is: mscs status {asked.settings.dataset_id}")
-        return 0
+        return _on_the_cluster(asked, yes=args.yes, wait=args.wait)
     return _here(asked, yes=args.yes)
+
+
+def _on_the_cluster(asked: "Run", *, yes: bool, wait: bool) -> int:
+    """Submit the jobs and, if asked to, wait for them: then 1 if a stage is not done."""
+    from nnunetv2_mscs.pipeline.run import submit
+
+    for line in submit(asked, yes=yes):
+        print(line)
+    print(f"See how far it is: mscs status {asked.settings.dataset_id}", flush=True)
+    if not wait:
+        return 0
+    from nnunetv2_mscs.pipeline.executors.slurm.waiting import wait_for_jobs
+
+    try:
+        undone = wait_for_jobs(asked.folder, lambda line: print(line, flush=True))
+    except KeyboardInterrupt:
+        print(f"The jobs go on. To end them: mscs cancel {asked.settings.dataset_id}", file=sys.stderr)
+        raise
+    if undone:
+        print(f"Not done: {', '.join(undone)}", file=sys.stderr)
+    return 1 if undone else 0
 
 
 def _here(asked: "Run", *, yes: bool) -> int:
@@ -209,7 +230,7 @@ def _from_file(file: Path) -> dict[str, Any]:
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     """What was given of the options that decide on a run."""
-    others = ("command", "debug", "config", "yes", "dry_run")
+    others = ("command", "debug", "config", "yes", "dry_run", "wait")
     values = {key: value for key, value in vars(args).items() if key not in others}
     return {key: value for key, value in values.items() if value is not None and value is not False and value != []}
 

@@ -35,9 +35,9 @@ def test_a_run_with_a_requeued_and_a_killed_job_equals_a_local_one(slurm, pasted
     assert job_states(run)[KILLED].state == "FAILED"
     assert left == [KILLED, "best_configuration", "evaluate", "report", "predict", "evaluate_test", "report_test"]
 
-    succeed(run_words(source, workspace, *SLURM), tmp_path)
+    waited = succeed(run_words(source, workspace, *SLURM, "--wait"), tmp_path).stdout
     assert [stage for job in read_jobs(run) for stage in job.stages] == left
-    assert wait_for_jobs(run, poll_s=1) == []
+    assert all(f"{stage}: done in " in waited for stage in left)
     assert [read_record(run, stage).state for stage in ALL_STAGES] == [State.DONE] * len(ALL_STAGES)
     assert [read_record(run, stage).attempts for stage in (REQUEUED, KILLED)] == [2, 2]
 

@@ -89,9 +89,16 @@ def check_apart(destination: Destination, paths: Iterable[Path]) -> None:
             )
 
 
-def refuse_namesakes(destination: Destination) -> None:
-    """Raise MscsError if a dataset of another name has the id."""
-    for folder in _namesakes(destination.dataset_id, destination.name):
+def refuse_namesakes(destination: Destination, roots: Sequence[Path] | None = None) -> None:
+    """Raise MscsError if a dataset of another name has the id.
+
+    Args:
+        destination: the dataset's place and name.
+        roots: nnU-Net's folders to look into; None for those that its variables name.
+    """
+    if roots is None:
+        roots = [Path(root) for variable in (RAW, PREPROCESSED, RESULTS) if (root := os.environ.get(variable))]
+    for folder in _namesakes(destination.dataset_id, destination.name, roots):
         raise MscsError(
             f"The id {destination.dataset_id} is taken by {folder}, and nnU-Net refuses two datasets with one id.",
             f"Choose another id, or the name {folder.name.split('_', 1)[-1]}.",
@@ -104,10 +111,9 @@ def _check_writable(raw: Path) -> None:
         raise MscsError(f"nnUNet_raw ({raw}) is not a folder you may write to.", "Set nnUNet_raw to a folder of yours.")
 
 
-def _namesakes(dataset_id: int, name: str) -> list[Path]:
-    """Folders of another name with this id, in any of nnU-Net's three folders."""
-    roots = [os.environ.get(variable) for variable in (RAW, PREPROCESSED, RESULTS)]
-    folders = [Path(root) for root in roots if root and Path(root).is_dir()]
+def _namesakes(dataset_id: int, name: str, roots: Sequence[Path]) -> list[Path]:
+    """Folders of another name with this id."""
+    folders = [root for root in roots if root.is_dir()]
     found = [path for folder in folders for path in folder.glob(f"Dataset{dataset_id:03d}*") if path.is_dir()]
     return sorted(path for path in found if path.name != name)
 

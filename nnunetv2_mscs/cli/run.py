@@ -92,17 +92,8 @@ def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.pipeline.checks.early import early_checks
 
     asked = _asked(args)
-    if args.wait and asked.execution.executor != "slurm":
-        from nnunetv2_mscs.errors import MscsError
-
-        raise MscsError("--wait waits for the jobs of a cluster.", "Add --executor slurm, or leave --wait out.")
-    if args.dry_run:
-        from nnunetv2_mscs.pipeline.dry_run import as_script
-
-        environment = asked.execution.environment(asked.folders)
-        print("\n".join(as_script(asked.folder, asked.standings(), asked.execution.here, environment)))
-        return 0
     execution = asked.execution
+    _refuse_what_is_not_read(args, execution.executor, execution.device)
     early_checks(
         asked.settings,
         asked.folders,
@@ -111,9 +102,34 @@ def run(args: argparse.Namespace) -> int:
         on_this_machine=execution.executor == "local",
         at_a_time=execution.trainings,
     )
+    if args.dry_run:
+        from nnunetv2_mscs.pipeline.dry_run import as_script
+
+        environment = execution.environment(asked.folders)
+        print("\n".join(as_script(asked.folder, asked.standings(), execution.here, environment)))
+        return 0
     if execution.executor == "slurm":
         return _on_the_cluster(asked, yes=args.yes, wait=args.wait)
     return _here(asked, yes=args.yes)
+
+
+def _refuse_what_is_not_read(args: argparse.Namespace, executor: str, device: str) -> None:
+    """Options on the command line that are for another executor or device; a file may hold those for several.
+
+    Raises:
+        MscsError: there is one.
+    """
+    from nnunetv2_mscs.errors import MscsError
+
+    unread = {
+        "local": (("--slurm", args.slurm, "--executor slurm"), ("--wait", args.wait, "--executor slurm")),
+        "slurm": (("--gpus", args.gpus, "--gpus-per-fold"), ("-np", args.processes, "--slurm cpus=12")),
+    }
+    for option, given, instead in unread[executor]:
+        if given:
+            raise MscsError(f"{option} means nothing to the executor {executor}.", f"Leave it out, or give {instead}.")
+    if args.gpus and device != "cuda":
+        raise MscsError(f"--gpus, but the device is {device}.", "Leave one of them out.")
 
 
 def _on_the_cluster(asked: "Run", *, yes: bool, wait: bool) -> int:

@@ -35,7 +35,8 @@ def _of_model(folder: Path) -> Iterator[str]:
     summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     for label in summary["labels"].values():
         values = ", ".join(_value(label["all_cases"], key) for key in SHOWN if key in label["all_cases"])
-        yield f"{summary['model']}, {label['name']}, {summary['number_of_cases']} cases: {values}"
+        count = summary["number_of_cases"]
+        yield f"{summary['model']}, {label['name']}, {count} {'case' if count == 1 else 'cases'}: {values}"
 
 
 def _value(metrics: Mapping[str, Any], key: str) -> str:

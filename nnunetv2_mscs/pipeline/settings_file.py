@@ -26,7 +26,7 @@ def read_settings_file(file: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise MscsError(f"{file} is no YAML: {' '.join(str(error).split())}.", "Mend the file.") from None
     if not isinstance(content, dict):
-        raise MscsError(f"{file} does not hold options.", "Lines such as `trainer: MSCSTrainer`.")
+        raise MscsError(f"{file} does not hold options.", "Write lines such as `trainer: MSCSTrainer`.")
     return content
 
 

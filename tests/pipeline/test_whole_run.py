@@ -49,7 +49,12 @@ def test_wrong_use_is_told_before_anything_is_made(tmp_path):
         (["run"], "SOURCE is not given"),
         (["run", tmp_path / "none", 5, "X", "--workspace", tmp_path / "w"], "does not exist"),
         (["run", tmp_path, 5, "X"], "nnUNet_raw"),
-        (["run", tmp_path, 5, "X", "--workspace", tmp_path / "w", "--wait"], "--executor slurm"),
+        (["run", tmp_path, 5, "X", "--workspace", tmp_path / "w", "--wait"], "give --executor slurm"),
+        (["run", tmp_path, 5, "X", "--workspace", tmp_path / "w", "--slurm", "time=1"], "give --executor slurm"),
+        (["run", tmp_path, 5, "X", "--workspace", tmp_path / "w", "--executor", "slurm", "-np", 2], "--slurm cpus=12"),
+        (["run", tmp_path, 5, "X", "--executor", "slurm", "--gpus", 0, "--workspace", tmp_path / "w"], "gpus-per-fold"),
+        (["run", tmp_path, 5, "X", "--workspace", tmp_path / "w", "--device", "cpu", "--gpus", 0], "device is cpu"),
+        (["run", tmp_path, 5, "X", "--workspace", tmp_path / "w", "--dry-run"], "lie in each other"),
     ):
         done = call(mscs(*words), tmp_path)
         assert done.returncode == 1

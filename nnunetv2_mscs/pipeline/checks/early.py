@@ -90,6 +90,7 @@ def early_findings(
     """All that speaks against a run, errors and warnings; see `early_checks`."""
     findings = Findings()
     _check_folders(settings, folders, findings)
+    _told(findings, partial(_check_name, settings, folders))
     scans = _told(findings, partial(measure_scans, settings, folders))
     if scans is not None and not findings.errors:
         converts = not look_at_source(settings, folders).is_raw
@@ -129,6 +130,13 @@ def _check_folders(settings: RunSettings, folders: Folders, findings: Findings) 
         for name, place in places.items():
             if _is_within(place, source) or _is_within(source, place):
                 findings.error(f"the scans and {name} lie in each other", "Keep the scans elsewhere.", file=place)
+
+
+def _check_name(settings: RunSettings, folders: Folders) -> None:
+    """Raise MscsError if the id belongs to a data set of another name, as nnU-Net goes by the id alone."""
+    from nnunetv2_mscs.dataset_conversion.destination import Destination, refuse_namesakes
+
+    refuse_namesakes(Destination(folders.raw, settings.dataset), [folders.raw, folders.preprocessed, folders.results])
 
 
 def _is_within(place: Path, folder: Path) -> bool:

@@ -91,6 +91,16 @@ def test_nested_folders_and_scans_among_them(settings, folders, tmp_path):
     assert ("error", "the scans and nnUNet_results lie in each other") in _found(settings, among)
 
 
+@pytest.mark.parametrize("folder", ["raw", "preprocessed", "results"])
+def test_an_id_that_another_data_set_has(settings, folders, folder):
+    (getattr(folders, folder) / "Dataset001_Other").mkdir(parents=True)
+    assert [text for _, text in _found(settings, folders)] == [
+        f"The id 1 is taken by {getattr(folders, folder) / 'Dataset001_Other'}, "
+        "and nnU-Net refuses two datasets with one id."
+    ]
+    assert _found(replace(settings, name="Other"), folders) == []
+
+
 def test_folders_that_cannot_be_written_to(settings, folders, tmp_path):
     file = tmp_path / "file"
     file.touch()

@@ -104,4 +104,6 @@ def _submit_array(run: RunFolder, work: Sequence[StagesJob], parameters: dict[st
         return [job.job_id for job in executor.submit_array(work)]
     except (FailedJobError, FailedSubmissionError) as error:
         said = str(error).strip().splitlines()[-1]
-        raise MscsError(f"Slurm refused {parameters['job_name']}: {said}", "Change the Slurm options.") from error
+        finding = f"Slurm refused {parameters['job_name']}: {said.rstrip('.')}."
+        remedy = "Change the Slurm options; sinfo tells whether the cluster answers, and its partitions."
+        raise MscsError(finding, remedy) from error

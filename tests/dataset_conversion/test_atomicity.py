@@ -18,6 +18,7 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.workplace import hidden_places
 from nnunetv2_mscs.workplace.hidden_places import clear_leftovers
 from nnunetv2_mscs.workplace.parallel import run_parallel
+from tests.interrupts import heed_interrupts
 
 # The command with its writing slowed down, in the workers too, so that a signal meets it in the middle.
 SLOW = """
@@ -46,11 +47,6 @@ def start(tmp_path: Path, *words: object) -> subprocess.Popen:
         start_new_session=True,
         preexec_fn=heed_interrupts,
     )
-
-
-def heed_interrupts() -> None:
-    """As at a terminal: a shell starts what is to run in the background deaf to SIGINT, these tests included."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for_writing(raw: Path, process: subprocess.Popen, files: int = 2) -> Path:

@@ -14,6 +14,7 @@ from nnunetv2_mscs.pipeline.graph.stage import Here
 from nnunetv2_mscs.pipeline.leftovers import is_held, sole_run
 from nnunetv2_mscs.pipeline.state.records import State, read_record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+from tests.interrupts import heed_interrupts
 from tests.pipeline.small_stages import by_name, writing_stage
 
 GPU = "import os, sys, time; time.sleep(1); open(sys.argv[-3], 'w').write(os.environ['CUDA_VISIBLE_DEVICES'])"
@@ -105,7 +106,8 @@ with sole_run(folder / "run"):
 def runner(folder: Path, seconds: float) -> subprocess.Popen:
     root = Path(__file__).parents[3]
     words = [sys.executable, "-c", RUNNER, str(folder), str(root), str(seconds)]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, cwd=folder, preexec_fn=heed_interrupts)
 
 
 def read_until(process: subprocess.Popen, line: str) -> None:

@@ -23,6 +23,7 @@ DATASET_ID, DATASET = 7, "Dataset007_Tiny"
 TRAINER = "MSCSTrainer_2epochs_4iterations"
 MODEL = f"{TRAINER}__MSCSPlans__2d"
 FEW_WORKERS = {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"}
+ON_THIS_MACHINE = ("-np", 2)
 LONGEST_S = 900
 # What differs from run to run: times in names and pages, and what says where a run lies.
 VARYING = ("training_log_", "progress.png", "debug.json", ".lock")
@@ -56,12 +57,14 @@ def make_phantoms(folder: Path, cases: int = 10) -> Path:
     return folder / "phantoms"
 
 
-def run_words(source: Path, workspace: Path, *options: object) -> list[str]:
-    """The command of the run that all of this is about."""
+def run_words(
+    source: Path, workspace: Path, *options: object, executor: Sequence[object] = ON_THIS_MACHINE
+) -> list[str]:
+    """The command of the run that all of this is about; `executor` is what differs from one executor to another."""
     return mscs(
         *("run", source, DATASET_ID, DATASET.split("_")[1], "--workspace", workspace, "--test-fraction", 0.2),
         *("--configurations", "2d", "--trainer", TRAINER, "--gpu-memory-target", 0.82),
-        *("--device", "cpu", "-np", 2, *options),
+        *("--device", "cpu", *executor, *options),
     )
 
 

@@ -23,11 +23,11 @@ def test_a_run_with_a_requeued_and_a_killed_job_equals_a_local_one(slurm, pasted
     workspace.mkdir()
     run = run_folder(workspace)
 
-    succeed(run_words(source, workspace, *SLURM), tmp_path)
+    succeed(run_words(source, workspace, executor=SLURM), tmp_path)
     requeued, killed = (wait_for_epoch(run, stage) for stage in (REQUEUED, KILLED))
     slurm.command("scontrol", "requeue", requeued.job)
     os.kill(killed.pid, signal.SIGKILL)
-    second = call(run_words(source, workspace, *SLURM), tmp_path)
+    second = call(run_words(source, workspace, executor=SLURM), tmp_path)
     assert second.returncode == 1
     assert "queued or running already" in second.stderr
     assert_status_is_told(workspace, tmp_path)
@@ -35,7 +35,7 @@ def test_a_run_with_a_requeued_and_a_killed_job_equals_a_local_one(slurm, pasted
     assert job_states(run)[KILLED].state == "FAILED"
     assert left == [KILLED, "best_configuration", "evaluate", "report", "predict", "evaluate_test", "report_test"]
 
-    waited = succeed(run_words(source, workspace, *SLURM, "--wait"), tmp_path).stdout
+    waited = succeed(run_words(source, workspace, "--wait", executor=SLURM), tmp_path).stdout
     assert [stage for job in read_jobs(run) for stage in job.stages] == left
     assert all(f"{stage}: done in " in waited for stage in left)
     assert [read_record(run, stage).state for stage in ALL_STAGES] == [State.DONE] * len(ALL_STAGES)

@@ -31,7 +31,10 @@ from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 from nnunetv2_mscs.pipeline.state.standing import standings
 
 TARGETS = (250, 2_500, 25_000)
-DATA_STAGES = ("convert", "fingerprint", "splits", "plan_MSCSPlans", "preprocess_MSCSPlans")
+DATA_STAGES = (
+    *("convert", "fingerprint", "splits", "references"),
+    *("plan_MSCSPlans", "preprocess_MSCSPlans_3d_fullres"),
+)
 LOOK = "look at what is done"
 MEGABYTE = 1e6
 

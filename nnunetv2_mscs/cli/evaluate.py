@@ -62,6 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--images", metavar="DIR", type=Path, help="the scans, for pictures (default: beside the references)")
     add("--partial", action="store_true", help="leave out, with a warning, what has no partner, instead of refusing")
+    add("--folds", metavar="F", nargs="+", type=whole(0), default=[], help="of model folders (default: all validated)")
     add(
         "--table",
         metavar="NAME",
@@ -106,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
         labels=tuple(args.labels),
         images=args.images,
         partial=args.partial,
+        folds=tuple(args.folds),
         tables=tuple(args.tables),
         templates=args.templates,
         plots=args.plots,

@@ -55,7 +55,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
         "(default 3d_fullres)",
     )
     models("--trainer", metavar="T", help="default MSCSTrainer")
-    models("--planner", metavar="P", help="default MSCSPlanner")
+    models("--planner", metavar="P", help="default MSCSPlanner, or ExperimentPlanner for trainers of nnU-Net's own")
     models("--folds", nargs="+", type=whole(0, 4), metavar="F", help="of the cross-validation (default 0 1 2 3 4)")
     models("--epochs", type=count, metavar="N", help="of every training (default: the trainer's own number, 1000)")
     models(
@@ -106,7 +106,8 @@ def run(args: argparse.Namespace) -> int:
         from nnunetv2_mscs.pipeline.dry_run import as_script
 
         environment = execution.environment(asked.folders)
-        print("\n".join(as_script(asked.folder, asked.standings(), execution.here, environment)))
+        lines = as_script(asked.folder, asked.standings(), execution.here, environment, execution.slots())
+        print("\n".join(lines))
         return 0
     if execution.executor == "slurm":
         return _on_the_cluster(asked, yes=args.yes, wait=args.wait)

@@ -57,6 +57,7 @@ def evaluate(
     labels: Sequence[int] = (),
     images: Path | None = None,
     partial: bool = False,
+    folds: Sequence[int] = (),
     processes: int = 1,
 ) -> Evaluation:
     """Measure every case and label.
@@ -68,6 +69,7 @@ def evaluate(
         labels: values to evaluate; by default those of dataset.json beside the masks, else all in the references.
         images: the folder with the scans; by default looked for beside the references.
         partial: cases that only one side holds are left out with a warning, instead of refused.
+        folds: of a model folder, those that count; all that are validated if empty.
         processes: how many to use.
 
     Returns:
@@ -77,7 +79,7 @@ def evaluate(
         MscsError: nothing is found at a place, or (as MasksRefused) masks are missing or cannot be compared.
     """
     findings = Findings()
-    found = find_predictions(predictions, findings)
+    found = find_predictions(predictions, findings, folds)
     truth = find_masks(references if references is not None else references_of(found), findings)
     scans = images if images is not None else images_folder(truth, found)
     if found.files == truth.files:

@@ -64,25 +64,25 @@ def model_name(place: Path) -> str:
     return folder.name.split("__")[0] if folder else place.name.removesuffix(".gz").removesuffix(".nii") or "masks"
 
 
-def find_predictions(place: Path, findings: Findings) -> Masks:
-    """Masks of a file, a folder, or all folds of a model folder.
+def find_predictions(place: Path, findings: Findings, folds: Sequence[int] = ()) -> Masks:
+    """Masks of a file, a folder, or all folds of a model folder; of that, `folds` alone if they are given.
 
     Raises:
         MscsError: there is nothing at this place.
     """
     place = Path(os.path.abspath(place))
     if is_model_folder(place):
-        return _of_model(place, findings)
+        return _of_model(place, findings, folds)
     masks = find_masks(place, findings)
     fold = FOLD.fullmatch(place.parent.name) if place.name == VALIDATION else None
     if fold is None:
         return masks
-    folds = dict.fromkeys(masks.files, int(fold[1]))
+    by_case = dict.fromkeys(masks.files, int(fold[1]))
     model = place.parent.parent
     return Masks(
         place,
         masks.files,
-        folds,
+        by_case,
         _read_json(model / DATASET_JSON),
         _dataset_of(model),
         partial=True,
@@ -111,10 +111,11 @@ def find_masks(place: Path, findings: Findings) -> Masks:
     return Masks(place, files, dataset_json=dataset_json, dataset=dataset)
 
 
-def _of_model(model: Path, findings: Findings) -> Masks:
+def _of_model(model: Path, findings: Findings, wanted: Sequence[int]) -> Masks:
     files: dict[str, Path] = {}
     folds: dict[str, int] = {}
-    for fold in sorted(int(match[1]) for path in model.iterdir() if (match := FOLD.fullmatch(path.name))):
+    trained = sorted(int(match[1]) for path in model.iterdir() if (match := FOLD.fullmatch(path.name)))
+    for fold in [one for one in trained if not wanted or one in wanted]:
         folder = model / f"fold_{fold}" / VALIDATION
         for case, file in _files(folder, findings).items() if folder.is_dir() else ():
             if case in files:
@@ -135,7 +136,9 @@ def _of_model(model: Path, findings: Findings) -> Masks:
             f"{model} holds no validation predictions.",
             "Finish the training, or type: nnUNetv2_train ... --val",
         )
-    missing = tuple(fold for fold in range(len(_splits(model)) or FOLDS) if fold not in folds.values())
+    missing = tuple(fold for fold in wanted or range(len(_splits(model)) or FOLDS) if fold not in folds.values())
+    if wanted and missing:
+        raise MscsError(f"{model} holds no validation of fold {missing[0]}.", "Finish its training, or drop it.")
     dataset_json = _read_json(model / DATASET_JSON)
     ordered = dict(sorted(files.items()))
     if (model / "fold_all").is_dir():

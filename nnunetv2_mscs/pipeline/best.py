@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.commands import as_typed, nnunet_command, run_command
+from nnunetv2_mscs.pipeline.commands import as_typed, nnunet_command, prediction_words, run_command
 from nnunetv2_mscs.pipeline.executors.environment import environment
 from nnunetv2_mscs.pipeline.graph.settings import Folders
 from nnunetv2_mscs.pipeline.progress import command_bar
@@ -15,8 +15,6 @@ from nnunetv2_mscs.workplace.result_folder import ResultFolder
 
 INFORMATION = "inference_information.json"
 PREDICTIONS = ResultFolder("a folder of predictions", ("dataset.json", "plans.json"), ".mscs-predict-best-")
-# nnU-Net's predictions start that many processes for reading and for writing at most.
-MOST_WORKERS = 3
 
 
 @dataclass(frozen=True)
@@ -67,12 +65,15 @@ def predict_with_best(
     """Predict all scans of a folder in nnU-Net's format; the folder `out` appears as a whole, or not at all.
 
     Raises:
-        MscsError: the place is taken, or a command fails.
+        MscsError: the place is taken, or a command fails: what all of them printed is then beside `out`, in `out`.log.
     """
     PREDICTIONS.check(out, overwrite=overwrite)
     if not images.is_dir() or not any(images.iterdir()):
         raise MscsError(f"{images} holds no scans.", "Give a folder such as imagesTs.")
     variables = environment(folders, training_workers=workers, workers=workers)
+    out = out.absolute()
+    log = out.with_name(f"{out.name}.log")
+    log.unlink(missing_ok=True)
     with PREDICTIONS.staged(out, overwrite=overwrite) as new:
         steps = new.parent / "steps"
         steps.mkdir()
@@ -82,11 +83,12 @@ def predict_with_best(
                 run_command(
                     words,
                     folder=steps,
-                    log=steps / "log",
+                    log=log,
                     state=steps,
                     environment=variables,
                     on_line=bar.line,
                 )
+    log.unlink()
 
 
 def _commands(
@@ -97,8 +99,7 @@ def _commands(
     folders = []
     for number, model in enumerate(best.models):
         words = ["-tr", model["trainer"], "-p", model["plans_identifier"], "-f", *map(str, best.folds)]
-        common = ["-i", images, "-d", dataset_id, *words, "-device", device]
-        common += ["-npp", min(workers, MOST_WORKERS), "-nps", min(workers, MOST_WORKERS)]
+        common = ["-i", images, "-d", dataset_id, *words, *prediction_words(device, workers)]
         former: list[object] = []
         if model["configuration"] == "3d_cascade_fullres":
             low = steps / f"low_resolution_{number}"

@@ -20,6 +20,8 @@ GRACE_S = 15
 # Seconds between two looks whether a command that prints nothing still runs.
 POLL_S = 0.5
 LAST_LINES = 12
+# nnU-Net's own default: each of them holds whole scans, or their probabilities.
+MOST_WORKERS_OF_PREDICTION = 3
 
 
 class Interrupted(Exception):
@@ -33,6 +35,12 @@ class CommandFailed(MscsError):
 def nnunet_command(name: str, *arguments: object) -> list[str]:
     """The words that run nnU-Net's command `name` with this Python, whatever PATH says, and with our classes found."""
     return [sys.executable, "-m", "nnunetv2_mscs.nnunet_shims.run", name, *map(str, arguments)]
+
+
+def prediction_words(device: str, workers: int) -> list[object]:
+    """Where nnUNetv2_predict computes, and how many processes it starts for reading and for writing."""
+    processes = min(workers, MOST_WORKERS_OF_PREDICTION)
+    return ["-device", device, "-npp", processes, "-nps", processes]
 
 
 def mscs_command(name: str, *arguments: object) -> list[str]:

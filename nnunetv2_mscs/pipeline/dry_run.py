@@ -1,27 +1,44 @@
 """A run as commands that a person could type."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
 
 from nnunetv2_mscs.pipeline.commands import as_typed
-from nnunetv2_mscs.pipeline.graph.stage import Here, Stage
+from nnunetv2_mscs.pipeline.executors.local import Slot
+from nnunetv2_mscs.pipeline.graph.stage import Here
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 from nnunetv2_mscs.pipeline.state.standing import DONE, Standing
 
 
 def as_script(
-    run: RunFolder, stands: Mapping[str, Standing], here: Here, environment: Mapping[str, str]
+    run: RunFolder,
+    stands: Mapping[str, Standing],
+    here: Here,
+    environment: Mapping[str, str],
+    slots: Sequence[Slot] = (),
 ) -> Iterator[str]:
-    """The lines of a shell script that does what is left of the run; what is done stands in it as comments."""
+    """The lines of a shell script that does what is left of the run; what is done stands in it as comments.
+
+    Args:
+        run: its folder.
+        stands: how every stage stands.
+        here: where the stages are carried out.
+        environment: variables for all commands.
+        slots: places for them; what is worth a GPU names one of theirs, in turn.
+    """
     for name, value in environment.items():
         yield f"export {name}={shlex.quote(value)}"
     yield f"RUN={shlex.quote(str(run.path))}"
     yield 'mkdir -p "$RUN"'
     shown = {str(run.path): "$RUN"} | {value: f"${name}" for name, value in environment.items() if "/" in value}
+    places = cycle([slot for slot in slots if slot.gpus] or [Slot()])
     for standing in stands.values():
+        place = next(places) if standing.stage.uses_gpu else Slot()
+        gpus = "".join(f"{name}={value} " for name, value in place.environment.items())
         yield ""
         yield f"# {standing.stage.title}: {_in_words(standing)}"
-        yield from (_shortened(line, shown) for line in _lines(standing, here))
+        yield from (_shortened(line, shown) for line in _lines(standing, here, gpus))
 
 
 def _shortened(line: str, shown: Mapping[str, str]) -> str:
@@ -38,14 +55,11 @@ def _in_words(standing: Standing) -> str:
     return f"{standing.what}: {standing.reason}" if standing.reason else standing.what
 
 
-def _lines(standing: Standing, here: Here) -> Iterator[str]:
+def _lines(standing: Standing, here: Here, gpus: str) -> Iterator[str]:
+    commands = [f"{gpus}{as_typed(words)}" for words in standing.stage.commands(here)]
     if standing.what == DONE:
-        yield from (f"# {line}" for line in _commands(standing.stage, here))
+        yield from (f"# {line}" for line in commands)
         return
     if standing.removes and not standing.stage.replaces:
         yield shlex.join(["rm", "-rf", *map(str, standing.removes)])
-    yield from _commands(standing.stage, here)
-
-
-def _commands(stage: Stage, here: Here) -> Iterator[str]:
-    yield from (as_typed(words) for words in stage.commands(here))
+    yield from commands

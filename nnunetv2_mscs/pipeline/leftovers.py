@@ -23,6 +23,7 @@ except ImportError:  # pragma: no cover - Windows
 LOCK = "lock"
 MARK = "MSCS_RUN_IN"
 STAGE_MARK = "MSCS_STAGE"
+AT_WORK = " is at work in "
 SECONDS_TO_END = 10.0
 LOOKS = 4
 
@@ -47,7 +48,7 @@ def sole_holder(lock: Path, place: Path) -> Iterator[None]:
     """Hold the file `lock` for this process alone; who else wants it is told this process and `place`.
 
     Raises:
-        MscsError: another process holds it, or the system has no such locks.
+        MscsError: another process holds it, or the system or its disk has no such locks.
     """
     if fcntl is None:
         raise MscsError("This system has no file locks.", "Use Linux or macOS.")
@@ -55,7 +56,7 @@ def sole_holder(lock: Path, place: Path) -> Iterator[None]:
         if not _locked(handle):
             raise MscsError(f"{holder_of(lock)} already.", "Wait for its end, or choose another folder.")
         handle.truncate(0)
-        handle.write(f"Process {os.getpid()} on {socket.gethostname()} is at work in {place}")
+        handle.write(f"Process {os.getpid()} on {socket.gethostname()}{AT_WORK}{place}")
         handle.flush()
         yield
 
@@ -63,16 +64,26 @@ def sole_holder(lock: Path, place: Path) -> Iterator[None]:
 def _locked(handle: IO[str]) -> bool:
     """Lock an open file, unless another process holds it for more than the moment in which `is_held` looks."""
     for _ in range(LOOKS):
-        with suppress(BlockingIOError):
+        try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
-        time.sleep(0.05)
+        except BlockingIOError:
+            time.sleep(0.05)
+        except OSError as error:
+            finding = f"{handle.name} cannot be locked: {error.strerror}."
+            raise MscsError(finding, "Mount that disk with locks (Lustre: flock), or use another.") from None
     return False
 
 
 def holder_of(lock: Path) -> str:
     """What the holder of a lock has written into it: "Process 123 on HOST is at work in PLACE"."""
     return lock.read_text(errors="replace").strip() or "Another process is at work there"
+
+
+def last_place(lock: Path) -> Path | None:
+    """The place that the last holder of a lock was at work in; None if there was none."""
+    _, said, place = holder_of(lock).partition(AT_WORK) if lock.is_file() else ("", "", "")
+    return Path(place) if said else None
 
 
 def is_held(lock: Path) -> bool:
@@ -84,6 +95,8 @@ def is_held(lock: Path) -> bool:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
+        except OSError:  # a disk without locks, on which nothing can hold one
+            return False
         return False
 
 

@@ -10,10 +10,11 @@ from nnunetv2_mscs.pipeline.agreement import agree
 from nnunetv2_mscs.pipeline.checks.machine import workers_for
 from nnunetv2_mscs.pipeline.executors.environment import environment
 from nnunetv2_mscs.pipeline.executors.local import Follower, Outcome, Slot, run_local, slots_for
+from nnunetv2_mscs.pipeline.executors.slurm import check_no_jobs
 from nnunetv2_mscs.pipeline.graph.build import build_stages
 from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
 from nnunetv2_mscs.pipeline.graph.stage import Here, Stage
-from nnunetv2_mscs.pipeline.leftovers import sole_holder, sole_run
+from nnunetv2_mscs.pipeline.leftovers import last_place, sole_holder, sole_run
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 from nnunetv2_mscs.pipeline.state.standing import DONE, Standing, standings
 
@@ -53,8 +54,9 @@ class Execution:
         return sum(slot.takes_gpu_work for slot in self.slots())
 
     def environment(self, folders: Folders) -> dict[str, str]:
-        workers = workers_for(self.processes, self.trainings)
-        return environment(folders, training_workers=workers, workers=self.processes)
+        """Of the commands on this machine; what runs side by side shares its cores."""
+        workers = workers_for(self.processes, self.trainings, self.gpus_per_fold)
+        return environment(folders, training_workers=workers, workers=max(self.processes // max(self.trainings, 1), 1))
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -76,16 +78,25 @@ class Run:
         return build_stages(self.settings, self.folders)
 
     def standings(self) -> dict[str, Standing]:
-        return standings(self.folder, self.stages())
+        """How every stage stands.
+
+        Raises:
+            MscsError: what is there already is not what this run needs, such as splits without one of its folds.
+        """
+        found = standings(self.folder, self.stages())
+        for one in found.values():
+            if one.what == DONE:
+                one.stage.verify()
+        return found
 
 
 def carry_out(run: Run, *, yes: bool, follower: Follower) -> Outcome:
     """Carry out what is left of a run on this machine.
 
     Raises:
-        MscsError: another run works on the data set, or there is no agreement to what has to go.
+        MscsError: another run works on the data set, jobs on a cluster do, or there is no agreement to what has to go.
     """
-    with _sole(run):
+    with _sole_of_data(run), sole_run(run.folder.path):
         stands = run.standings()
         agree(stands, yes=yes)
         run.folder.write_settings(run.settings, run.folders, run.execution.as_json())
@@ -112,7 +123,6 @@ def submit(run: Run, *, yes: bool) -> list[str]:
     options = SlurmOptions.from_json(run.execution.slurm)
     submitting.check_slurm()
     with _sole_of_data(run):
-        submitting.check_no_jobs(run.folder)
         with sole_run(run.folder.path):
             stands = run.standings()
             agree(stands, yes=yes)
@@ -130,15 +140,13 @@ def submit(run: Run, *, yes: bool) -> list[str]:
 
 
 @contextmanager
-def _sole(run: Run) -> Iterator[None]:
-    with _sole_of_data(run), sole_run(run.folder.path):
-        yield
-
-
-@contextmanager
 def _sole_of_data(run: Run) -> Iterator[None]:
-    """Hold the preprocessed data, which runs with other results would share."""
+    """Hold the preprocessed data, which runs with other results would share, jobs on a cluster included."""
     run.folders.preprocessed.mkdir(parents=True, exist_ok=True)
     lock = run.folders.preprocessed / f".mscs_run_{run.settings.dataset}.lock"
+    before = last_place(lock)
     with sole_holder(lock, run.folder.path):
+        # Jobs hold no lock: the queue tells of them.
+        for place in {run.folder.path, before or run.folder.path}:
+            check_no_jobs(RunFolder(place))
         yield

@@ -1,12 +1,14 @@
 """`python -m nnunetv2_mscs.pipeline.write_splits DATASET`: the data set's folds, written before any training starts.
 
 Those of the raw data set are taken if it has any, as `mscs convert` writes them; else nnU-Net's own are made. Trainings
-that start together would each write them.
+that start together would each write them. Folds that a user has put there stay.
 """
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.workplace.whole_files import write_whole
@@ -39,6 +41,55 @@ def write_splits(dataset: str) -> Path:
         )
     write_whole(file, json.dumps(generate_crossval_split(cases, seed=12345, n_splits=5), indent=4) + "\n")
     return file
+
+
+def check_splits(file: Path, raw: Path, folds: Sequence[int]) -> None:
+    """Look at splits that are there, as nnU-Net and a cross-validation need them.
+
+    Args:
+        file: splits_final.json in nnUNet_preprocessed.
+        raw: the data set in nnUNet_raw.
+        folds: that are asked for.
+
+    Raises:
+        MscsError: they lack a fold, for which nnU-Net would make one up; name a case without a mask; train and validate
+            on one; or are not those of the raw data set, which nnU-Net refuses.
+    """
+    splits = _read(file)
+    if lacking := [fold for fold in folds if fold >= len(splits)]:
+        raise MscsError(
+            f"The data set is split into {len(splits)} folds; there is no fold {lacking[0]}.",
+            f"Choose --folds {' '.join(map(str, range(len(splits))))}, or give more patients.",
+        )
+    ending = json.loads((raw / "dataset.json").read_text())["file_ending"]
+    masks = {mask.name.removesuffix(ending) for mask in (raw / "labelsTr").iterdir()}
+    for number, fold in enumerate(splits):
+        if unknown := sorted({*fold["train"], *fold["val"]} - masks):
+            raise MscsError(f"{file} has {unknown[0]} in fold {number}, a case without a mask.", _remedy(file))
+        if twice := sorted(set(fold["train"]) & set(fold["val"])):
+            raise MscsError(f"{file} trains and validates fold {number} on {twice[0]}.", _remedy(file))
+    of_raw = raw / SPLITS
+    if of_raw.is_file() and _as_sets(_read(of_raw)) != _as_sets(splits)[: len(_read(of_raw))]:
+        raise MscsError(f"{file} has other folds than {of_raw}, which nnU-Net refuses.", _remedy(file))
+
+
+def _remedy(file: Path) -> str:
+    return f"Correct {file.name}, or remove it from nnUNet_preprocessed: then it is made anew."
+
+
+def _read(file: Path) -> list[dict[str, Any]]:
+    """Raises MscsError if it is not what nnU-Net takes."""
+    try:
+        splits = json.loads(file.read_text())
+        if not all(isinstance(fold[part], list) for fold in splits for part in ("train", "val")):
+            raise ValueError("train and val are lists of cases")
+    except (ValueError, KeyError, TypeError) as error:
+        raise MscsError(f"{file} is no list of folds, each with train and val: {error}.", _remedy(file)) from None
+    return splits
+
+
+def _as_sets(splits: Sequence[dict[str, Any]]) -> list[tuple[set[str], set[str]]]:
+    return [(set(fold["train"]), set(fold["val"])) for fold in splits]
 
 
 if __name__ == "__main__":

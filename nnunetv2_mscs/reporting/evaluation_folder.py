@@ -43,6 +43,7 @@ class Request:
         labels: see `evaluate`.
         images: see `evaluate`.
         partial: see `evaluate`.
+        folds: see `evaluate`; of every model folder.
         tables: names of table templates.
         templates: a folder with more of them.
         plots: whether to write the plots as files.
@@ -58,6 +59,7 @@ class Request:
     labels: tuple[int, ...] = ()
     images: Path | None = None
     partial: bool = False
+    folds: tuple[int, ...] = ()
     tables: tuple[str, ...] = ()
     templates: Path | None = None
     plots: bool = False
@@ -149,6 +151,7 @@ def read_models(request: Request) -> list[Evaluation]:
                     labels=request.labels,
                     images=request.images,
                     partial=request.partial,
+                    folds=request.folds,
                     processes=request.processes,
                 )
             )
@@ -157,7 +160,12 @@ def read_models(request: Request) -> list[Evaluation]:
 
 def _refuse_without_effect(request: Request) -> None:
     """Raise MscsError for options that former evaluations, which are only read, can no longer follow."""
-    given = {"REFERENCES": request.references, "--labels": request.labels, "--partial": request.partial}
+    given = {
+        "REFERENCES": request.references,
+        "--labels": request.labels,
+        "--partial": request.partial,
+        "--folds": request.folds,
+    }
     for option, value in given.items():
         if value:
             raise MscsError(

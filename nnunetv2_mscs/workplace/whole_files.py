@@ -1,5 +1,6 @@
 """Files that are whole or not there: written to one side, then renamed."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ def whole_file(file: Path) -> Iterator[Path]:
     unfinished = file.with_name(f".part-{file.name}")
     try:
         yield unfinished
+        _bring_to_disk(unfinished)
         unfinished.replace(file)
     except BrokenPipeError:
         raise
@@ -27,6 +29,12 @@ def whole_file(file: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             unfinished.unlink()
+
+
+def _bring_to_disk(file: Path) -> None:
+    """Or after a power cut the new name could stand for an empty file."""
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def write_whole(file: Path, content: str | bytes) -> None:

@@ -33,7 +33,7 @@ def test_a_failed_run_is_told_of_with_its_remedy(begun, capsys):
 
 def test_all_runs_in_a_line_each(begun, capsys):
     assert _status(begun) == 0
-    assert capsys.readouterr().out.startswith("Dataset007_Watched: failed, 5 of ")
+    assert capsys.readouterr().out.startswith("Dataset007_Watched: failed, 6 of ")
 
 
 def test_json(begun, capsys):

@@ -169,7 +169,7 @@ def stage_names(workspace: Path) -> list[str]:
 
 
 ALL_STAGES = (
-    *("convert", "fingerprint", "splits", "plan_MSCSPlans", "preprocess_MSCSPlans"),
+    *("convert", "fingerprint", "splits", "references", "plan_MSCSPlans", "preprocess_MSCSPlans_2d"),
     *(f"train_{MODEL}_fold{fold}" for fold in range(5)),
     *("best_configuration", "predict", "evaluate", "report", "evaluate_test", "report_test"),
 )

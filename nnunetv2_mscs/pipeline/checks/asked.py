@@ -62,12 +62,12 @@ def _check_lengths(settings: RunSettings, findings: Findings) -> None:
 
 def _check_names(settings: RunSettings, findings: Findings) -> None:
     """Whether nnU-Net finds trainers and planners."""
-    planners = [settings.planner, *(planner for _, _, planner in (rival.partition(":") for rival in settings.compare))]
-    planners = [planner for planner in dict.fromkeys(planners) if planner]
+    models = [*own_models(settings), *rival_models(settings)]
+    planners = dict.fromkeys(model.planner for model in models)
     unknown = [planner for planner in planners if not _is_known(partial(planner_class, planner), findings)]
     if unknown:
         return
-    for trainer in dict.fromkeys(model.trainer for model in (*own_models(settings), *rival_models(settings))):
+    for trainer in dict.fromkeys(model.trainer for model in models):
         _is_known(partial(_find_trainer, trainer), findings)
 
 

@@ -62,12 +62,13 @@ def _granted(group: Path, version: int) -> float:
     return math.inf if quota in ("max", "-1") else int(quota) / int(period)
 
 
-def workers_for(cores: int, slots: int) -> int:
-    """Processes that augment the data of one training, when `slots` trainings run side by side on so many cores.
+def workers_for(cores: int, slots: int, gpus_per_training: int = 1) -> int:
+    """Processes that augment data for one GPU, when `slots` trainings run side by side on so many cores.
 
-    Each training has its share of the cores, one of them for its main process. Never more than nnU-Net's own default.
+    nnU-Net starts as many for each GPU of a training. Each GPU has its share of the cores, one of them for its main
+    process. Never more than nnU-Net's own default.
     """
-    return max(1, min(MOST_TRAINING_WORKERS, cores // slots - 1))
+    return max(1, min(MOST_TRAINING_WORKERS, cores // (slots * gpus_per_training) - 1))
 
 
 def free_memory_bytes() -> float:

@@ -31,7 +31,10 @@ class Slot:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {}
+        if not self.gpus:
+            return {}
+        # CUDA counts the fastest GPU first unless told to count as nvidia-smi does, from which the numbers come.
+        return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(self.gpus)}
 
     def takes(self, stage: Stage) -> bool:
         return self.takes_gpu_work if stage.uses_gpu else self.takes_cpu_work

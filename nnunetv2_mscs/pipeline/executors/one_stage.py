@@ -6,6 +6,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from nnunetv2_mscs.pipeline.graph.stage import Here, Stage
 from nnunetv2_mscs.pipeline.leftovers import STAGE_MARK, end_leftovers
 from nnunetv2_mscs.pipeline.state.records import Record, State, read_record, write_record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
-from nnunetv2_mscs.pipeline.state.signatures import missing, signatures
-from nnunetv2_mscs.pipeline.state.standing import DONE, RESUMES, inputs_of, standing
+from nnunetv2_mscs.pipeline.state.signatures import content_signatures, missing
+from nnunetv2_mscs.pipeline.state.standing import DONE, RESUMES, inputs_of, own_places, standing
+from nnunetv2_mscs.workplace.whole_files import DISK_FULL
 
 
 def run_stage(
@@ -52,13 +54,16 @@ def run_stage(
         return former
     mark = {STAGE_MARK: f"{run.path.resolve()}:{stage.name}"}
     end_leftovers(*next(iter(mark.items())))
-    inputs = inputs_of(run, stage)
     again = former if former is not None and now.what == RESUMES else None
+    goes_on = again is not None and not again.to_clear
+    # What has to go is kept in mind until it is gone: a run killed meanwhile must not go on from the rest of it.
+    going = () if stage.replaces or (goes_on and stage.resumes) else own_places(run, stage)
     record = Record(
         stage.name,
         State.RUNNING,
         json.loads(json.dumps(dict(stage.parameters))),
-        inputs,
+        inputs_of(run, stage),
+        to_clear=bool(going),
         began=time.time(),
         seconds=again.seconds if again else 0.0,
         attempts=again.attempts + 1 if again else 1,
@@ -68,14 +73,16 @@ def run_stage(
         gpus=environment.get("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES")),
     )
     write_record(run, record)
-    on_begin()
     log = run.log(stage.name)
     try:
-        if not again:
+        on_begin()
+        for place in going:
+            remove(place)
+        if not goes_on:
             log.unlink(missing_ok=True)
-        if not (stage.replaces or (again and stage.resumes)):
-            for place in stage.makes:
-                remove(place)
+        if record.to_clear:
+            record = replace(record, to_clear=False)
+            write_record(run, record)
         for words in stage.commands(here):
             run_command(
                 words,
@@ -89,14 +96,25 @@ def run_stage(
         outputs = stage.outputs()
         if lacking := missing(outputs):
             raise MscsError(f"{stage.title} ended well but did not make {lacking[0]}.", f"All it printed is in {log}.")
+        record = replace(record, outputs=content_signatures(outputs))
+        if lacks := stage.lacks():
+            raise MscsError(f"{stage.title} ended well, but there is {lacks}.", f"All it printed is in {log}.")
         stage.verify()
     except MscsError as error:
         write_record(run, _ended(record, State.FAILED, str(error)))
         raise
+    except BrokenPipeError:  # of who follows the run, not of the stage
+        write_record(run, _ended(record, State.INTERRUPTED))
+        raise
+    except OSError as error:
+        failure = MscsError(f"{stage.title}: {error}.", DISK_FULL)
+        with suppress(MscsError):
+            write_record(run, _ended(record, State.FAILED, str(failure)))
+        raise failure from error
     except BaseException:
         write_record(run, _ended(record, State.INTERRUPTED))
         raise
-    done = replace(_ended(record, State.DONE), outputs=signatures(outputs))
+    done = _ended(record, State.DONE)
     write_record(run, done)
     return done
 

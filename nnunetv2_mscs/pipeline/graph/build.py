@@ -19,7 +19,7 @@ def build_stages(settings: RunSettings, folders: Folders) -> dict[str, Stage]:
     ours, rivals = own_models(settings), rival_models(settings)
     stages = [
         *data_stages.data_stages(settings, folders, source, [*ours, *rivals]),
-        *training_stages.training_stages(settings, folders, [*ours, *rivals], ensembles=len(ours) > 1),
+        *training_stages.training_stages(settings, folders, ours, rivals),
         *result_stages.result_stages(settings, folders, source, run, ours, rivals),
     ]
     return {stage.name: stage for stage in stages}

@@ -1,8 +1,9 @@
 """From a folder of scans to preprocessed data: convert, fingerprint, plan, preprocess, splits."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.pipeline.commands import module_command, mscs_command, nnunet_command
@@ -10,16 +11,21 @@ from nnunetv2_mscs.pipeline.graph.models import Model
 from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
 from nnunetv2_mscs.pipeline.graph.source import Source
 from nnunetv2_mscs.pipeline.graph.stage import Here, Stage
+from nnunetv2_mscs.pipeline.write_references import REFERENCES
+from nnunetv2_mscs.pipeline.write_splits import SPLITS as SPLITS_FILE
+from nnunetv2_mscs.pipeline.write_splits import check_splits
 
-CONVERT, FINGERPRINT, SPLITS = "convert", "fingerprint", "splits"
+CONVERT, FINGERPRINT, SPLITS, REFERENCES_STAGE = "convert", "fingerprint", "splits", "references"
+TRAINING_DATA = ("dataset.json", "imagesTr", "labelsTr")
 
 
 def plan_stage(plans: str) -> str:
     return f"plan_{plans}"
 
 
-def preprocess_stage(plans: str) -> str:
-    return f"preprocess_{plans}"
+def preprocess_stage(plans: str, configuration: str) -> str:
+    """The stage that makes a configuration's data; the cascade's second stage has those of 3d_fullres."""
+    return f"preprocess_{plans}_{'3d_fullres' if configuration == '3d_cascade_fullres' else configuration}"
 
 
 def data_stages(settings: RunSettings, folders: Folders, source: Source, models: Sequence[Model]) -> list[Stage]:
@@ -29,12 +35,24 @@ def data_stages(settings: RunSettings, folders: Folders, source: Source, models:
     stages = [] if source.is_raw else [_convert(settings, source)]
     stages.append(_fingerprint(settings, folders, source))
     stages.append(_splits(settings, folders, source))
-    stages += [_plan(settings, folders, planner, name) for planner, name in plans.items()]
+    stages.append(_references(settings, folders, source))
+    stages += [_plan(settings, folders, source, planner, name) for planner, name in plans.items()]
     made_by: dict[Path, str] = {}
     for planner, name in plans.items():
-        stages.append(_preprocess(settings, folders, planner, name, made_by))
-        made_by |= dict.fromkeys(stages[-1].makes, stages[-1].name)
+        for stage in dict.fromkeys(preprocess_stage(name, one) for one in settings.configurations):
+            configuration = stage.removeprefix(preprocess_stage(name, ""))
+            place = folders.preprocessed / settings.dataset / _data_name(planner, name, configuration)
+            stages.append(_preprocess(settings, source, name, configuration, place, made_by.get(place)))
+            made_by.setdefault(place, stage)
     return stages
+
+
+def of_raw(source: Source, *parts: str, needs: Sequence[str] = ()) -> dict[str, Any]:
+    """What a stage that reads parts of the data set in nnUNet_raw depends on, beside `needs`, as arguments of Stage."""
+    places = tuple(source.raw / part for part in parts)
+    if source.is_raw:
+        return {"needs": tuple(needs), "sources": places}
+    return {"needs": (CONVERT, *needs), "reads": {CONVERT: places}}
 
 
 def _convert(settings: RunSettings, source: Source) -> Stage:
@@ -70,8 +88,7 @@ def _convert(settings: RunSettings, source: Source) -> Stage:
 
 
 def _fingerprint(settings: RunSettings, folders: Folders, source: Source) -> Stage:
-    preprocessed = folders.preprocessed / settings.dataset
-    file = preprocessed / "dataset_fingerprint.json"
+    file = folders.preprocessed / settings.dataset / "dataset_fingerprint.json"
     return Stage(
         FINGERPRINT,
         "fingerprint",
@@ -82,39 +99,41 @@ def _fingerprint(settings: RunSettings, folders: Folders, source: Source) -> Sta
             )
         ],
         parameters={},
-        needs=() if source.is_raw else (CONVERT,),
-        sources=(source.raw,) if source.is_raw else (),
-        # The masks that nnU-Net copies when it preprocesses are of these scans, too, and it does not replace them.
-        makes=(file, preprocessed / "gt_segmentations"),
+        **of_raw(source, *TRAINING_DATA),
+        makes=(file,),
         outputs=lambda: [file],
     )
 
 
 def _splits(settings: RunSettings, folders: Folders, source: Source) -> Stage:
-    file = folders.preprocessed / settings.dataset / "splits_final.json"
+    file = folders.preprocessed / settings.dataset / SPLITS_FILE
     return Stage(
         SPLITS,
         "splits",
         lambda here: [module_command("nnunetv2_mscs.pipeline.write_splits", settings.dataset)],
         parameters={},
-        needs=(FINGERPRINT,),
+        **of_raw(source, "dataset.json", "labelsTr", SPLITS_FILE, needs=(FINGERPRINT,)),
         makes=(file,),
         outputs=lambda: [file],
-        verify=lambda: _check_folds(file, settings.folds),
+        adopts=True,
+        verify=lambda: check_splits(file, source.raw, settings.folds),
     )
 
 
-def _check_folds(file: Path, folds: Sequence[int]) -> None:
-    """Raise MscsError if a fold is asked for that the splits lack: nnU-Net would make one up."""
-    count = len(json.loads(file.read_text()))
-    if lacking := [fold for fold in folds if fold >= count]:
-        raise MscsError(
-            f"The data set is split into {count} folds; there is no fold {lacking[0]}.",
-            f"Choose --folds {' '.join(map(str, range(count)))}, or give more patients.",
-        )
+def _references(settings: RunSettings, folders: Folders, source: Source) -> Stage:
+    folder = folders.preprocessed / settings.dataset / REFERENCES
+    return Stage(
+        REFERENCES_STAGE,
+        "copy reference masks",
+        lambda here: [module_command("nnunetv2_mscs.pipeline.write_references", settings.dataset)],
+        parameters={},
+        **of_raw(source, "dataset.json", "labelsTr", needs=(FINGERPRINT,)),
+        makes=(folder,),
+        outputs=lambda: [folder],
+    )
 
 
-def _plan(settings: RunSettings, folders: Folders, planner: str, plans: str) -> Stage:
+def _plan(settings: RunSettings, folders: Folders, source: Source, planner: str, plans: str) -> Stage:
     file = folders.preprocessed / settings.dataset / f"{plans}.json"
     target = settings.gpu_memory_target_gb
     memory = [] if target is None else ["-gpu_memory_target", target]
@@ -125,7 +144,7 @@ def _plan(settings: RunSettings, folders: Folders, planner: str, plans: str) -> 
             nnunet_command("nnUNetv2_plan_experiment", "-d", settings.dataset_id, "-pl", planner, *memory),
         ],
         parameters={"planner": planner, "gpu_memory_target_gb": target},
-        needs=(FINGERPRINT, SPLITS),
+        **of_raw(source, "dataset.json", needs=(FINGERPRINT, SPLITS)),
         makes=(file,),
         outputs=lambda: [file],
         verify=lambda: _check_configurations(file, settings.configurations),
@@ -143,32 +162,24 @@ def _check_configurations(file: Path, wanted: Sequence[str]) -> None:
 
 
 def _preprocess(
-    settings: RunSettings, folders: Folders, planner: str, plans: str, made_by: Mapping[Path, str]
+    settings: RunSettings, source: Source, plans: str, configuration: str, place: Path, made_by: str | None
 ) -> Stage:
-    """Preprocess what no stage before it makes; its outputs are all data that these plans are trained on."""
-    preprocessed = folders.preprocessed / settings.dataset
-    places = {name: preprocessed / _data_name(planner, plans, name) for name in _on_disk(settings.configurations)}
-    own = {name: place for name, place in places.items() if place not in made_by}
-    others = dict.fromkeys(made_by[place] for place in places.values() if place in made_by)
+    """Preprocess for a configuration; nothing to do where the stage `made_by` makes the same data for other plans."""
+    words = ("-d", settings.dataset_id, "-plans_name", plans, "-c", configuration)
 
     def commands(here: Here) -> Sequence[Sequence[str]]:
-        words = ("-d", settings.dataset_id, "-plans_name", plans, "-c", *own, "-np", *([here.workers] * len(own)))
-        return [nnunet_command("nnUNetv2_preprocess", *words)] if own else []
+        return [] if made_by else [nnunet_command("nnUNetv2_preprocess", *words, "-np", here.workers)]
 
+    before = (plan_stage(plans), REFERENCES_STAGE, *([made_by] if made_by else []))
     return Stage(
-        preprocess_stage(plans),
-        f"preprocess {plans}",
+        preprocess_stage(plans, configuration),
+        f"preprocess {plans} {configuration}",
         commands,
-        parameters={"plans": plans, "configurations": sorted(own)},
-        needs=(plan_stage(plans), *others),
-        makes=tuple(own.values()),
-        outputs=lambda: list(places.values()),
+        parameters={"plans": plans, "configuration": configuration, "made_by": made_by or ""},
+        **of_raw(source, "imagesTr", needs=before),
+        makes=() if made_by else (place,),
+        outputs=lambda: [place],
     )
-
-
-def _on_disk(configurations: Sequence[str]) -> list[str]:
-    """Configurations with data of their own; the cascade's second stage has those of 3d_fullres."""
-    return list(dict.fromkeys("3d_fullres" if name == "3d_cascade_fullres" else name for name in configurations))
 
 
 def _data_name(planner: str, plans: str, configuration: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.graph.settings import DEFAULT_RIVAL_PLANNER, Folders, RunSettings
+from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
 
 # Planner -> name of its plans. Another planner's is found by looking at its class.
 PLANS = {
@@ -16,7 +16,9 @@ PLANS = {
     "nnUNetPlannerResEncL": "nnUNetResEncUNetLPlans",
     "nnUNetPlannerResEncXL": "nnUNetResEncUNetXLPlans",
 }
+# Trainers whose names begin so train MSCS-Net, all others networks of nnU-Net's.
 OURS = "MSCS"
+OUR_PLANNER, NNUNET_PLANNER = "MSCSPlanner", "ExperimentPlanner"
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,13 @@ class Model:
 def own_models(settings: RunSettings) -> list[Model]:
     """Those that compete for the best configuration, in the order of the configurations."""
     trainer = with_length(settings.trainer, settings.epochs)
-    return [Model(trainer, settings.planner, configuration) for configuration in settings.configurations]
+    planner = settings.planner or planner_for(trainer)
+    return [Model(trainer, planner, configuration) for configuration in settings.configurations]
+
+
+def planner_for(trainer: str) -> str:
+    """The planner that a trainer gets where the user names none: that of its network."""
+    return OUR_PLANNER if trainer.startswith(OURS) else NNUNET_PLANNER
 
 
 def rival_models(settings: RunSettings) -> list[Model]:
@@ -55,7 +63,9 @@ def rival_models(settings: RunSettings) -> list[Model]:
     rivals = []
     for text in settings.compare:
         trainer, _, planner = text.partition(":")
-        planner = planner or (settings.planner if trainer.startswith(OURS) else DEFAULT_RIVAL_PLANNER)
+        if trainer.startswith(OURS) and settings.trainer.startswith(OURS):
+            planner = planner or settings.planner or ""
+        planner = planner or planner_for(trainer)
         rivals += [Model(with_length(trainer, settings.epochs), planner, one) for one in settings.configurations]
     return rivals
 

@@ -4,19 +4,18 @@ from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
-from nnunetv2_mscs.pipeline.commands import mscs_command, nnunet_command
-from nnunetv2_mscs.pipeline.graph.data_stages import CONVERT, FINGERPRINT
+from nnunetv2_mscs.pipeline.commands import mscs_command, nnunet_command, prediction_words
+from nnunetv2_mscs.pipeline.graph.data_stages import REFERENCES_STAGE, of_raw
 from nnunetv2_mscs.pipeline.graph.models import Model, ensemble_folder, folds_word
 from nnunetv2_mscs.pipeline.graph.settings import ALL_FOLDS, Folders, RunSettings
 from nnunetv2_mscs.pipeline.graph.source import Source
 from nnunetv2_mscs.pipeline.graph.stage import Here, Stage
 from nnunetv2_mscs.pipeline.graph.training_stages import training_stage
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+from nnunetv2_mscs.pipeline.write_references import REFERENCES
 
 BEST, PREDICT, EVALUATE, REPORT = "best_configuration", "predict", "evaluate", "report"
 EVALUATE_TEST, REPORT_TEST = "evaluate_test", "report_test"
-# nnU-Net's predictions start that many processes for reading and for writing at most.
-MOST_WORKERS_OF_PREDICTION = 3
 
 
 def result_stages(
@@ -79,8 +78,7 @@ def _predict(settings: RunSettings, folders: Folders, source: Source, run: RunFo
         "predict test cases",
         commands,
         parameters={"configurations": list(settings.configurations), "folds": list(settings.folds)},
-        needs=(BEST, *(() if source.is_raw else (CONVERT,))),
-        sources=(images,) if source.is_raw else (),
+        **of_raw(source, "imagesTs", needs=(BEST,)),
         makes=(run.predictions, run.unprocessed_predictions),
         outputs=lambda: [run.predictions],
         uses_gpu=True,
@@ -91,11 +89,10 @@ def prediction_commands(
     settings: RunSettings, model: Model, joined: Path, images: Path, run: RunFolder, here: Here
 ) -> list[list[str]]:
     """Prediction by a single model, then the postprocessing that its cross-validation has shown to help."""
-    workers = min(here.workers, MOST_WORKERS_OF_PREDICTION)
     predict = nnunet_command(
         "nnUNetv2_predict",
         *("-i", images, "-o", run.unprocessed_predictions, "-d", settings.dataset_id, "-c", model.configuration),
-        *("-f", *settings.folds, *model.words, "-device", here.device, "-npp", workers, "-nps", workers),
+        *("-f", *settings.folds, *model.words, *prediction_words(here.device, here.workers)),
     )
     postprocess = nnunet_command(
         "nnUNetv2_apply_postprocessing",
@@ -109,34 +106,45 @@ class _Compared:
     """All models on the cross-validation: ours in every configuration, their ensembles, and the rivals."""
 
     def __init__(self, settings: RunSettings, folders: Folders, ours: Sequence[Model], rivals: Sequence[Model]):
-        self.references = folders.preprocessed / settings.dataset / "gt_segmentations"
+        self.references = folders.preprocessed / settings.dataset / REFERENCES
         models = [*ours, *rivals]
         several = len(settings.configurations) > 1
         self.places = [model.folder(folders, settings.dataset) for model in models]
-        self.names = [f"{model.trainer} {model.configuration}" if several else model.trainer for model in models]
+        self.names = _distinct(models, several=several)
+        self.folds = [] if settings.folds == ALL_FOLDS else ["--folds", *settings.folds]
         for pair in combinations(ours, 2):
             self.places.append(ensemble_folder(folders, settings.dataset, pair, settings.folds))
             self.names.append(f"ensemble {pair[0].configuration} + {pair[1].configuration}")
         # Of an ensemble nothing tells that it is of some folds only.
         self.partial = ["--partial"] if len(ours) > 1 and settings.folds != ALL_FOLDS else []
         trained = [training_stage(model, fold) for model in models for fold in settings.folds]
-        self.needs = (FINGERPRINT, *trained, *((BEST,) if len(ours) > 1 else ()))
+        self.needs = (REFERENCES_STAGE, *trained, *((BEST,) if len(ours) > 1 else ()))
 
     @property
     def _others(self) -> list[object]:
         return ["--compare", *self.places[1:], "--names", *self.names] if len(self.places) > 1 else []
 
     def evaluate(self, run: RunFolder) -> Stage:
-        words = [self.places[0], self.references, "-o", run.evaluation, *self._others, *self.partial]
+        words = [self.places[0], self.references, "-o", run.evaluation, *self._others, *self.folds, *self.partial]
         return Stage(
             EVALUATE,
             "evaluate cross-validation",
             lambda here: [mscs_command("evaluate", *words, "-np", here.workers)],
-            parameters={"names": self.names, "partial": bool(self.partial)},
+            parameters={"names": self.names, "folds": self.folds, "partial": bool(self.partial)},
             needs=self.needs,
             makes=(run.evaluation,),
             outputs=lambda: [run.evaluation],
         )
+
+
+def _distinct(models: Sequence[Model], *, several: bool) -> list[str]:
+    """A name each: the trainer's, with the configuration if there are several, and with the plans where needed."""
+    names = [f"{model.trainer} {model.configuration}" if several else model.trainer for model in models]
+    lower = [name.lower() for name in names]
+    return [
+        f"{name} {model.plans}" if lower.count(name.lower()) > 1 else name
+        for name, model in zip(names, models, strict=True)
+    ]
 
 
 def _report(run: RunFolder) -> Stage:
@@ -160,7 +168,7 @@ def _evaluate_test(settings: RunSettings, source: Source, run: RunFolder, ours: 
         "evaluate test cases",
         lambda here: [mscs_command("evaluate", *words, "-np", here.workers)],
         parameters={"name": name, "partial": bool(partial)},
-        needs=(PREDICT,),
+        **of_raw(source, "labelsTs", needs=(PREDICT,)),
         makes=(run.test_evaluation,),
         outputs=lambda: [run.test_evaluation],
     )
@@ -173,7 +181,7 @@ def _report_test(settings: RunSettings, source: Source, run: RunFolder) -> Stage
         "report test cases",
         lambda here: [mscs_command("report", *words, "-np", here.workers)],
         parameters={},
-        needs=(EVALUATE_TEST,),
+        **of_raw(source, "imagesTs", needs=(EVALUATE_TEST,)),
         makes=(run.test_report,),
         outputs=lambda: [run.test_report],
     )

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 ALL_FOLDS = (0, 1, 2, 3, 4)
-DEFAULT_RIVAL_PLANNER = "ExperimentPlanner"
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class RunSettings:
         layout, spacing, channels, test_fraction, patient_pattern, unlabelled, resample, seed: see `mscs convert`.
         configurations: nnU-Net's, that compete.
         trainer: by its name, without a length if `epochs` gives one.
-        planner: by its name.
+        planner: by its name; None for that of the trainer's network.
         folds: of the cross-validation.
         epochs: of every training; None for the trainer's own number.
         gpu_memory_target_gb: that patch and batch are planned for; None for the planner's own.
@@ -41,7 +40,7 @@ class RunSettings:
     seed: int = 0
     configurations: tuple[str, ...] = ("3d_fullres",)
     trainer: str = "MSCSTrainer"
-    planner: str = "MSCSPlanner"
+    planner: str | None = None
     folds: tuple[int, ...] = ALL_FOLDS
     epochs: int | None = None
     gpu_memory_target_gb: float | None = None

@@ -43,6 +43,7 @@ class Stage:
         commands: the words of the commands, in their order, for the place where they are to run.
         parameters: what decides on the result beside the files; JSON-able.
         needs: names of the stages whose outputs it reads.
+        reads: of a needed stage, the files and folders that it reads; all that the stage makes, if it is not named.
         sources: files and folders it reads that no stage makes.
         makes: files and folders that are its own; removed before it starts anew.
         outputs: those of them, at the time of asking, that others read: complete and unchanged, or it is run again.
@@ -50,8 +51,10 @@ class Stage:
         resumes: whether its commands go on where they were interrupted, if nothing else has changed.
         resumes_from: one of its outputs that they need unchanged to go on once they were through.
         replaces: whether its commands replace what they made before by themselves, whole or not at all.
+        adopts: whether what others have put into its places is kept, and taken for what it makes.
         training: what it trains, if it does.
-        verify: looks at what it made, and raises MscsError if the run cannot go on with that.
+        lacks: in words what its outputs lack for this run, though they are what it made; empty if nothing.
+        verify: looks at what it made, and raises MscsError if this run cannot go on with that.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Stage:
     commands: Callable[[Here], Sequence[Sequence[str]]]
     parameters: Mapping[str, Any]
     needs: tuple[str, ...] = ()
+    reads: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     sources: tuple[Path, ...] = ()
     makes: tuple[Path, ...] = ()
     outputs: Callable[[], Sequence[Path]] = field(default=lambda: ())
@@ -66,5 +70,7 @@ class Stage:
     resumes: bool = False
     resumes_from: Path | None = None
     replaces: bool = False
+    adopts: bool = False
     training: Training | None = None
+    lacks: Callable[[], str] = field(default=lambda: "")
     verify: Callable[[], None] = field(default=lambda: None)

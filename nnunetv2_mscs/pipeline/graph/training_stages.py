@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from nnunetv2_mscs.pipeline.commands import nnunet_command
-from nnunetv2_mscs.pipeline.graph.data_stages import SPLITS, plan_stage, preprocess_stage
+from nnunetv2_mscs.pipeline.graph.data_stages import REFERENCES_STAGE, SPLITS, plan_stage, preprocess_stage
 from nnunetv2_mscs.pipeline.graph.models import Model
 from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
 from nnunetv2_mscs.pipeline.graph.stage import Here, Stage, Training
@@ -18,20 +19,21 @@ def training_stage(model: Model, fold: int) -> str:
 
 
 def training_stages(
-    settings: RunSettings, folders: Folders, models: Sequence[Model], *, ensembles: bool
+    settings: RunSettings, folders: Folders, ours: Sequence[Model], rivals: Sequence[Model]
 ) -> list[Stage]:
     """All trainings; those of a cascade's second stage come after all folds of its first, whose masks they read.
 
-    Args:
-        ensembles: whether probabilities are to be kept, from which ensembles are made.
+    Where several configurations of ours compete, so do their ensembles, which are made from probabilities.
     """
-    ordered = sorted(models, key=lambda model: model.configuration == CASCADE)
-    return [_train(settings, folders, model, fold, ensembles) for model in ordered for fold in settings.folds]
+    ordered = sorted([*ours, *rivals], key=lambda model: model.configuration == CASCADE)
+    ensembled = set(ours) if len(ours) > 1 else set()
+    return [_train(settings, folders, model, fold, model in ensembled) for model in ordered for fold in settings.folds]
 
 
-def _train(settings: RunSettings, folders: Folders, model: Model, fold: int, ensembles: bool) -> Stage:
+def _train(settings: RunSettings, folders: Folders, model: Model, fold: int, ensembled: bool) -> Stage:
     folder = model.folder(folders, settings.dataset) / f"fold_{fold}"
-    probabilities = ["--npz"] if ensembles else []
+    validation = folder / "validation"
+    probabilities = ["--npz"] if ensembled else []
 
     def commands(here: Here) -> Sequence[Sequence[str]]:
         gpus = ["-num_gpus", here.gpus] if here.gpus > 1 else []
@@ -47,15 +49,25 @@ def _train(settings: RunSettings, folders: Folders, model: Model, fold: int, ens
         training_stage(model, fold),
         f"train {model.trainer} {model.configuration} fold {fold}",
         commands,
-        parameters={"model": model.folder_name, "fold": fold, "probabilities": ensembles},
-        needs=(SPLITS, plan_stage(model.plans), preprocess_stage(model.plans), *first_stage),
+        parameters={"model": model.folder_name, "fold": fold},
+        needs=(SPLITS, *_data_of(model), *first_stage),
         makes=(folder,),
-        outputs=lambda: [final, folder / "validation"],
+        outputs=lambda: [final, validation],
         uses_gpu=True,
         resumes=True,
         resumes_from=final,
         training=Training(model.trainer, model.plans, model.configuration, fold, epochs_of(model.trainer), folder),
+        # The validation alone is done again for them: the training itself goes on from its end.
+        lacks=lambda: "no probabilities for ensembles" if ensembled and not _has(validation, "*.npz") else "",
     )
+
+
+def _data_of(model: Model) -> tuple[str, ...]:
+    return (REFERENCES_STAGE, plan_stage(model.plans), preprocess_stage(model.plans, model.configuration))
+
+
+def _has(folder: Path, pattern: str) -> bool:
+    return next(folder.glob(pattern), None) is not None
 
 
 def epochs_of(trainer: str) -> int | None:

@@ -29,7 +29,8 @@ class Record:
         state: see `State`.
         parameters: of the stage when it was begun.
         inputs: digest of what each of its needs and sources held when it was begun.
-        outputs: signature of every file it made (see `signatures`); empty unless done.
+        outputs: signature of every file it made (see `content_signatures`); empty until it has made all of them.
+        to_clear: what lay in its places before is still to be removed.
         began: seconds since the epoch; of the last attempt.
         ended: likewise, None as long as it runs.
         seconds: that all attempts took together.
@@ -45,6 +46,7 @@ class Record:
     parameters: dict[str, Any]
     inputs: dict[str, str]
     outputs: dict[str, list[Any]] = field(default_factory=dict)
+    to_clear: bool = False
     began: float = 0.0
     ended: float | None = None
     seconds: float = 0.0
@@ -72,7 +74,3 @@ def read_record(run: RunFolder, stage: str) -> Record | None:
 def write_record(run: RunFolder, record: Record) -> None:
     run.records.mkdir(parents=True, exist_ok=True)
     write_whole(record_file(run, record.stage), json.dumps(dataclasses.asdict(record), indent=1) + "\n")
-
-
-def forget_record(run: RunFolder, stage: str) -> None:
-    record_file(run, stage).unlink(missing_ok=True)

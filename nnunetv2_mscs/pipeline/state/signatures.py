@@ -1,4 +1,4 @@
-"""What tells that files are complete and unchanged, without reading gigabytes."""
+"""What tells that files are complete and unchanged: their content, read again only where size or time have changed."""
 
 import hashlib
 import json
@@ -7,20 +7,28 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# Files up to this size, and plans and the like whatever their size, are known by their content: nnU-Net writes some
-# of them again as they are. Larger ones are known by their size and the time they were last changed.
+# Of a user's own scans, files up to this size, and JSON whatever its size, are known by their content; larger ones by
+# their size and the time they were last changed.
 LARGEST_READ = 64 * 1024
 READ_WHATEVER_SIZE = (".json",)
+BLOCK = 1024 * 1024
+# Stands for the content of a link that leads nowhere.
+NOWHERE = "leads nowhere"
+
+Signed = Mapping[str, Sequence[Any]]
 
 
 def signature(place: Path) -> dict[str, list[Any]]:
-    """Of a file, or of every file in a folder: path -> [size, time of change in ns] or [size, "sha256 of content"]."""
-    return {str(file): _of_file(file) for file in _files(place)}
+    """Of a file, or of every file in a folder, that no stage makes: path -> [size, content] or [size, time in ns]."""
+    return {str(file): _without_reading_much(file) for file in _files(place)}
 
 
-def signatures(places: Iterable[Path]) -> dict[str, list[Any]]:
-    """Of several places together."""
-    return {file: signed for place in places for file, signed in signature(place).items()}
+def content_signatures(places: Iterable[Path]) -> dict[str, list[Any]]:
+    """Of what a stage has made: path of every file -> [size, SHA-256 of its content, time of change in ns].
+
+    The time decides nothing: it spares reading a file again.
+    """
+    return {str(file): _of_content(file) for place in places for file in _files(place)}
 
 
 def missing(places: Sequence[Path]) -> list[Path]:
@@ -28,21 +36,43 @@ def missing(places: Sequence[Path]) -> list[Path]:
     return [place for place in places if not (place.is_file() or next(_files(place), None))]
 
 
-def changed(outputs: Mapping[str, Sequence[Any]], places: Iterable[Path]) -> str:
+def changed(outputs: Signed, places: Iterable[Path]) -> str:
     """In words what is no longer as it was; empty if all is. A new file among those that were there is a change."""
-    now = signatures(places)
+    now = {str(file): file for place in places for file in _files(place)}
     gone, new = [file for file in outputs if file not in now], [file for file in now if file not in outputs]
     if gone:
         return f"{_named(gone)} gone"
     if new:
         return f"{_named(new)} new"
-    other = [file for file in outputs if list(outputs[file]) != now[file]]
+    other = [name for name, file in now.items() if not is_unchanged(file, outputs)]
     return f"{_named(other)} changed" if other else ""
 
 
-def digest(signed: Mapping[str, Sequence[Any]]) -> str:
-    """One short word for a signature."""
-    return hashlib.sha256(json.dumps(sorted(signed.items())).encode()).hexdigest()[:16]
+def is_unchanged(file: Path, outputs: Signed) -> bool:
+    """Whether a file has the content that it was signed with."""
+    signed = list(outputs.get(str(file), ()))
+    if len(signed) != 3 or not file.is_file():
+        return False
+    state = file.stat()
+    if state.st_size != signed[0]:
+        return False
+    return state.st_mtime_ns == signed[2] or _hash(file) == signed[1]
+
+
+def digest(signed: Signed, within: Sequence[Path] = ()) -> str:
+    """One short word for sizes and contents.
+
+    Args:
+        signed: path -> what it is signed with.
+        within: files and folders that count; all if there is none.
+    """
+    parts = [str(place) for place in within]
+    counted = {
+        file: list(entry)[:2]
+        for file, entry in signed.items()
+        if not parts or any(file == part or file.startswith(f"{part}{os.sep}") for part in parts)
+    }
+    return hashlib.sha256(json.dumps(sorted(counted.items())).encode()).hexdigest()[:16]
 
 
 def _named(files: Sequence[str]) -> str:
@@ -57,14 +87,40 @@ def _files(place: Path) -> Iterator[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for at, folders, files in os.walk(folder):
-        folders.sort()
+    """Every file in a folder and in those below it, links included; a link back to where it lies is not followed."""
+    seen = {os.path.realpath(folder)}
+    for at, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if _is_new(os.path.join(at, name), seen))
         for name in sorted(files):
             yield Path(at) / name
 
 
-def _of_file(file: Path) -> list[Any]:
+def _is_new(folder: str, seen: set[str]) -> bool:
+    place = os.path.realpath(folder)
+    is_new = place not in seen
+    seen.add(place)
+    return is_new
+
+
+def _without_reading_much(file: Path) -> list[Any]:
+    if not file.exists():
+        return [0, NOWHERE]
     state = file.stat()
     if state.st_size <= LARGEST_READ or file.suffix in READ_WHATEVER_SIZE:
-        return [state.st_size, hashlib.sha256(file.read_bytes()).hexdigest()[:16]]
+        return [state.st_size, _hash(file)]
     return [state.st_size, state.st_mtime_ns]
+
+
+def _of_content(file: Path) -> list[Any]:
+    if not file.exists():
+        return [0, NOWHERE, 0]
+    state = file.stat()
+    return [state.st_size, _hash(file), state.st_mtime_ns]
+
+
+def _hash(file: Path) -> str:
+    reading = hashlib.sha256()
+    with file.open("rb") as content:
+        while block := content.read(BLOCK):
+            reading.update(block)
+    return reading.hexdigest()[:16]

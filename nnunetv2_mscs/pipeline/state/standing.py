@@ -7,7 +7,7 @@ from pathlib import Path
 from nnunetv2_mscs.pipeline.graph.stage import Stage
 from nnunetv2_mscs.pipeline.state.records import Record, State, read_record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
-from nnunetv2_mscs.pipeline.state.signatures import changed, digest, missing, signature
+from nnunetv2_mscs.pipeline.state.signatures import changed, digest, is_unchanged, missing, signature
 
 NOT_YET, RESUMES, AGAIN, DONE = "not yet", "resumes", "again", "done"
 
@@ -20,7 +20,7 @@ class Standing:
         stage: which.
         what: DONE; NOT_YET begun; RESUMES where it was interrupted, or begins anew without anybody's loss; AGAIN, for
             `reason`.
-        reason: why a stage that was begun before has to begin anew.
+        reason: why a stage that was begun before has to begin anew, or to go on though it was done.
         removes: files and folders, finished ones or others', that go before it begins.
         uncertain: whether it has to run only if a stage before it makes something else than it did before.
     """
@@ -38,9 +38,10 @@ def standings(run: RunFolder, stages: Mapping[str, Stage]) -> dict[str, Standing
     for name, stage in stages.items():
         own = standing(run, stage)
         upset = [need for need in stage.needs if found[need].what != DONE]
-        if own.what == DONE and upset:
+        loses = own.what == DONE or (own.what == RESUMES and stage.resumes and bool(own_places(run, stage)))
+        if loses and upset:
             reason = f"comes after {stages[upset[0]].title}"
-            own = Standing(stage, AGAIN, reason, _existing(stage), uncertain=True)
+            own = Standing(stage, AGAIN, reason, own_places(run, stage), uncertain=True)
         found[name] = own
     return found
 
@@ -48,7 +49,7 @@ def standings(run: RunFolder, stages: Mapping[str, Stage]) -> dict[str, Standing
 def standing(run: RunFolder, stage: Stage) -> Standing:
     """How a stage stands by its own record, files and inputs."""
     record = read_record(run, stage.name)
-    existing = _existing(stage)
+    existing = own_places(run, stage)
     if record is None:
         if not existing:
             return Standing(stage, NOT_YET)
@@ -57,11 +58,21 @@ def standing(run: RunFolder, stage: Stage) -> Standing:
         return Standing(stage, AGAIN if existing else NOT_YET, reason, existing)
     if record.state != State.DONE:
         return Standing(stage, RESUMES)
-    if reason := changed(record.outputs, stage.outputs()):
-        if stage.resumes and stage.resumes_from and _unchanged(record, stage.resumes_from):
-            return Standing(stage, RESUMES)
-        return Standing(stage, AGAIN, reason, existing)
-    return Standing(stage, DONE)
+    reason = changed(record.outputs, stage.outputs())
+    if not reason and not (reason := stage.lacks()):
+        return Standing(stage, DONE)
+    if stage.resumes and stage.resumes_from and is_unchanged(stage.resumes_from, record.outputs):
+        return Standing(stage, RESUMES, reason)
+    return Standing(stage, AGAIN, reason, existing)
+
+
+def own_places(run: RunFolder, stage: Stage) -> tuple[Path, ...]:
+    """What there is of a stage's files and folders, without what it adopts: those go before it begins anew."""
+    there = tuple(place for place in stage.makes if not missing([place]))
+    if not stage.adopts:
+        return there
+    record = read_record(run, stage.name)
+    return tuple(place for place in there if record is not None and is_unchanged(place, record.outputs))
 
 
 def _other_wish(run: RunFolder, stage: Stage, record: Record) -> str:
@@ -79,18 +90,10 @@ def _same(record: Record, stage: Stage, key: str) -> bool:
 
 
 def inputs_of(run: RunFolder, stage: Stage) -> dict[str, str]:
-    """A digest of what each needed stage has made and each source holds; those that are not there yet are left out."""
+    """A digest of what it reads of each needed stage and each source; what is not there yet is left out."""
     inputs = {}
     for need in stage.needs:
         record = read_record(run, need)
         if record is not None and record.state == State.DONE:
-            inputs[need] = digest(record.outputs)
+            inputs[need] = digest(record.outputs, stage.reads.get(need, ()))
     return inputs | {str(source): digest(signature(source)) for source in stage.sources if source.exists()}
-
-
-def _unchanged(record: Record, file: Path) -> bool:
-    return {str(file): record.outputs.get(str(file))} == signature(file) if file.is_file() else False
-
-
-def _existing(stage: Stage) -> tuple[Path, ...]:
-    return tuple(place for place in stage.makes if not missing([place]))

@@ -80,7 +80,7 @@ def test_places_for_gpus():
     assert slots_for([], 1) == [Slot()]
     two = slots_for(["0", "1", "2", "3", "4"], 2)
     assert [slot.gpus for slot in two] == [("0", "1"), ("2", "3"), ()]
-    assert two[0].environment == {"CUDA_VISIBLE_DEVICES": "0,1"}
+    assert two[0].environment == {"CUDA_VISIBLE_DEVICES": "0,1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     assert two[2].environment == {}
     with pytest.raises(MscsError, match="is to have 3 GPUs, but there are 2"):
         slots_for(["0", "1"], 3)

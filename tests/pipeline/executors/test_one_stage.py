@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import sys
 import time
 
 import pytest
@@ -64,14 +65,6 @@ def test_what_changed_on_disk_makes_a_stage_run_again(run, tmp_path, change, rea
     if source.exists():
         carry_out(run, stage)
         assert (tmp_path / "a.txt").read_text() == source.read_text() + "a"
-
-
-def test_a_large_file_that_was_written_again_is_changed_though_its_size_is_not(run, tmp_path):
-    stage = writing_stage(tmp_path, "a", text="x" * 100_000)
-    carry_out(run, stage)
-    time.sleep(0.01)
-    (tmp_path / "a.txt").write_text("x" * 100_000)
-    assert "is changed" in standing(run, stage).reason
 
 
 def test_another_parameter_is_named_and_what_comes_after_waits_for_the_outcome(run, tmp_path):
@@ -188,3 +181,122 @@ def test_a_record_cut_short_counts_as_never_begun(run, tmp_path):
     assert (now.what, now.removes) == (AGAIN, (tmp_path / "a.txt",))
     file.write_text(json.dumps({"state": "done"}))
     assert standing(run, stage).what == AGAIN
+
+
+def test_a_large_file_is_known_by_its_content(run, tmp_path):
+    """Written again as it was, it is what it was; with other content of the same size it is not."""
+    stage = writing_stage(tmp_path, "a", text="x" * 100_000)
+    carry_out(run, stage)
+    time.sleep(0.01)
+    (tmp_path / "a.txt").write_text("x" * 100_000)
+    assert standing(run, stage).what == DONE
+    (tmp_path / "a.txt").write_text("y" * 100_000)
+    assert "is changed" in standing(run, stage).reason
+
+
+@pytest.mark.parametrize("ended_by", ["a kill", "who listens"])
+def test_what_had_to_go_goes_though_the_run_ended_before(run, tmp_path, ended_by):
+    """Or a training would go on from the checkpoint of other plans."""
+    carry_out(run, writing_stage(tmp_path, "a", code=APPENDS, resumes=True))
+    other = writing_stage(tmp_path, "a", code=APPENDS, text="other", resumes=True)
+    assert standing(run, other).removes == (tmp_path / "a.txt",)
+
+    def hang_up():
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        carry_out(run, other, on_begin=hang_up)
+    if ended_by == "a kill":
+        write_record(run, dataclasses.replace(read_record(run, "a"), state=State.RUNNING))
+    assert (tmp_path / "a.txt").read_text() == "x"
+    assert standing(run, other).what == RESUMES
+    carry_out(run, other)
+    assert (tmp_path / "a.txt").read_text() == "x", "from its beginning"
+    assert not read_record(run, "a").to_clear
+
+
+def test_a_full_disk_fails_a_stage_and_is_told(run, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nnunetv2_mscs.pipeline.executors.one_stage.run_command", full)
+    with pytest.raises(MscsError, match="No space left"):
+        carry_out(run, writing_stage(tmp_path, "a"))
+    assert read_record(run, "a").state == State.FAILED
+
+
+def test_half_a_training_is_named_before_it_goes(run, tmp_path):
+    first = writing_stage(tmp_path, "first", text="1")
+    training = writing_stage(tmp_path, "training", first, resumes=True)
+    carry_out(run, first, training)
+    write_record(run, dataclasses.replace(read_record(run, "training"), state=State.INTERRUPTED, outputs={}))
+    assert standings(run, by_name(first, training))["training"].what == RESUMES
+    again = standings(run, by_name(writing_stage(tmp_path, "first", text="2"), training))["training"]
+    assert (again.what, again.removes, again.uncertain) == (AGAIN, (tmp_path / "training.txt",), True)
+
+
+def test_a_stage_that_reads_a_part_is_done_again_for_that_part_only(run, tmp_path):
+    parts = [tmp_path / "many" / name for name in ("read", "readme")]
+    both = "import sys, pathlib; [pathlib.Path(p).write_text(sys.argv[-2]) for p in sys.argv[-4:-2]]"
+
+    def many(text: str):
+        stage = writing_stage(tmp_path, "many", text=text, code=both)
+        words = lambda here: [[sys.executable, "-c", both, *map(str, parts), text, ""]]  # noqa: E731
+        return dataclasses.replace(stage, commands=words, makes=tuple(parts), outputs=lambda: parts)
+
+    parts[0].parent.mkdir()
+    reader = dataclasses.replace(writing_stage(tmp_path, "reader"), needs=("many",), reads={"many": (parts[0],)})
+    carry_out(run, many("1"), reader)
+    record = read_record(run, "many")
+    write_record(run, dataclasses.replace(record, outputs={**record.outputs, str(parts[1]): [9, "another", 0]}))
+    assert standing(run, reader).what == DONE
+    write_record(run, dataclasses.replace(record, outputs={**record.outputs, str(parts[0]): [9, "another", 0]}))
+    assert standing(run, reader).reason == "many changed"
+
+
+def test_what_the_outputs_lack_is_made_from_the_end_on(run, tmp_path):
+    out = tmp_path / "a.txt"
+    stage = writing_stage(tmp_path, "a", code=APPENDS, resumes=True, resumes_from=out)
+    carry_out(run, stage)
+    wanting = dataclasses.replace(stage, lacks=lambda: "no second x" if out.read_text() == "x" else "")
+    now = standing(run, wanting)
+    assert (now.what, now.reason, now.removes) == (RESUMES, "no second x", ())
+    carry_out(run, wanting)
+    assert out.read_text() == "xx"
+    with pytest.raises(MscsError, match="there is no third x"):
+        carry_out(run, dataclasses.replace(stage, lacks=lambda: "no third x"))
+
+
+def test_what_a_user_has_put_there_is_adopted(run, tmp_path):
+    """Before the first run and after it; what the stage itself has made goes where it has to be made again."""
+    out, source = tmp_path / "a.txt", tmp_path / "source.txt"
+    source.write_text("cases")
+    keeps = "import sys, pathlib; p = pathlib.Path(sys.argv[-3]); p.exists() or p.write_text('made')"
+    stage = writing_stage(tmp_path, "a", code=keeps, adopts=True, sources=[source])
+    out.write_text("the user's")
+    assert (standing(run, stage).what, standing(run, stage).removes) == (NOT_YET, ())
+    carry_out(run, stage)
+    assert out.read_text() == "the user's"
+    out.write_text("the user's other")
+    assert (standing(run, stage).what, standing(run, stage).removes) == (AGAIN, ())
+    carry_out(run, stage)
+    assert out.read_text() == "the user's other"
+    source.write_text("more cases")
+    assert standing(run, stage).removes == (out,)
+    carry_out(run, stage)
+    assert out.read_text() == "made"
+
+
+def test_scans_behind_links_are_seen(run, tmp_path):
+    elsewhere, source = tmp_path / "elsewhere", tmp_path / "source"
+    elsewhere.mkdir()
+    source.mkdir()
+    (elsewhere / "scan.nii").write_text("scan")
+    (source / "images").symlink_to(elsewhere)
+    (source / "gone.nii").symlink_to(tmp_path / "nowhere")
+    (elsewhere / "back").symlink_to(source)
+    stage = dataclasses.replace(writing_stage(tmp_path, "a"), sources=(source,))
+    carry_out(run, stage)
+    assert standing(run, stage).what == DONE
+    (elsewhere / "scan.nii").write_text("another")
+    assert standing(run, stage).reason.endswith("source changed")

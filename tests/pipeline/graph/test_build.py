@@ -53,7 +53,7 @@ def test_every_stage_comes_after_those_it_needs(settings, folders):
 def test_the_plain_run(settings, folders):
     stages = build_stages(settings, folders)
     assert [name for name in stages if not name.startswith("train_")] == [
-        *("convert", "fingerprint", "splits", "plan_MSCSPlans", "preprocess_MSCSPlans"),
+        *("convert", "fingerprint", "splits", "references", "plan_MSCSPlans", "preprocess_MSCSPlans_3d_fullres"),
         *("best_configuration", "evaluate", "report"),
     ]
     assert typed(stages, "train_MSCSTrainer__MSCSPlans__3d_fullres_fold4") == [
@@ -91,7 +91,7 @@ def test_a_raw_data_set_is_taken_as_it_is(settings, folders):
     (raw / "dataset.json").write_text("{}")
     stages = build_stages(with_options(settings, source=str(raw)), folders)
     assert "convert" not in stages
-    assert stages["fingerprint"].sources == (raw,)
+    assert stages["fingerprint"].sources == (raw / "dataset.json", raw / "imagesTr", raw / "labelsTr")
     with pytest.raises(MscsError, match="nnU-Net's raw format, but not"):
         build_stages(with_options(settings, source=str(raw), dataset_id=6), folders)
 
@@ -122,11 +122,12 @@ def test_a_rival_changes_nothing_that_ours_is_made_from(settings, folders):
 def test_planners_that_share_data_preprocess_them_once(settings, folders):
     rivals = ("nnUNetTrainer", "nnUNetTrainer:nnUNetPlannerResEncM")
     stages = build_stages(with_options(settings, configurations=("2d", "3d_lowres"), compare=rivals), folders)
-    residual = stages["preprocess_nnUNetResEncUNetMPlans"]
-    assert "preprocess_nnUNetPlans" in residual.needs
-    assert [place.name for place in residual.makes] == ["nnUNetResEncUNetMPlans_3d_lowres"]
-    assert [place.name for place in residual.outputs()] == ["nnUNetPlans_2d", "nnUNetResEncUNetMPlans_3d_lowres"]
-    assert " -c 3d_lowres " in typed(stages, residual.name)[0]
+    shared, own = (stages[f"preprocess_nnUNetResEncUNetMPlans_{one}"] for one in ("2d", "3d_lowres"))
+    assert "preprocess_nnUNetPlans_2d" in shared.needs
+    assert (shared.makes, typed(stages, shared.name)) == ((), [])
+    assert [place.name for place in shared.outputs()] == ["nnUNetPlans_2d"]
+    assert [place.name for place in own.makes] == ["nnUNetResEncUNetMPlans_3d_lowres"]
+    assert " -c 3d_lowres " in typed(stages, own.name)[0]
 
 
 def test_the_second_stage_of_a_cascade_waits_for_all_folds_of_the_first(settings, folders):
@@ -134,7 +135,8 @@ def test_the_second_stage_of_a_cascade_waits_for_all_folds_of_the_first(settings
     stages = build_stages(cascade, folders)
     needs = stages["train_MSCSTrainer__MSCSPlans__3d_cascade_fullres_fold0"].needs
     assert {f"train_MSCSTrainer__MSCSPlans__3d_lowres_fold{fold}" for fold in (0, 1)} <= set(needs)
-    assert " -c 3d_lowres 3d_fullres " in typed(stages, "preprocess_MSCSPlans")[0]
+    assert {"preprocess_MSCSPlans_3d_fullres", "preprocess_MSCSPlans_3d_lowres"} <= set(stages)
+    assert "preprocess_MSCSPlans_3d_fullres" in needs
 
 
 @pytest.mark.parametrize(
@@ -165,15 +167,6 @@ def test_the_names_of_plans_are_those_of_the_planners():
         plans_of("Nobody")
 
 
-def test_folds_that_the_splits_lack_stop_the_run(settings, folders):
-    stage = build_stages(with_options(settings, folds=(0, 4)), folders)["splits"]
-    file = Path(stage.makes[0])
-    file.parent.mkdir(parents=True)
-    file.write_text(json.dumps([{"train": [], "val": []}] * 3))
-    with pytest.raises(MscsError, match="split into 3 folds; there is no fold 4"):
-        stage.verify()
-
-
 def test_configurations_that_were_not_planned_stop_the_run(settings, folders):
     stage = build_stages(with_options(settings, configurations=("3d_lowres",)), folders)["plan_MSCSPlans"]
     file = Path(stage.makes[0])
@@ -181,3 +174,81 @@ def test_configurations_that_were_not_planned_stop_the_run(settings, folders):
     file.write_text(json.dumps({"configurations": {"2d": {}, "3d_fullres": {}}}))
     with pytest.raises(MscsError, match=r"no configuration 3d_lowres.*Choose --configurations among 2d, 3d_fullres"):
         stage.verify()
+
+
+def test_nnunets_trainers_get_their_own_planner_as_ours_too(settings):
+    """Or a baseline called nnUNetTrainer would be MSCS-Net."""
+    assert own_models(with_options(settings, trainer="nnUNetTrainer"))[0].planner == "ExperimentPlanner"
+    assert own_models(with_options(settings, trainer="nnUNetTrainer", planner="MSCSPlanner"))[0].plans == "MSCSPlans"
+    assert (
+        rival_models(with_options(settings, trainer="nnUNetTrainer", compare=("MSCSTrainer",)))[0].plans == "MSCSPlans"
+    )
+
+
+def test_models_of_one_trainer_are_told_apart_by_their_plans(settings, folders):
+    rivals = ("nnUNetTrainer", "nnUNetTrainer:nnUNetPlannerResEncM")
+    names = build_stages(with_options(settings, compare=rivals), folders)["evaluate"].parameters["names"]
+    assert names == ["MSCSTrainer", "nnUNetTrainer nnUNetPlans", "nnUNetTrainer nnUNetResEncUNetMPlans"]
+
+
+def test_only_the_folds_that_are_asked_for_are_evaluated(settings, folders):
+    assert "--folds" not in typed(build_stages(settings, folders), "evaluate")[0]
+    few = build_stages(with_options(settings, folds=(0, 2)), folders)["evaluate"]
+    assert " --folds 0 2 " in as_typed(few.commands(Here())[0])
+    assert few.parameters["folds"] == ["--folds", 0, 2]
+
+
+def test_another_configuration_changes_nothing_that_was_trained(settings, folders):
+    alone = build_stages(settings, folders)
+    two = build_stages(with_options(settings, configurations=("2d", "3d_fullres")), folders)
+    for name in [name for name in alone if name.startswith(("train_", "preprocess_"))]:
+        assert (two[name].parameters, two[name].needs) == (alone[name].parameters, alone[name].needs)
+    final = folders.results / settings.dataset / "MSCSTrainer__MSCSPlans__3d_fullres/fold_0/checkpoint_final.pth"
+    training = two["train_MSCSTrainer__MSCSPlans__3d_fullres_fold0"]
+    assert training.resumes_from == final
+    assert training.lacks() == "no probabilities for ensembles"
+    (final.parent / "validation").mkdir(parents=True)
+    (final.parent / "validation" / "a.npz").touch()
+    assert training.lacks() == ""
+
+
+def test_rivals_keep_no_probabilities(settings, folders):
+    """Their ensembles do not compete."""
+    both = with_options(settings, configurations=("2d", "3d_fullres"), compare=("nnUNetTrainer",))
+    stages = build_stages(both, folders)
+    assert "--npz" in typed(stages, "train_MSCSTrainer__MSCSPlans__2d_fold0")[0]
+    assert "--npz" not in typed(stages, "train_nnUNetTrainer__nnUNetPlans__2d_fold0")[0]
+
+
+@pytest.mark.parametrize("is_raw", [False, True])
+def test_what_stages_read_of_the_raw_data_set(settings, folders, is_raw):
+    """A new test case trains nothing again; a mask put right does, and is evaluated against."""
+    raw = folders.raw / settings.dataset
+    if is_raw:
+        for name in ("imagesTr", "imagesTs", "labelsTs"):
+            (raw / name).mkdir(parents=True)
+            (raw / name / "a.nii.gz").touch()
+        (raw / "dataset.json").write_text("{}")
+        settings = with_options(settings, source=str(raw))
+    else:
+        settings = with_options(settings, test_fraction=0.2)
+    stages = build_stages(settings, folders)
+    parts = {
+        name: [place.name for place in (stage.sources if is_raw else stage.reads.get("convert", ()))]
+        for name, stage in stages.items()
+        if name != "convert"
+    }
+    assert {name: read for name, read in parts.items() if read} == {
+        "fingerprint": ["dataset.json", "imagesTr", "labelsTr"],
+        "splits": ["dataset.json", "labelsTr", "splits_final.json"],
+        "references": ["dataset.json", "labelsTr"],
+        "plan_MSCSPlans": ["dataset.json"],
+        "preprocess_MSCSPlans_3d_fullres": ["imagesTr"],
+        "predict": ["imagesTs"],
+        "evaluate_test": ["labelsTs"],
+        "report_test": ["imagesTs"],
+    }
+    assert {"references", "preprocess_MSCSPlans_3d_fullres"} <= set(
+        stages["train_MSCSTrainer__MSCSPlans__3d_fullres_fold0"].needs
+    )
+    assert "references" in stages["preprocess_MSCSPlans_3d_fullres"].needs

@@ -19,7 +19,7 @@ from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.leftovers import STAGE_MARK, marked, sole_run
 from nnunetv2_mscs.pipeline.state.records import Record, State, write_record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
-from nnunetv2_mscs.pipeline.state.signatures import signatures
+from nnunetv2_mscs.pipeline.state.signatures import content_signatures
 from nnunetv2_mscs.pipeline.state.standing import inputs_of
 from nnunetv2_mscs.pipeline.watching.liveness import Surroundings, life_of
 from nnunetv2_mscs.pipeline.watching.status import StageStatus, expected_end, run_status
@@ -63,7 +63,7 @@ class Begun:
                 if not place.exists():
                     place.parent.mkdir(parents=True, exist_ok=True)
                     place.write_text(name)
-            self.record(name, State.DONE, seconds=5.0, outputs=signatures(self.stages[name].outputs()))
+            self.record(name, State.DONE, seconds=5.0, outputs=content_signatures(self.stages[name].outputs()))
 
     def up_to_training(self):
         self.done(*list(self.stages)[: list(self.stages).index(FOLD_0)])

@@ -1,0 +1,71 @@
+"""A run before it begins: what is there is looked at, and what works on the same data is not disturbed."""
+
+import dataclasses
+import json
+
+import pytest
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.pipeline.executors.local import Follower
+from nnunetv2_mscs.pipeline.folders import folders_of
+from nnunetv2_mscs.pipeline.graph.settings import RunSettings
+from nnunetv2_mscs.pipeline.run import Execution, Run, carry_out
+from nnunetv2_mscs.pipeline.state.records import Record, State, write_record
+from nnunetv2_mscs.pipeline.state.signatures import content_signatures
+from nnunetv2_mscs.pipeline.state.standing import inputs_of
+
+
+@pytest.fixture
+def run(tmp_path):
+    for name in ("images", "masks"):
+        (tmp_path / "scans" / name).mkdir(parents=True)
+        (tmp_path / "scans" / name / "a.nii.gz").touch()
+    settings = RunSettings(str(tmp_path / "scans"), 5, "Stroke", folds=(0, 1, 2))
+    return Run(settings, folders_of(tmp_path / "workspace"), Execution())
+
+
+def finish(run: Run, name: str) -> None:
+    """As if a stage had been carried out with what lies there."""
+    stage = run.stages()[name]
+    record = Record(
+        name, State.DONE, dict(stage.parameters), inputs_of(run.folder, stage), content_signatures(stage.outputs())
+    )
+    write_record(run.folder, record)
+
+
+def test_folds_asked_for_later_are_looked_for_in_the_splits_there_are(run):
+    """nnU-Net would make up a random one."""
+    raw = run.folders.raw / run.settings.dataset
+    (raw / "labelsTr").mkdir(parents=True)
+    (raw / "dataset.json").write_text(json.dumps({"file_ending": ".nii.gz"}))
+    splits = run.folders.preprocessed / run.settings.dataset / "splits_final.json"
+    splits.parent.mkdir(parents=True)
+    splits.write_text(json.dumps([{"train": [], "val": []}] * 3))
+    finish(run, "splits")
+    assert run.standings()["splits"].what == "again", "its needs are not met"
+    for name in ("convert", "fingerprint"):
+        for place in run.stages()[name].outputs():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if not place.exists():
+                place.write_text("{}")
+        finish(run, name)
+    finish(run, "splits")
+    assert run.standings()["splits"].what == "done"
+    more = dataclasses.replace(run, settings=dataclasses.replace(run.settings, folds=(0, 1, 2, 3)))
+    with pytest.raises(MscsError, match="there is no fold 3"):
+        more.standings()
+
+
+def test_no_run_beside_jobs_that_may_be_at_work(run, monkeypatch):
+    """Not in their folder, nor with other results of the same preprocessed data."""
+    run.folder.path.mkdir(parents=True)
+    jobs = {"submitted": 0, "jobs": [{"job": "12", "stages": ["train_MSCSTrainer__MSCSPlans__3d_fullres_fold0"]}]}
+    (run.folder.path / "jobs.json").write_text(json.dumps(jobs))
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(MscsError, match="cluster that is out of reach"):
+        carry_out(run, yes=False, follower=Follower())
+    elsewhere = dataclasses.replace(
+        run, folders=dataclasses.replace(run.folders, results=run.folders.results.with_name("other_results"))
+    )
+    with pytest.raises(MscsError, match="cluster that is out of reach"):
+        carry_out(elsewhere, yes=False, follower=Follower())

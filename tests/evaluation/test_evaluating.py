@@ -176,6 +176,18 @@ def test_a_model_folder_is_evaluated_over_its_folds(model, nnunet_folders):
     assert one.model == "MSCSTrainer"
 
 
+def test_folds_that_are_asked_for_count_alone(model, mscs, tmp_path):
+    evaluation = evaluate(model, folds=[1])
+    assert [(result.case, result.fold) for result in evaluation.results] == [("case_1", 1), ("case_3", 1)]
+    assert evaluation.warnings == ()
+    ended = mscs("evaluate", model, "-o", tmp_path / "out", "--folds", "0", "2")
+    assert ended.code == 1
+    assert "holds no validation of fold 2" in ended.err
+    assert mscs("evaluate", model, "-o", tmp_path / "out", "--folds", "0").code == 0
+    ended = mscs("evaluate", tmp_path / "out", "-o", tmp_path / "again", "--folds", "0")
+    assert (ended.code, "--folds changes nothing" in ended.err) == (1, True)
+
+
 def test_an_unfinished_validation_is_no_whole_one(model, nnunet_folders, mscs, tmp_path):
     """The splits have a case in fold 1 that was not predicted: refused, or left out with a warning."""
     preprocessed = nnunet_folders / "nnUNet_preprocessed/Dataset042_Strokes"

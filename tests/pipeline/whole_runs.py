@@ -33,11 +33,20 @@ COPIED_AT_TIMES = ("postprocessed/plans.json", "postprocessed/dataset.json")
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill: while this stage ran, so many seconds after it began."""
+    """One kill, meant for a stage; so many seconds after the stage had begun, which then was in this state.
+
+    Args:
+        hit: whether there was still a run to be killed.
+    """
 
     stage: str
     seconds: float
     state: str
+    hit: bool
+
+    @property
+    def in_its_midst(self) -> bool:
+        return self.hit and self.state == State.RUNNING.value
 
 
 def mscs(*words: object) -> list[str]:
@@ -80,8 +89,14 @@ def paste_dry_run(source: Path, workspace: Path) -> subprocess.CompletedProcess:
     return call(["bash", "-e", "-c", plan.stdout], workspace.parent, **environment)
 
 
-def run_with_kills(source: Path, workspace: Path, stages: Sequence[str], rng: random.Random) -> list[Kill]:
-    """Start the run, kill it with SIGKILL at a random moment of each of these stages, and start it again each time."""
+def run_with_kills(
+    source: Path, workspace: Path, stages: Sequence[str], rng: random.Random, longest_s: float = 12
+) -> list[Kill]:
+    """Start the run, kill it with SIGKILL at a random moment of each of these stages, and start it again each time.
+
+    Args:
+        longest_s: after the beginning of a stage; most kills come sooner, as most stages are short.
+    """
     kills = []
     run = run_folder(workspace)
     for stage in stages:
@@ -90,10 +105,12 @@ def run_with_kills(source: Path, workspace: Path, stages: Sequence[str], rng: ra
             run_words(source, workspace), env=environment, stdout=subprocess.DEVNULL, cwd=workspace.parent
         ) as process:
             began = _wait_for(run, stage, process)
-            time.sleep(rng.uniform(0, 12) * rng.random())
+            time.sleep(rng.uniform(0, longest_s) * rng.random())
             record = read_record(run, stage)
+            hit = process.poll() is None
             process.send_signal(signal.SIGKILL)
-        kills.append(Kill(stage, time.time() - began, str(record.state.value) if record else "not begun"))
+        state = record.state.value if record else "not begun"
+        kills.append(Kill(stage, time.time() - began, state, hit))
     return kills
 
 
@@ -191,7 +208,8 @@ def main() -> int:
     rng = random.Random(args.seed)
     stages = sorted([*ALL_STAGES, *rng.choices(ALL_STAGES, k=args.kills)][: args.kills], key=ALL_STAGES.index)
     for kill in run_with_kills(source, folder / "killed", stages, rng):
-        print(f"killed {kill.seconds:5.1f} s after the begin of {kill.stage} ({kill.state})")
+        what = "killed" if kill.hit else "had ended"
+        print(f"{what} {kill.seconds:5.1f} s after the begin of {kill.stage} ({kill.state})", flush=True)
     last = call(run_words(source, folder / "killed"), folder)
     print(last.stdout[-1500:], last.stderr[-1500:])
     found = differences(folder / "pasted", folder / "killed")

@@ -29,6 +29,8 @@ from nnunetv2_mscs.scans.findings_table import findings_table
 # A disk with less than this times the estimate is told of.
 COMFORTABLE = 1.5
 LEAST_SHARED_MEMORY_BYTES = 1e9
+# Settings that only `mscs convert` reads.
+CONVERSION = ("layout", "spacing", "channels", "test_fraction", "patient_pattern", "unlabelled", "resample", "seed")
 # A process of nnU-Net's with torch, and as many copies of a scan in float32 as resampling takes.
 PROCESS_BYTES = 0.7e9
 COPIES_OF_A_SCAN = 10
@@ -94,6 +96,8 @@ def early_findings(
     scans = _told(findings, partial(measure_scans, settings, folders))
     if scans is not None and not findings.errors:
         converts = not look_at_source(settings, folders).is_raw
+        if not converts:
+            _check_nothing_to_convert(settings, findings)
         needed = _told(findings, partial(estimate, settings, scans, converts=converts, at_a_time=at_a_time))
         if needed is not None:
             _check_disk(settings, folders, needed, findings)
@@ -102,6 +106,15 @@ def early_findings(
         _check_memory(here, scans, findings)
     check_settings(settings, findings)
     return list(dict.fromkeys(findings.items))
+
+
+def _check_nothing_to_convert(settings: RunSettings, findings: Findings) -> None:
+    """Options of the conversion change nothing of a data set that is taken as it is."""
+    plain = RunSettings(settings.source, settings.dataset_id, settings.name)
+    for name in CONVERSION:
+        if getattr(settings, name) != getattr(plain, name):
+            option = f"--{name.replace('_', '-')}"
+            findings.error(f"{option}, but SOURCE is in nnU-Net's raw format already", "Leave it out.")
 
 
 def _told(findings: Findings, look: Callable[[], Seen]) -> Seen | None:

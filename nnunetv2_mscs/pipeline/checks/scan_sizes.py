@@ -63,7 +63,7 @@ def measure_scans(settings: RunSettings, folders: Folders) -> Scans:
     if not labelled:
         raise MscsError(f"{settings.source} holds no labelled case.", "Give the folder that holds scans and masks.")
     sizes = [_sizes(case) for case in _spread(labelled)]
-    held_out = round(len(labelled) * settings.test_fraction) if settings.test_fraction and not source.is_raw else 0
+    held_out = round(len(labelled) * settings.test_fraction) if settings.test_fraction else 0
     return Scans(
         labelled=len(labelled) - held_out,
         test=test + held_out,

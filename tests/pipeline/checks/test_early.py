@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -81,6 +82,21 @@ def test_settings_that_cannot_go_well(settings, folders, changes, text):
 )
 def test_settings_that_can(settings, folders, changes):
     assert _found(replace(settings, **changes), folders) == []
+
+
+def test_options_of_the_conversion_where_nothing_is_converted(settings, folders):
+    raw = folders.raw / settings.dataset
+    for name in ("imagesTr", "labelsTr"):
+        (raw / name).mkdir(parents=True)
+    scan = sitk.GetImageFromArray(np.zeros((5, 6, 7), np.float32))
+    for name in ("imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz", "labelsTr/a.nii.gz"):
+        sitk.WriteImage(scan, str(raw / name))
+    channels = {"0": "ADC", "1": "DWI"}
+    (raw / "dataset.json").write_text(json.dumps({"channel_names": channels, "file_ending": ".nii.gz"}))
+    plain = replace(settings, source=str(raw))
+    assert _found(plain, folders) == []
+    found = _found(replace(plain, test_fraction=0.2, resample=True, seed=1), folders)
+    assert [text.split(",")[0] for _, text in found] == ["--test-fraction", "--resample", "--seed"]
 
 
 def test_nested_folders_and_scans_among_them(settings, folders, tmp_path):

@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 
 DEMO ?= mscs_demo
+TEST_PROCESSES ?= 2
 
 .PHONY: setup demo test check clean
 
@@ -17,7 +18,7 @@ test: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --durations=15
+	$(BIN)/pytest --durations=25 -n $(TEST_PROCESSES) --dist loadgroup
 
 check: $(VENV)/installed-for-tests
 	$(BIN)/ruff format .

@@ -6,6 +6,19 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
+# These share what takes longest to make, a whole run.
+WHOLE_RUNS = ("pipeline/test_whole_run.py", "slurm/")
+if "PYTEST_XDIST_WORKER" in os.environ:  # several of them share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes (pytest -n 2 --dist loadgroup) a room's tests stay together: they share fixtures."""
+    tests = PROJECT / "tests"
+    for item in items:
+        place = item.path.relative_to(tests).as_posix()
+        room = "whole_runs" if place.startswith(WHOLE_RUNS) else place.partition("/")[0]
+        item.add_marker(pytest.mark.xdist_group(room))
 
 
 def _shared(variable: str, folder: str) -> Path:

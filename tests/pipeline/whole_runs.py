@@ -61,7 +61,7 @@ def call(words: Sequence[str], folder: Path, **variables: str) -> subprocess.Com
 
 
 def make_phantoms(folder: Path, cases: int = 10) -> Path:
-    words = ("phantom", folder / "phantoms", "--cases", cases, "--seed", 3, "--size", 64, 64, 8, "--spacing", 3, 3, 8)
+    words = ("phantom", folder / "phantoms", "--cases", cases, "--seed", 3, "--size", 48, 48, 6, "--spacing", 4, 4, 10)
     call(mscs(*words), folder).check_returncode()
     return folder / "phantoms"
 

@@ -1,11 +1,13 @@
 """Whole runs with nnU-Net's real commands: pasted from a dry run, and killed at random moments of several stages."""
 
 import random
+import shutil
 
 import pytest
 
 from tests.pipeline.whole_runs import (
     ALL_STAGES,
+    DATASET,
     MODEL,
     call,
     differences,
@@ -33,9 +35,13 @@ def test_a_run_that_is_killed_again_and_again_makes_what_the_typed_commands_make
     assert sorted(stage_names(workspace)) == sorted(ALL_STAGES)
     assert str(run.report) in last.stdout
     assert "Dice" in last.stdout
-    again = call(run_words(source, workspace), tmp_path)
-    assert again.returncode == 0
-    assert again.stdout.count("done before") == len(ALL_STAGES)
+
+    shutil.rmtree(workspace / f"nnUNet_preprocessed/{DATASET}/MSCSPlans_2d")
+    again = call(run_words(source, workspace, "--yes"), tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "comes after preprocess MSCSPlans 2d; if that changes what it reads, replaces" in again.stdout
+    assert "preprocess MSCSPlans 2d: done in" in again.stdout
+    assert again.stdout.count("done before") == len(ALL_STAGES) - 1, "the same data train nothing again"
 
     refused = call(run_words(source, workspace, "--seed", 1), tmp_path)
     assert refused.returncode == 1

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nnunetv2_mscs.pipeline.graph.stage import Here, Stage, Training
@@ -33,6 +34,36 @@ def fake_stages(folder: Path, steps: int = STEPS, folds: int = 3) -> dict[str, S
         _write("best_configuration", folder, *[stage.name for stage in trainings]),
         _write("predict", folder, "best_configuration", uses_gpu=True),
         _write("evaluate", folder, "predict"),
+    ]
+    return {stage.name: stage for stage in stages}
+
+
+def long_stages(folder: Path, steps: int) -> dict[str, Stage]:
+    """A training, and beside it a stage that never ends."""
+    endless = [sys.executable, "-c", "import time; time.sleep(600)"]
+    stages = [
+        replace(_train(folder, 0, steps), needs=()),
+        Stage("predict", "predict", lambda here: [endless], {}, makes=(folder / "predict",)),
+    ]
+    return {stage.name: stage for stage in stages}
+
+
+def two_models(folder: Path, steps: int = STEPS) -> dict[str, Stage]:
+    """A run whose rival cannot be trained."""
+    ours = replace(_train(folder, 0, steps), needs=("convert",))
+    rival = replace(
+        _train(folder, 1, steps),
+        commands=lambda here: [[sys.executable, "-c", "import sys; sys.exit(3)"]],
+        training=Training("Rival", "P", "2d", 1, None, folder / "fold_1"),
+        needs=("convert",),
+    )
+    stages = [
+        _write("convert", folder),
+        ours,
+        rival,
+        _write("best_configuration", folder, ours.name),
+        _write("evaluate", folder, ours.name, rival.name),
+        _write("predict", folder, "best_configuration", uses_gpu=True),
     ]
     return {stage.name: stage for stage in stages}
 

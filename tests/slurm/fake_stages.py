@@ -51,12 +51,7 @@ def long_stages(folder: Path, steps: int) -> dict[str, Stage]:
 def two_models(folder: Path, steps: int = STEPS) -> dict[str, Stage]:
     """A run whose rival cannot be trained."""
     ours = replace(_train(folder, 0, steps), needs=("convert",))
-    rival = replace(
-        _train(folder, 1, steps),
-        commands=lambda here: [[sys.executable, "-c", "import sys; sys.exit(3)"]],
-        training=Training("Rival", "P", "2d", 1, None, folder / "fold_1"),
-        needs=("convert",),
-    )
+    rival = _failing(replace(_train(folder, 1, steps), needs=("convert",)), "Rival")
     stages = [
         _write("convert", folder),
         ours,
@@ -66,6 +61,24 @@ def two_models(folder: Path, steps: int = STEPS) -> dict[str, Stage]:
         _write("predict", folder, "best_configuration", uses_gpu=True),
     ]
     return {stage.name: stage for stage in stages}
+
+
+def cascade(folder: Path, steps: int = STEPS) -> dict[str, Stage]:
+    """Two trainings, of which one fails, and one that comes after the other."""
+    first, second = (replace(_train(folder, fold, steps), needs=("convert",)) for fold in (0, 1))
+    stages = [
+        _write("convert", folder),
+        first,
+        _failing(second, "T"),
+        replace(_train(folder, 2, steps), needs=("convert", first.name)),
+    ]
+    return {stage.name: stage for stage in stages}
+
+
+def _failing(stage: Stage, trainer: str) -> Stage:
+    assert stage.training is not None
+    words = [sys.executable, "-c", "import sys; sys.exit(3)"]
+    return replace(stage, commands=lambda here: [words], training=replace(stage.training, trainer=trainer))
 
 
 def _write(name: str, folder: Path, *needs: str, uses_gpu: bool = False) -> Stage:

@@ -27,7 +27,7 @@ from nnunetv2_mscs.pipeline.leftovers import processes_of
 from nnunetv2_mscs.pipeline.state.records import State, read_record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 from nnunetv2_mscs.pipeline.state.standing import DONE, standings
-from tests.slurm.fake_stages import STEPS, fake_stages, long_stages, two_models
+from tests.slurm.fake_stages import STEPS, cascade, fake_stages, long_stages, two_models
 
 PROJECT = Path(__file__).resolve().parents[2]
 OPTIONS = SlurmOptions(time="10", cpus=1, memory_gb=1)
@@ -222,6 +222,15 @@ def test_a_failed_rival_stops_nothing_of_ours(fake_run):
     assert {name for name, state in run.states().items() if state == State.DONE} == done
     assert run.states()["train_fold1"] == State.FAILED
     assert job_states(run.folder)["evaluate"].state == "CANCELLED"
+
+
+def test_a_failed_training_stops_those_after_it_and_no_others(fake_run):
+    run = fake_run(STEPS, cascade)
+    run.submit()
+    assert run.job_of("train_fold0").endswith("_0"), "one array"
+    run.wait()
+    assert run.states()["train_fold1"] == State.FAILED
+    assert run.states()["train_fold2"] == State.DONE
 
 
 def test_of_two_models_no_more_are_trained_at_a_time_than_asked(fake_run, slurm):

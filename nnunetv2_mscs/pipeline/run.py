@@ -121,6 +121,7 @@ def submit(run: Run, *, yes: bool) -> list[str]:
     from nnunetv2_mscs.pipeline.executors.slurm.options import SlurmOptions
 
     options = SlurmOptions.from_json(run.execution.slurm)
+    training_workers = workers_for(options.cpus, run.execution.gpus_per_fold)  # nnU-Net starts as many for each GPU
     submitting.check_slurm()
     with _sole_of_data(run):
         with sole_run(run.folder.path):
@@ -132,7 +133,7 @@ def submit(run: Run, *, yes: bool) -> list[str]:
             partial(build_stages, run.settings, run.folders),
             [name for name, standing in stands.items() if standing.what != DONE],
             options,
-            environment=environment(run.folders, training_workers=options.cpus, workers=options.cpus),
+            environment=environment(run.folders, training_workers=training_workers, workers=options.cpus),
             device=run.execution.device,
             gpus_per_fold=run.execution.gpus_per_fold,
         )

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nnunetv2_mscs.pipeline.graph.stage import Here, Stage, Training
@@ -35,6 +36,49 @@ def fake_stages(folder: Path, steps: int = STEPS, folds: int = 3) -> dict[str, S
         _write("evaluate", folder, "predict"),
     ]
     return {stage.name: stage for stage in stages}
+
+
+def long_stages(folder: Path, steps: int) -> dict[str, Stage]:
+    """A training, and beside it a stage that never ends."""
+    endless = [sys.executable, "-c", "import time; time.sleep(600)"]
+    stages = [
+        replace(_train(folder, 0, steps), needs=()),
+        Stage("predict", "predict", lambda here: [endless], {}, makes=(folder / "predict",)),
+    ]
+    return {stage.name: stage for stage in stages}
+
+
+def two_models(folder: Path, steps: int = STEPS) -> dict[str, Stage]:
+    """A run whose rival cannot be trained."""
+    ours = replace(_train(folder, 0, steps), needs=("convert",))
+    rival = _failing(replace(_train(folder, 1, steps), needs=("convert",)), "Rival")
+    stages = [
+        _write("convert", folder),
+        ours,
+        rival,
+        _write("best_configuration", folder, ours.name),
+        _write("evaluate", folder, ours.name, rival.name),
+        _write("predict", folder, "best_configuration", uses_gpu=True),
+    ]
+    return {stage.name: stage for stage in stages}
+
+
+def cascade(folder: Path, steps: int = STEPS) -> dict[str, Stage]:
+    """Two trainings, of which one fails, and one that comes after the other."""
+    first, second = (replace(_train(folder, fold, steps), needs=("convert",)) for fold in (0, 1))
+    stages = [
+        _write("convert", folder),
+        first,
+        _failing(second, "T"),
+        replace(_train(folder, 2, steps), needs=("convert", first.name)),
+    ]
+    return {stage.name: stage for stage in stages}
+
+
+def _failing(stage: Stage, trainer: str) -> Stage:
+    assert stage.training is not None
+    words = [sys.executable, "-c", "import sys; sys.exit(3)"]
+    return replace(stage, commands=lambda here: [words], training=replace(stage.training, trainer=trainer))
 
 
 def _write(name: str, folder: Path, *needs: str, uses_gpu: bool = False) -> Stage:

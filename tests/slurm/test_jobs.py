@@ -1,21 +1,33 @@
 """A run in small on a real Slurm: order, places, requeueing, failing, cancelling."""
 
 import functools
+import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.executors.slurm import SlurmOptions, job_states, live_jobs, submit
-from nnunetv2_mscs.pipeline.executors.slurm.queue import cancel_jobs, read_jobs
+from nnunetv2_mscs.pipeline.executors.cancelling import cancel
+from nnunetv2_mscs.pipeline.executors.slurm import (
+    SlurmOptions,
+    check_no_jobs,
+    job_states,
+    live_jobs,
+    submit,
+    submitting,
+)
+from nnunetv2_mscs.pipeline.executors.slurm.queue import cancel_jobs, read_jobs, write_jobs
+from nnunetv2_mscs.pipeline.executors.slurm.times import TimeLimit
+from nnunetv2_mscs.pipeline.graph.stage import Stage
 from nnunetv2_mscs.pipeline.leftovers import processes_of
 from nnunetv2_mscs.pipeline.state.records import State, read_record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 from nnunetv2_mscs.pipeline.state.standing import DONE, standings
-from tests.slurm.fake_stages import STEPS, fake_stages
+from tests.slurm.fake_stages import STEPS, cascade, fake_stages, long_stages, two_models
 
 PROJECT = Path(__file__).resolve().parents[2]
 OPTIONS = SlurmOptions(time="10", cpus=1, memory_gb=1)
@@ -24,10 +36,10 @@ OPTIONS = SlurmOptions(time="10", cpus=1, memory_gb=1)
 class FakeRun:
     """A run of `fake_stages` in a folder of its own."""
 
-    def __init__(self, folder: Path, steps: int):
+    def __init__(self, folder: Path, steps: int, stages: Callable[[Path, int], dict[str, Stage]] = fake_stages):
         self.folder = RunFolder(folder / "Dataset001_Fake" / "mscs_run")
         self.files = folder
-        self.build = functools.partial(fake_stages, folder, steps)
+        self.build = functools.partial(stages, folder, steps)
 
     def submit(self, options: SlurmOptions = OPTIONS) -> None:
         left = [name for name, one in standings(self.folder, self.build()).items() if one.what != DONE]
@@ -159,3 +171,87 @@ def test_slurm_refuses_and_nothing_is_left_in_the_queue(fake_run, slurm):
         run.submit(SlurmOptions(partition="nowhere", cpu_partition="main", cpus=1))
     run.wait(20)
     assert not (run.files / "predict").exists()
+
+
+@pytest.mark.parametrize(
+    ("killed_after", "known"),
+    [(1, ["convert", "preprocess"]), (2, ["convert", "preprocess", "train_fold0", "train_fold1", "train_fold2"])],
+)
+def test_jobs_of_a_submission_that_was_killed_are_found_and_cancelled(fake_run, killed_after, known):
+    """Killed once Slurm has taken so many jobs, before their ids are on disk."""
+    run = fake_run(STEPS)
+    held = SlurmOptions(time="10", cpus=1, memory_gb=1, extra=("--hold",))
+    process = multiprocessing.get_context("fork").Process(target=submit_killed, args=(run, held, killed_after))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    states = job_states(run.folder)
+    assert list(states) == known
+    assert {state.state for state in states.values()} == {"PENDING"}
+    with pytest.raises(MscsError, match=f"Jobs {states['convert'].job}.* queued or running already"):
+        check_no_jobs(run.folder)
+    with pytest.raises(MscsError, match="queued or running already"):
+        run.submit()
+    jobs = list(dict.fromkeys(state.job for state in states.values()))
+    assert cancel(run.folder) == [f"cancelled Slurm's {'job' if len(jobs) == 1 else 'jobs'} {', '.join(jobs)}"]
+    run.wait(20)
+    run.submit()
+    run.wait()
+    run.assert_complete()
+
+
+def submit_killed(run: FakeRun, options: SlurmOptions, killed_after: int) -> None:
+    writes = 0
+
+    def write_or_die(*arguments) -> None:
+        nonlocal writes
+        writes += 1
+        if writes > killed_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        write_jobs(*arguments)
+
+    submitting.write_jobs = write_or_die
+    run.submit(options)
+
+
+def test_a_failed_rival_stops_nothing_of_ours(fake_run):
+    run = fake_run(STEPS, two_models)
+    run.submit()
+    run.wait()
+    done = {"convert", "train_fold0", "best_configuration", "predict"}
+    assert {name for name, state in run.states().items() if state == State.DONE} == done
+    assert run.states()["train_fold1"] == State.FAILED
+    assert job_states(run.folder)["evaluate"].state == "CANCELLED"
+
+
+def test_a_failed_training_stops_those_after_it_and_no_others(fake_run):
+    run = fake_run(STEPS, cascade)
+    run.submit()
+    assert run.job_of("train_fold0").endswith("_0"), "one array"
+    run.wait()
+    assert run.states()["train_fold1"] == State.FAILED
+    assert run.states()["train_fold2"] == State.DONE
+
+
+def test_of_two_models_no_more_are_trained_at_a_time_than_asked(fake_run, slurm):
+    run = fake_run(STEPS, two_models)
+    run.submit(SlurmOptions(time="10", cpus=1, memory_gb=1, parallel=1, extra=("--hold",)))
+    ours, rival = run.job_of("train_fold0"), run.job_of("train_fold1")
+    told = slurm.command("squeue", "--noheader", "--format=%E", f"--jobs={rival}")
+    assert f"afterany:{ours}" in told
+    cancel_jobs(run.folder)
+
+
+def test_slurms_time_limit_puts_a_training_back_and_fails_what_cannot_go_on(fake_run, monkeypatch):
+    """The limit is a minute, the shortest that there is; the warning comes in its second half."""
+    monkeypatch.setattr(TimeLimit, "check", lambda self: None)
+    run = fake_run(250, long_stages)
+    run.submit(SlurmOptions(time="1", cpus=1, memory_gb=1, extra=("--signal=B:USR2@1",)))
+    run.wait(240)
+    assert run.states() == {"train_fold0": State.DONE, "predict": State.FAILED}
+    assert run.starts(0) > 1
+    assert (run.files / "fold_0" / "steps").read_text().split() == [str(step) for step in range(250)]
+    record = read_record(run.folder, "predict")
+    assert "predict did not end within a job's time of 1 minutes. Give more: --slurm time=" in record.error
+    assert record.attempts == 1
+    assert job_states(run.folder)["predict"].state == "FAILED"

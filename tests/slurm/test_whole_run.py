@@ -1,5 +1,6 @@
 """A real run on a real Slurm, one job requeued and one killed in its midst: the same comes out as on one machine."""
 
+import json
 import os
 import signal
 import subprocess
@@ -51,9 +52,25 @@ def succeed(words, folder) -> subprocess.CompletedProcess:
 
 
 def assert_status_is_told(workspace, folder) -> None:
-    """From the login node, while the jobs are at it."""
-    told = succeed(mscs("status", "7", "--workspace", workspace), folder).stdout
-    assert "fold 1" in told or REQUEUED in told
+    """From the login node, while the jobs are at it: each stage as its job and its record have it."""
+    run = run_folder(workspace)
+    before = job_states(run), {stage: read_record(run, stage) for stage in ALL_STAGES}
+    told = json.loads(succeed(mscs("status", "7", "--workspace", workspace, "--json"), folder).stdout)
+    after = job_states(run), {stage: read_record(run, stage) for stage in ALL_STAGES}
+    states = {stage["name"]: stage["state"] for stage in told["stages"]}
+    assert states[REQUEUED] in ("waiting", "running")
+    assert states[KILLED] in ("interrupted", "running")
+    for stage in set(ALL_STAGES) - {KILLED}:
+        jobs, records = zip(*((jobs.get(stage), records[stage]) for jobs, records in (before, after)), strict=True)
+        if jobs[0] != jobs[1] or records[0] != records[1]:
+            continue
+        job, record = jobs[0], records[0]
+        if record is not None and record.state == State.DONE:
+            assert states[stage] == "done"
+        elif job.state == "PENDING":
+            assert states[stage] in ("waiting", "blocked"), stage
+        elif job.state == "RUNNING" and record is not None and record.state == State.RUNNING and stage != REQUEUED:
+            assert states[stage] == "running", stage
 
 
 def wait_for_epoch(run, stage: str, seconds: float = 240) -> Record:

@@ -6,15 +6,17 @@ import signal
 import socket
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.pipeline.executors.slurm.queue import cancel_jobs
-from nnunetv2_mscs.pipeline.leftovers import LOCK, holder_of, is_held
+from nnunetv2_mscs.pipeline.leftovers import LOCK, holder_of, is_held, sole_run
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 
 HOLDER = re.compile(r"Process (?P<process>\d+) on (?P<host>\S+)")
 # Longer than the grace that commands get to end by themselves.
 SECONDS_TO_END = 30.0
+SECONDS_TO_DIE = 5.0
 
 
 def cancel(run: RunFolder) -> list[str]:
@@ -44,11 +46,22 @@ def _end_holder(run: RunFolder) -> str:
         raise MscsError(f"{holder}, out of reach from here.", "Cancel it from the container it runs in.") from None
     except PermissionError:
         raise MscsError(f"{holder}, and is another user's.", "Ask that user to cancel it.") from None
-    end = time.monotonic() + SECONDS_TO_END
+    ended = f"ended process {process}"
+    if not _is_free_within(lock, SECONDS_TO_END):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+        _is_free_within(lock, SECONDS_TO_DIE)
+        ended = f"killed process {process}, which did not end by itself"
+    # What it has started goes on without it, until the next that holds the folder ends it: this process, or a new run.
+    with suppress(MscsError), sole_run(run.path):
+        pass
+    return ended
+
+
+def _is_free_within(lock: Path, seconds: float) -> bool:
+    end = time.monotonic() + seconds
     while is_held(lock):
         if time.monotonic() > end:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-            return f"killed process {process}, which did not end by itself"
+            return False
         time.sleep(0.1)
-    return f"ended process {process}"
+    return True

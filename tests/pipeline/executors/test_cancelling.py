@@ -7,8 +7,9 @@ import time
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.pipeline.executors import cancelling
 from nnunetv2_mscs.pipeline.executors.cancelling import cancel
-from nnunetv2_mscs.pipeline.leftovers import LOCK, is_held, sole_run
+from nnunetv2_mscs.pipeline.leftovers import LOCK, is_held, processes_of, sole_run
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 
 HOLDER = """
@@ -50,3 +51,32 @@ def test_a_run_on_another_machine_is_not_ended_here(run_folder):
         (run_folder.path / LOCK).write_text("Process 1 on elsewhere is at work in /data")
         with pytest.raises(MscsError, match=r"on elsewhere is at work.*Cancel it there"):
             cancel(run_folder)
+
+
+STUBBORN = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+from nnunetv2_mscs.pipeline.leftovers import marked, sole_run
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+state = Path(sys.argv[1])
+with sole_run(state):
+    words = [sys.executable, "-c", "import time; time.sleep(300)"]
+    training = subprocess.Popen(words, env={**os.environ, **marked(state)}, start_new_session=True)
+    (state / "training").write_text(str(training.pid))
+    time.sleep(300)
+"""
+
+
+def test_what_a_killed_process_has_started_ends_with_it(run_folder, monkeypatch):
+    monkeypatch.setattr(cancelling, "SECONDS_TO_END", 1.0)
+    with subprocess.Popen([sys.executable, "-c", STUBBORN, str(run_folder.path)]) as holder:
+        end = time.monotonic() + 30
+        while not (run_folder.path / "training").exists():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        while len(processes_of(run_folder.path)) != 1:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert cancel(run_folder) == [f"killed process {holder.pid}, which did not end by itself"]
+    assert processes_of(run_folder.path) == []
+    assert not is_held(run_folder.path / LOCK)

@@ -1,16 +1,15 @@
 """What a user asks of the cluster, as it becomes the parameters of sbatch."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.pipeline.executors.slurm.extra import extra_options, with_extra
+from nnunetv2_mscs.pipeline.executors.slurm.times import OWN_SIGNAL, TimeLimit
 
-# Seconds before its time is up that a job is told; Slurm tells up to a minute earlier.
-WARNING_S = 120
-TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<first>\d+)(?::(?P<second>\d+))?(?::(?P<third>\d+))?")
-FLAG = re.compile(r"--?(?P<name>[A-Za-z][\w-]*)(?:[= ](?P<value>.*))?")
+# What submitit looks at itself before it writes the script.
+SUBMITITS_OWN = ("job_name", "time", "array_parallelism", "setup")
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,8 @@ class SlurmOptions:
         memory_gb: of a job.
         cpus: of a job; also the number of processes that it starts.
         account, qos, constraint: as for sbatch.
-        extra: further options of sbatch, such as --reservation=x; they win over all others.
+        extra: further options of sbatch, such as --reservation=x; they win over all others. Those that ask for GPUs are
+            for the jobs with a GPU only.
         setup: lines of shell before the work, such as `module load cuda`.
         parallel: trainings at a time; all if None.
     """
@@ -42,9 +42,7 @@ class SlurmOptions:
     parallel: int | None = None
 
     def __post_init__(self) -> None:
-        if minutes(self.time) < 1:
-            raise MscsError(f"A job's time of {self.time} is no time.", "Such as 12:00:00 for twelve hours.")
-        self._extra_parameters()
+        self.limit.check()
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "SlurmOptions":
@@ -55,54 +53,51 @@ class SlurmOptions:
         fitting: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in values.items()}
         return cls(**fitting)
 
-    def parameters(self, *, name: str, gpus: int, after: tuple[str, ...] = ()) -> dict[str, Any]:
-        """As submitit takes them, for a job or array that starts once the jobs `after` have succeeded."""
+    @property
+    def limit(self) -> TimeLimit:
+        """A job's time, and when it is told that this ends. Raises MscsError for options that are none."""
+        extra = extra_options(self.extra)
+        return TimeLimit.of(str(extra.get("time", self.time)), str(extra.get("signal", OWN_SIGNAL)))
+
+    def parameters(
+        self, *, name: str, gpus: int, after: tuple[str, ...] = (), behind: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """As submitit takes them, for a job or array.
+
+        Args:
+            name: of the job.
+            gpus: that it asks for.
+            after: jobs that have to succeed before it starts.
+            behind: jobs that have to end before it starts, in whatever way.
+        """
+        waits_for = {"afterok": after, "afterany": behind}
+        dependencies = [f"{how}:{':'.join(jobs)}" for how, jobs in waits_for.items() if jobs]
         asked = {
             "job_name": name,
             "partition": self.partition if gpus else self.cpu_partition or self.partition,
-            "time": minutes(self.time),
             "mem": None if self.memory_gb is None else f"{round(self.memory_gb * 1024)}M",
             "cpus_per_task": self.cpus,
             "gpus_per_node": gpus or None,
             "account": self.account,
             "qos": self.qos,
             "constraint": self.constraint if gpus else None,
-            "dependency": f"afterok:{':'.join(after)}" if after else None,
+            "dependency": ",".join(dependencies) or None,
             "array_parallelism": self.parallel,
             "setup": list(self.setup) or None,
-        }
-        # The job's process is the batch script itself, so that only this one is told that the time is up: what it
-        # started would die of that signal.
-        own = {"signal": f"B:USR2@{WARNING_S}", "requeue": True, "kill-on-invalid-dep": "yes"}
-        return {
-            **{key: value for key, value in asked.items() if value is not None},
             "ntasks_per_node": 1,
+            # The job's process is the batch script itself, so that only this one is told that the time is up: what it
+            # started would die of that signal.
+            "signal": OWN_SIGNAL,
+            "requeue": True,
+            "kill_on_invalid_dep": "yes",
+        }
+        extra = {**extra_options(self.extra), "time": self.limit.minutes}
+        all_asked = with_extra(
+            {key: value for key, value in asked.items() if value is not None}, extra, has_gpu=bool(gpus)
+        )
+        return {
+            **{key: all_asked.pop(key) for key in SUBMITITS_OWN if key in all_asked},
             "stderr_to_stdout": True,
             "use_srun": False,
-            "additional_parameters": {**own, **self._extra_parameters()},
+            "additional_parameters": all_asked,
         }
-
-    def _extra_parameters(self) -> dict[str, Any]:
-        extra: dict[str, Any] = {}
-        for text in self.extra:
-            if not (match := FLAG.fullmatch(text.strip())):
-                raise MscsError(f"{text!r} is no option of sbatch.", "Write it as there: --reservation=x.")
-            extra[match["name"]] = True if match["value"] is None else match["value"]
-        return extra
-
-
-def minutes(time: str) -> int:
-    """A time as Slurm writes it (minutes[:seconds], hours:minutes:seconds, days-hours[:minutes[:seconds]]), rounded up.
-
-    Raises:
-        MscsError: it is written in another way.
-    """
-    match = TIME.fullmatch(str(time))
-    if not match:
-        raise MscsError(f"{time!r} is no time as Slurm writes it.", "Such as 12:00:00, or 2-00:00:00 for two days.")
-    days = int(match["days"] or 0)
-    parts = [int(match[name] or 0) for name in ("first", "second", "third")]
-    if match["days"] is None and match["third"] is None:  # minutes, or minutes:seconds
-        parts = [0, *parts[:2]]
-    hours, of_hour, seconds = parts
-    return days * 24 * 60 + hours * 60 + of_hour + (seconds > 0)

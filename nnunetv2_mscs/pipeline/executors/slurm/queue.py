@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.pipeline.state.records import State, read_record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 from nnunetv2_mscs.workplace.whole_files import write_whole
 
@@ -27,12 +28,18 @@ class SlurmJob:
     """A job, or a task of an array.
 
     Args:
-        job: Slurm's id, such as 12 or 12_3.
+        job: Slurm's id, such as 12 or 12_3; without the number, empty or _3, as long as Slurm has not told it.
         stages: that it carries out, in their order.
+        name: that no other job has, but for the tasks of its array.
     """
 
     job: str
     stages: tuple[str, ...]
+    name: str = ""
+
+    @property
+    def has_id(self) -> bool:
+        return self.job[:1].isdigit()
 
 
 @dataclass(frozen=True)
@@ -58,41 +65,60 @@ class SlurmJobState:
 
 
 def write_jobs(run: RunFolder, jobs: Sequence[SlurmJob]) -> None:
-    """Keep what was submitted; replaces what was before."""
-    content = {"submitted": time.time(), "jobs": [{"job": one.job, "stages": list(one.stages)} for one in jobs]}
-    write_whole(run.path / FILE, json.dumps(content, indent=1) + "\n")
+    """Keep what is or will be submitted; replaces what was before."""
+    listed = [{"job": one.job, "stages": list(one.stages), "name": one.name} for one in jobs]
+    write_whole(run.path / FILE, json.dumps({"submitted": time.time(), "jobs": listed}, indent=1) + "\n")
 
 
 def read_jobs(run: RunFolder) -> list[SlurmJob]:
     """The jobs of the last submission; none if there was none."""
+    return _read(run)[0]
+
+
+def _read(run: RunFolder) -> tuple[list[SlurmJob], float]:
+    """The jobs, and when they were written down."""
     file = run.path / FILE
     try:
-        jobs = json.loads(file.read_text())["jobs"]
-        return [SlurmJob(one["job"], tuple(one["stages"])) for one in jobs]
+        content = json.loads(file.read_text())
+        jobs = [SlurmJob(one["job"], tuple(one["stages"]), one.get("name", "")) for one in content["jobs"]]
+        return jobs, float(content["submitted"])
     except FileNotFoundError:
-        return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [], 0.0
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise MscsError(f"{file} cannot be read: {error}.", "See with squeue what runs, and remove the file.") from None
 
 
 def job_states(run: RunFolder) -> dict[str, SlurmJobState]:
     """The state of the job of every stage that was submitted last; asks the queue, then the accounting if there is any.
 
+    Slurm is asked only about jobs with stages that have not been done since. A submission that was cut short has jobs
+    whose ids nobody has written down; those that Slurm does not know by their names either are left out.
+
     Raises:
-        MscsError: there were jobs, and Slurm cannot be asked.
+        MscsError: there may be jobs, and Slurm cannot be asked.
     """
-    jobs = read_jobs(run)
-    if not jobs:
-        return {}
-    if shutil.which("squeue") is None:
-        raise MscsError(
-            "Jobs of this run were given to a cluster that is out of reach from here: there is no squeue.",
-            f"Do this on its login node; if the jobs are long gone, remove {run.path / FILE}.",
-        )
-    known = _in_queue([one.job for one in jobs])
-    if forgotten := [one.job for one in jobs if one.job not in known]:
-        known |= _in_accounting(forgotten)
-    return {stage: known.get(one.job, SlurmJobState(one.job, GONE)) for one in jobs for stage in one.stages}
+    jobs, submitted = _read(run)
+    known = {one: SlurmJobState(one.job, "COMPLETED") for one in jobs if _is_through(run, one, submitted)}
+    if asked := [one for one in jobs if one not in known]:
+        if shutil.which("squeue") is None:
+            raise MscsError(
+                "Jobs of this run were given to a cluster that is out of reach from here: there is no squeue.",
+                f"Do this on its login node; if the jobs are long gone, remove {run.path / FILE}.",
+            )
+        known |= _by_id([one for one in asked if one.has_id])
+        known |= _by_name([one for one in asked if not one.has_id])
+    return {stage: known[one] for one in jobs if one in known for stage in one.stages}
+
+
+def _is_through(run: RunFolder, job: SlurmJob, submitted: float) -> bool:
+    """Whether all of a job's stages were brought to their end by itself, or by anybody since it was submitted."""
+    records = [read_record(run, stage) for stage in job.stages]
+    return all(
+        record is not None
+        and record.state == State.DONE
+        and ((job.has_id and record.job == job.job) or (record.ended or 0.0) > submitted)
+        for record in records
+    )
 
 
 def live_jobs(run: RunFolder) -> list[str]:
@@ -125,18 +151,35 @@ def ask(*words: str) -> str:
     return asked.stdout
 
 
-def _in_queue(jobs: Sequence[str]) -> dict[str, SlurmJobState]:
-    """What the controller knows: live jobs, and for some minutes those that have ended."""
+def _by_id(jobs: Sequence[SlurmJob]) -> dict[SlurmJob, SlurmJobState]:
+    ids = [one.job for one in jobs]
+    known = {state.job: state for _, state in _in_queue(f"--jobs={','.join(ids)}") if state.job in ids} if ids else {}
+    if forgotten := [job for job in ids if job not in known]:
+        known |= _in_accounting(forgotten)
+    return {one: known.get(one.job, SlurmJobState(one.job, GONE)) for one in jobs}
+
+
+def _by_name(jobs: Sequence[SlurmJob]) -> dict[SlurmJob, SlurmJobState]:
+    names = ",".join(dict.fromkeys(one.name for one in jobs))
+    listed = _in_queue(f"--name={names}") if names else []
+    return {
+        one: state
+        for one in jobs
+        for name, state in listed
+        if (name, state.job.lstrip("0123456789")) == (one.name, one.job)
+    }
+
+
+def _in_queue(which: str) -> list[tuple[str, SlurmJobState]]:
+    """What the controller knows, by the jobs' names: live jobs, and for some minutes those that have ended."""
     try:
-        listed = ask(
-            "squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%r|%N", f"--jobs={','.join(jobs)}"
-        )
+        listed = ask("squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%r|%N|%j", which)
     except MscsError as error:
         if "Invalid job id" in error.finding:
-            return {}
+            return []
         raise
-    states = [SlurmJobState(*line.split("|", 3)) for line in listed.splitlines() if line.count("|") >= 3]
-    return {state.job: state for state in states if state.job in jobs}
+    lines = [line.split("|", 4) for line in listed.splitlines() if line.count("|") >= 4]
+    return [(name, SlurmJobState(*fields)) for *fields, name in lines]
 
 
 def _in_accounting(jobs: Sequence[str]) -> dict[str, SlurmJobState]:

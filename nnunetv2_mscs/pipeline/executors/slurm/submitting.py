@@ -1,12 +1,14 @@
 """What is left of a run, given to Slurm: a job or an array for every group of stages, each after those it needs."""
 
+import secrets
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.executors.slurm.grouping import job_groups
+from nnunetv2_mscs.pipeline.executors.slurm.grouping import JobGroup, job_groups
 from nnunetv2_mscs.pipeline.executors.slurm.job import StagesJob
 from nnunetv2_mscs.pipeline.executors.slurm.options import SlurmOptions
 from nnunetv2_mscs.pipeline.executors.slurm.queue import (
@@ -22,6 +24,8 @@ from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 
 # How often a job may run out of time: as often as it takes.
 MOST_TIMEOUTS = 10_000
+
+Plan = list[tuple[JobGroup, list[SlurmJob]]]
 
 
 def check_slurm() -> None:
@@ -72,24 +76,64 @@ def submit(
     run.path.mkdir(parents=True, exist_ok=True)
     with sole_holder(run.path / LOCK, run.path.parent):
         check_no_jobs(run)
-        jobs: list[SlurmJob] = []
-        ids: list[str] = []
-        for group in job_groups(stages, left):
-            gpus = 0 if device == "cpu" or not group.uses_gpu else gpus_per_fold if group.is_array else 1
-            parts = [(name,) for name in group.stages] if group.is_array else [group.stages]
-            place = device if group.uses_gpu else "cpu"
-            work = [StagesJob(run, build, part, dict(environment), place, max(gpus, 1)) for part in parts]
-            name = f"mscs-{run.path.parent.name[:10]}-{group.name}"
-            parameters = options.parameters(name=name, gpus=gpus, after=tuple(ids[one] for one in group.needs))
-            try:
-                new = _submit_array(run, work, parameters)
-            except MscsError:
-                cancel_jobs(run)
-                raise
-            ids.append(new[0].split("_")[0])
-            jobs += [SlurmJob(job, part) for job, part in zip(new, parts, strict=True)]
-            write_jobs(run, jobs)
-        return jobs
+        plan = _planned(run, job_groups(stages, left))
+        # Written down before Slurm knows them: whatever ends this process, they are found by their names.
+        _write(run, plan)
+        try:
+            for position, (group, jobs) in enumerate(plan):
+                gpus = 0 if device == "cpu" or not group.uses_gpu else gpus_per_fold if group.is_array else 1
+                place = device if group.uses_gpu else "cpu"
+                work = [
+                    StagesJob(run, build, one.stages, dict(environment), place, max(gpus, 1), options.limit)
+                    for one in jobs
+                ]
+                before = plan[:position]
+                parameters = options.parameters(
+                    name=jobs[0].name,
+                    gpus=gpus,
+                    after=_needed(group, before),
+                    behind=_arrays(before)[-1:] if group.is_array and options.parallel else (),
+                )
+                ids = _submit_array(run, work, parameters)
+                plan[position] = (group, [replace(one, job=job) for one, job in zip(jobs, ids, strict=True)])
+                _write(run, plan)
+        except BaseException:
+            cancel_jobs(run)
+            raise
+        return [one for _, jobs in plan for one in jobs]
+
+
+def _planned(run: RunFolder, groups: Sequence[JobGroup]) -> Plan:
+    """The jobs of every group, with names that no jobs had before and no ids yet."""
+    tag = secrets.token_hex(4)
+    plan = []
+    for group in groups:
+        name = f"mscs-{run.path.parent.name[:10]}-{group.name}-{tag}"
+        parts = [(stage,) for stage in group.stages] if group.is_array else [group.stages]
+        tasks = [f"_{task}" for task in range(len(parts))] if len(parts) > 1 else [""]
+        plan.append((group, [SlurmJob(task, part, name) for task, part in zip(tasks, parts, strict=True)]))
+    return plan
+
+
+def _write(run: RunFolder, plan: Plan) -> None:
+    write_jobs(run, [one for _, jobs in plan for one in jobs])
+
+
+def _needed(group: JobGroup, before: Plan) -> tuple[str, ...]:
+    """Ids of the jobs that a group comes after: an array's if it needs all of it, else those of some tasks."""
+    ids: list[str] = []
+    for _, jobs in before:
+        needed = [one.job for one in jobs if set(one.stages) & set(group.needs)]
+        ids += [_number(needed[0])] if len(needed) == len(jobs) else needed
+    return tuple(ids)
+
+
+def _arrays(before: Plan) -> tuple[str, ...]:
+    return tuple(_number(jobs[0].job) for group, jobs in before if group.is_array)
+
+
+def _number(job: str) -> str:
+    return job.split("_")[0]
 
 
 def _submit_array(run: RunFolder, work: Sequence[StagesJob], parameters: dict[str, Any]) -> list[str]:

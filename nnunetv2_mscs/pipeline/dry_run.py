@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 
 from nnunetv2_mscs.pipeline.commands import as_typed
-from nnunetv2_mscs.pipeline.executors.local import Slot
+from nnunetv2_mscs.pipeline.executors.local import VISIBLE_GPUS, Slot
 from nnunetv2_mscs.pipeline.graph.stage import Here
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 from nnunetv2_mscs.pipeline.state.standing import DONE, Standing
@@ -27,7 +27,8 @@ def as_script(
         environment: variables for all commands.
         slots: places for them; what is worth a GPU names one of theirs, in turn.
     """
-    for name, value in environment.items():
+    shared = {name: value for slot in slots for name, value in slot.environment.items() if name != VISIBLE_GPUS}
+    for name, value in {**environment, **shared}.items():
         yield f"export {name}={shlex.quote(value)}"
     yield f"RUN={shlex.quote(str(run.path))}"
     yield 'mkdir -p "$RUN"'
@@ -35,7 +36,7 @@ def as_script(
     places = cycle([slot for slot in slots if slot.gpus] or [Slot()])
     for standing in stands.values():
         place = next(places) if standing.stage.uses_gpu else Slot()
-        gpus = "".join(f"{name}={value} " for name, value in place.environment.items())
+        gpus = f"{VISIBLE_GPUS}={','.join(place.gpus)} " if place.gpus else ""
         yield ""
         yield f"# {standing.stage.title}: {_in_words(standing)}"
         yield from (_shortened(line, shown) for line in _lines(standing, here, gpus))

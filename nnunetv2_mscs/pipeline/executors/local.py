@@ -13,6 +13,7 @@ from nnunetv2_mscs.pipeline.state.records import Record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 
 POLL_S = 0.5
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Slot:
         if not self.gpus:
             return {}
         # CUDA counts the fastest GPU first unless told to count as nvidia-smi does, from which the numbers come.
-        return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(self.gpus)}
+        return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", VISIBLE_GPUS: ",".join(self.gpus)}
 
     def takes(self, stage: Stage) -> bool:
         return self.takes_gpu_work if stage.uses_gpu else self.takes_cpu_work

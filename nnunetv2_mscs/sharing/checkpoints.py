@@ -38,8 +38,6 @@ def inspect_checkpoint(file: Path) -> Checkpoint:
         MscsError: a byte of it is damaged, it holds objects that only code from it could make, no network, or weights
             that are not finite numbers.
     """
-    import torch
-
     damage = _damage(file)
     if damage:
         raise MscsError(f"{file} is damaged: {damage}.", "Take the checkpoint from where it came from once more.")
@@ -47,7 +45,7 @@ def inspect_checkpoint(file: Path) -> Checkpoint:
     weights, arguments = content.get(WEIGHTS), content.get("init_args")
     trainer = content.get("trainer_name")
     configuration = arguments.get("configuration") if isinstance(arguments, Mapping) else None
-    tensors = isinstance(weights, Mapping) and all(isinstance(one, torch.Tensor) for one in weights.values())
+    tensors = isinstance(weights, Mapping) and all(map(_is_plain, weights.values()))
     if not weights or not tensors or not isinstance(trainer, str) or not isinstance(configuration, str):
         raise MscsError(f"{file} is no checkpoint of nnU-Net's.", "Ask the sender for another file.")
     unusable = next((name for name, one in weights.items() if one.is_floating_point() and not one.isfinite().all()), "")
@@ -55,6 +53,20 @@ def inspect_checkpoint(file: Path) -> Checkpoint:
         raise MscsError(f"{file}: {unusable} holds NaN or Inf.", "Train this fold again.")
     epochs = content.get("current_epoch")
     return Checkpoint(trainer, configuration, epochs if isinstance(epochs, int) else None, weights)
+
+
+def _is_plain(tensor: Any) -> bool:
+    """Whether a tensor holds a value of its own for each of its elements, in the memory of this machine.
+
+    Others, such as one number shown as a billion, take memory by far beyond the file's size as soon as they are read.
+    """
+    import torch
+
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.layout != torch.strided:
+        return False
+    if tensor.device.type != "cpu" or tensor.is_quantized:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def _content(file: Path) -> dict[str, Any]:
@@ -84,7 +96,13 @@ def _damage(file: Path) -> str:
     """What is wrong with the bytes of a checkpoint: PyTorch's are zip files with a checksum of every tensor."""
     try:
         with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+            # PyTorch compresses nothing, so that no file holds more than its own size.
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                return "it is compressed, as PyTorch's never are"
+            if sum(entry.file_size for entry in entries) > file.stat().st_size:
+                return "its parts overlap"
             broken = archive.testzip()
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
         return str(error) or type(error).__name__
     return f"the checksum of {broken} is wrong" if broken else ""

@@ -116,31 +116,6 @@ def test_the_best_ensemble_goes_with_both_models_and_its_postprocessing(results,
     assert set(contents(tmp_path / "again.zip")) == set(files)
 
 
-def test_an_evaluation_goes_with_it_without_the_names_of_cases(model, tmp_path):
-    folder = tmp_path / "evaluation"
-    folder.mkdir()
-    (folder / "cases.csv").write_text("case\nsecret_patient\n")
-    dice = {"n": 4, "mean": 0.6123, "ci_low": 0.5, "ci_high": 0.7}
-    summary = {
-        "format": "nnunetv2-mscs evaluation 1",
-        "model": "tiny",
-        "predictions": str(model),
-        "references": "/home/somebody/truth",
-        "label_names": {"1": "lesion"},
-        "number_of_cases": 4,
-        "labels": {"1": {"name": "lesion", "all_cases": {"dice": dice}}},
-        "files": {"secret_patient": {}},
-    }
-    (folder / "summary.json").write_text(json.dumps(summary))
-    export(tmp_path / "tiny.zip", Request(str(model), evaluation=folder))
-    files = contents(tmp_path / "tiny.zip")
-    assert "| lesion | Dice | 0.612 | 0.500 to 0.700 | 4 |" in files[f"{DATASET}/{MSCS}/model_card.md"].decode()
-    assert b"secret_patient" not in b"".join(files.values())
-    assert b"cross-validation" in files[f"{DATASET}/{MSCS}/evaluation.json"]
-    with pytest.raises(MscsError, match="holds no evaluation"):
-        export(tmp_path / "other.zip", Request(str(model), evaluation=tmp_path))
-
-
 def test_untrained_and_damaged_folds_are_named_and_nothing_is_written(model, tmp_path):
     out = tmp_path / "out" / "tiny.zip"
     out.parent.mkdir()

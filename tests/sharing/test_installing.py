@@ -15,8 +15,9 @@ import torch
 
 from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.sharing.exporting import Request, export
 from nnunetv2_mscs.sharing.installing import install
-from tests.sharing.tiny_models import DATASET, plans, rewrite
+from tests.sharing.tiny_models import DATASET, DATASET_JSON, plans, rewrite
 
 MSCS = "MSCSTrainer__nnUNetPlans__2d"
 OF_MODEL = f"{DATASET}/{MSCS}"
@@ -80,7 +81,7 @@ def test_a_file_with_other_contents_than_the_manifest_says_is_refused(exported, 
         ({"dataset_fingerprint.json": fingerprint.replace(b"6.0", b"5.0")}, "differs from its checksum"),
         ({"dataset_fingerprint.json": b"{}"}, "size of .*dataset_fingerprint.json"),
         ({"fold_1/checkpoint_final.pth": None}, "lacks .*fold_1/checkpoint_final.pth"),
-        ({f"{OF_MODEL}/extra.json": b"{}"}, "extra.json, which its manifest does not name"),
+        ({f"{OF_MODEL}/evaluation.json": b"{}"}, "evaluation.json, which its manifest does not name"),
     ):
         refused(rewrite(exported, tmp_path / "changed.zip", changes, manifest=False), there, match)
 
@@ -92,9 +93,26 @@ def test_paths_that_lead_out_are_refused(exported, tmp_path, there, name):
     refused(rewrite(exported, tmp_path / "evil.zip", {name: b"x"}), there, "leads out")
 
 
-@pytest.mark.parametrize("name", ["Dataset902_Other/a.json", "__MACOSX/a", f"{DATASET}/stray.json", f"{DATASET}/a/b"])
-def test_files_beside_the_model_are_refused(exported, tmp_path, there, name):
-    refused(rewrite(exported, tmp_path / "stray.zip", {name: b"{}"}), there, "not one folder|belongs to no model")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Dataset902_Other/a.json",
+        f"{DATASET}/stray.json",
+        f"{DATASET}/a/b",
+        *(f"{OF_MODEL}/{name}" for name in ("run.sh", "fold_0/more.pkl", "fold_0/code.py", "a.pth", "fold_0/evil.pth")),
+        f"{DATASET}/ensembles/x/summary.json",
+    ],
+)
+def test_files_that_no_export_writes_are_refused(exported, tmp_path, there, name):
+    refused(rewrite(exported, tmp_path / "stray.zip", {name: b"{}"}), there, "not one folder|no part of a model")
+
+
+def test_what_file_managers_and_nnunet_leave_beside_a_model_is_left_out(exported, tmp_path, there):
+    stray = ("__MACOSX/._plans.json", f"{OF_MODEL}/.DS_Store", f"{DATASET}/inference_instructions.txt")
+    file = rewrite(exported, tmp_path / "mac.zip", dict.fromkeys(stray, b"x"), manifest=False)
+    install(file, results=there)
+    assert [path.name for path in there.iterdir()] == [DATASET]
+    assert not any(path.name in (".DS_Store", "inference_instructions.txt") for path in there.rglob("*"))
 
 
 def test_links_and_doubles_are_refused(exported, tmp_path, there):
@@ -126,12 +144,12 @@ def test_code_in_the_postprocessing_never_runs(exported, tmp_path, there):
         (pickle.dumps(([Command(mark)], [{}])), r"system"),
         (pickle.dumps(([print], [{}])), r"print"),
         (pickle.dumps(([], [])) + b"x", "follows its end"),
-        (pickle.dumps({"a": 1}), "no pair"),
+        (pickle.dumps({"a": 1, "b": 2}), "no pair"),
+        (pickle.dumps(([], [], [])), "refused"),
         (b"\x80", "refused"),
     ):
         refused(rewrite(exported, tmp_path / "evil.zip", {"postprocessing.pkl": content}), there, match)
     assert not mark.exists()
-    refused(rewrite(exported, tmp_path / "e.zip", {f"{OF_MODEL}/fold_0/more.pkl": b"x"}), there, "may hold code")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +177,8 @@ def test_plans_whose_preprocessing_is_none_of_nnunets_are_refused(exported, tmp_
     for key, value in (
         ("resampling_fn_data", "load_pickle"),
         ("preprocessor_name", "join"),
-        ("normalization_schemes", ["A"]),
+        ("normalization_schemes", ["A", "ZScoreNormalization"]),
+        ("normalization_schemes", ["ZScoreNormalization", "abstractmethod"]),
     ):
         changed = plans()
         changed["configurations"]["2d"][key] = value
@@ -167,18 +186,79 @@ def test_plans_whose_preprocessing_is_none_of_nnunets_are_refused(exported, tmp_
         refused(file, there, "none of nnU-Net's|not found here")
 
 
-def test_a_network_of_another_package_needs_trust(exported, tmp_path, there, monkeypatch):
+MISSING = object()
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "value"),
+    [
+        *(("plans", key, MISSING) for key in ("transpose_forward", "transpose_backward", "image_reader_writer")),
+        ("plans", "transpose_forward", [0, 1, 1]),
+        ("plans", "foreground_intensity_properties_per_channel", {"0": {}}),
+        *(
+            ("configuration", key, MISSING)
+            for key in ("spacing", "patch_size", "normalization_schemes", "use_mask_for_norm", "preprocessor_name")
+        ),
+        *(("configuration", f"resampling_fn_{kind}", MISSING) for kind in ("data", "seg", "probabilities")),
+        *(("configuration", f"resampling_fn_{kind}_kwargs", []) for kind in ("data", "seg", "probabilities")),
+        ("configuration", "normalization_schemes", ["ZScoreNormalization"]),
+        ("configuration", "use_mask_for_norm", [False, "no"]),
+        ("configuration", "patch_size", [16, 0]),
+        ("configuration", "spacing", [1.0]),
+        *(("dataset", key, MISSING) for key in ("labels", "channel_names", "file_ending")),
+        *(("dataset", "file_ending", ending) for ending in ("", "nii", "/../../x", ".nii\n", ["."])),
+        ("dataset", "labels", {"lesion": 1}),
+        ("dataset", "channel_names", {"ADC": "0"}),
+    ],
+)
+def test_plans_and_data_sets_that_lack_what_prediction_reads_are_refused(exported, tmp_path, there, place, key, value):
+    changed, dataset = plans(), dict(DATASET_JSON)
+    part = {"plans": changed, "configuration": changed["configurations"]["2d"], "dataset": dataset}[place]
+    part.pop(key) if value is MISSING else part.update({key: value})
+    changes = {f"{MSCS}/plans.json": json.dumps(changed), f"{MSCS}/dataset.json": json.dumps(dataset)}
+    file = rewrite(exported, tmp_path / "evil.zip", {name: text.encode() for name, text in changes.items()})
+    refused(file, there, f"json has no {key}")
+
+
+def with_network(exported: Path, file: Path, name: str, *, place: str = "network_class_name") -> Path:
+    changed = plans()
+    architecture = changed["configurations"]["2d"]["architecture"]
+    (architecture if place == "network_class_name" else architecture["arch_kwargs"])[place] = name
+    return rewrite(exported, file, {f"{MSCS}/plans.json": json.dumps(changed).encode()})
+
+
+@pytest.fixture
+def foreign_package(tmp_path, monkeypatch) -> str:
+    """A package with a network, and with what is none."""
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "foreign_networks.py").write_text(
-        "from dynamic_network_architectures.architectures.unet import PlainConvUNet\n"
-        "class Foreign(PlainConvUNet):\n    pass\n"
+        "from subprocess import Popen\nfrom dynamic_network_architectures.architectures.unet import PlainConvUNet\n"
+        "class Foreign(PlainConvUNet):\n    pass\n\ndef run(*words):\n    Popen(*words)\n"
     )
     monkeypatch.syspath_prepend(tmp_path / "modules")
+    return "foreign_networks"
+
+
+def test_a_network_of_another_package_needs_trust_in_that_package(exported, tmp_path, there, foreign_package):
+    file = with_network(exported, tmp_path / "foreign.zip", "foreign_networks.Foreign")
+    refused(file, there, "--trust foreign_networks")
+    refused(file, there, "--trust foreign_networks", trust=["subprocess", "foreign"])
+    assert install(file, results=there, trust=[foreign_package]).folders == (there / OF_MODEL,)
+
+
+@pytest.mark.parametrize("name", ["subprocess.Popen", "foreign_networks.Popen", "foreign_networks.run"])
+@pytest.mark.parametrize("place", ["network_class_name", "nonlin"])
+def test_trust_in_a_package_is_in_its_networks_alone(exported, tmp_path, there, foreign_package, name, place):
+    file = with_network(exported, tmp_path / "evil.zip", name, place=place)
+    refused(file, there, "no network class", trust=[foreign_package, "subprocess"])
+
+
+def test_who_exports_a_network_of_another_package_is_told(model, tmp_path, foreign_package):
     changed = plans()
     changed["configurations"]["2d"]["architecture"]["network_class_name"] = "foreign_networks.Foreign"
-    file = rewrite(exported, tmp_path / "foreign.zip", {f"{MSCS}/plans.json": json.dumps(changed).encode()})
-    refused(file, there, "--trust")
-    assert install(file, results=there, trust=True).folders == (there / OF_MODEL,)
+    (model / "plans.json").write_text(json.dumps(changed))
+    done = export(tmp_path / "foreign.zip", Request(str(model)))
+    assert any("--trust foreign_networks" in notice for notice in done.notices)
 
 
 def test_other_versions_trainers_and_weights_are_refused_with_the_reason(exported, tmp_path, there):
@@ -188,6 +268,15 @@ def test_other_versions_trainers_and_weights_are_refused_with_the_reason(exporte
         ({"format": "nnunetv2-mscs shared model 2"}, "newer version of nnunetv2-mscs"),
         ({"versions": {**manifest["versions"], "nnunetv2": "3.1.0"}}, "nnunetv2 3.1.0, and here is 2"),
         ({"versions": {**manifest["versions"], "nnunetv2_mscs": "7.0"}}, "nnunetv2_mscs 7.0"),
+        ({"versions": {}}, "does not name the versions"),
+        ({"versions": {**manifest["versions"], "torch": "9" * 5000}}, "does not name the versions"),
+        ({"versions": {**manifest["versions"], "torch": "2.0\n\x1b[2Jplaced: /"}}, "does not name the versions"),
+        ({"versions": {**manifest["versions"], "nnunetv2": "3'; rm -r x '"}}, "does not name the versions"),
+        ({"format": "nnunetv2-mscs\x1b[2J\nplaced: /"}, r"nnunetv2-mscs\\x1b\[2J\\nplaced"),
+        ({"folds": ["0", "0;ls"]}, "cannot be read"),
+        ({"models": [{"folder": MSCS, "previous_stage": "3d_lowres; ls"}]}, "no model of nnU-Net's"),
+        ({"models": [{"folder": MSCS, "previous_stage": "2d"}]}, "different stages"),
+        ({"models": [{"folder": "-tr__nnUNetPlans__2d", "previous_stage": ""}]}, "no model of nnU-Net's"),
     ):
         content = json.dumps({**manifest, **edit}).encode()
         file = rewrite(exported, tmp_path / "other.zip", {"mscs_manifest.json": content}, manifest=False)

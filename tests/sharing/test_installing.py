@@ -10,13 +10,16 @@ from collections import namedtuple
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from nnunetv2.postprocessing.remove_connected_components import remove_all_but_largest_component_from_segmentation
 
 from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.sharing.exporting import Request, export
 from nnunetv2_mscs.sharing.installing import install
+from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
 from tests.sharing.tiny_models import DATASET, DATASET_JSON, plans, rewrite
 
 MSCS = "MSCSTrainer__nnUNetPlans__2d"
@@ -319,13 +322,99 @@ def test_what_is_there_is_replaced_on_request_only_and_nothing_beside_it(exporte
 
 
 def test_nnunets_own_zip_is_accepted_and_what_was_not_checked_is_told(results, tmp_path, there):
-    from nnunetv2.model_sharing.model_export import export_pretrained_model
-
-    export_pretrained_model(DATASET, str(tmp_path / "stock.zip"), ("2d",), "nnUNetTrainer", folds=(0, 1))
-    done = install(tmp_path / "stock.zip", results=there)
+    done = install(stock(results, tmp_path / "stock.zip"), results=there)
     assert any("no manifest" in notice for notice in done.notices)
     assert any("-tr nnUNetTrainer" in command and "-f 0 1" in command for command in done.commands)
     assert any("nnUNetv2_apply_postprocessing" in command for command in done.commands)
+
+
+def stock(results: Path, file: Path, trainer: str = "nnUNetTrainer", *, configuration: str = "2d", **options) -> Path:
+    """A zip of nnU-Net's own export."""
+    from nnunetv2.model_sharing.model_export import export_pretrained_model
+
+    export_pretrained_model(DATASET, str(file), (configuration,), trainer, folds=(0, 1), **options)
+    return file
+
+
+def test_nnunets_own_zip_with_other_checkpoints_says_which(results, tmp_path, there):
+    folders = [results / DATASET / "nnUNetTrainer__nnUNetPlans__2d" / f"fold_{fold}" for fold in "01"]
+    for folder in folders:
+        (folder / "checkpoint_final.pth").rename(folder / "checkpoint_best.pth")
+    best = stock(results, tmp_path / "stock.zip", save_checkpoints=("checkpoint_best.pth",))
+    done = install(best, results=there)
+    assert any(command.endswith("-f 0 1 -chk checkpoint_best.pth") for command in done.commands)
+    with zipfile.ZipFile(best) as old, zipfile.ZipFile(tmp_path / "mixed.zip", "w") as new:
+        for name in old.namelist():
+            new.writestr(name.replace("fold_1/checkpoint_best", "fold_1/checkpoint_latest"), old.read(name))
+    shutil.rmtree(there / DATASET)
+    refused(tmp_path / "mixed.zip", there, "no checkpoint of one name in all of its folds")
+
+
+def test_a_cascade_without_its_first_stage_is_refused_unless_that_is_there(results, tmp_path, there):
+    first = results / DATASET / "nnUNetTrainer__nnUNetPlans__2d"
+    folder = results / DATASET / "nnUNetTrainer__nnUNetPlans__fine"
+    changed = plans()
+    changed["configurations"]["fine"] = {"inherits_from": "2d", "previous_stage": "2d"}
+    shutil.copytree(first, folder)
+    for one in (first, folder):
+        (one / "plans.json").write_text(json.dumps(changed))
+    cascade = stock(results, tmp_path / "cascade.zip", configuration="fine")
+    refused(cascade, there, "needs nnUNetTrainer__nnUNetPlans__2d/fold_0")
+    install(stock(results, tmp_path / "first.zip"), results=there)
+    done = install(cascade, results=there)
+    assert any("-o MASKS_OF_2d" in command for command in done.commands)
+
+
+def test_a_trainer_with_nnunets_former_signature_is_accepted(exported, results, tmp_path, there, monkeypatch):
+    (tmp_path / "trainers").mkdir()
+    (tmp_path / "trainers" / "old.py").write_text(
+        "from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer\n"
+        "from nnunetv2.utilities.get_network_from_plans import get_network_from_plans\n\n\n"
+        "class OldTrainer(nnUNetTrainer):\n"
+        "    @staticmethod\n"
+        "    def build_network_architecture(name, arguments, required, inputs, outputs, enable_deep_supervision):\n"
+        "        return get_network_from_plans(name, arguments, required, inputs, outputs,\n"
+        "                                      deep_supervision=enable_deep_supervision)\n"
+    )
+    monkeypatch.setenv("nnUNet_extTrainer", str(tmp_path / "trainers"))
+    folder = results / DATASET / "nnUNetTrainer__nnUNetPlans__2d"
+    for file in folder.glob("fold_*/*.pth"):
+        torch.save({**torch.load(file, weights_only=False), "trainer_name": "OldTrainer"}, file)
+    folder.rename(folder.with_name("OldTrainer__nnUNetPlans__2d"))
+    install(stock(results, tmp_path / "old.zip", "OldTrainer"), results=there)
+
+
+def test_postprocessing_that_takes_time_or_memory_is_refused(tmp_path):
+    step = remove_all_but_largest_component_from_segmentation
+    wide = [1] * 9000
+    wider = [[wide] * 9000] * 9000
+    notes = b"\x80\x04]r" + (2**31).to_bytes(4, "little") + b"]\x86."
+    deep = b"\x80\x04" + b"]" * 30_000 + b"a" * 29_999 + b"]\x86."
+    for content in (
+        pickle.dumps(([step], [{"labels_or_regions": wider}])),
+        pickle.dumps(([step], [{"labels_or_regions": 1, "other": 1}])),
+        pickle.dumps(([step], [{"labels_or_regions": np.float64(1)}])),
+        pickle.dumps(([step], [{"labels_or_regions": list(range(70_000))}])),
+        *(notes, deep, b"I" + b"9" * 50_000 + b"\n."),
+    ):
+        (tmp_path / "postprocessing.pkl").write_bytes(content)
+        with pytest.raises(MscsError, match="is refused"):
+            read_postprocessing(tmp_path / "postprocessing.pkl")
+    for protocol in range(3, pickle.HIGHEST_PROTOCOL + 1):
+        labels = [np.int64(1), np.int64(2)], np.int64(1), (1, 2), [(1, 2), 3]
+        found = [step] * 4, [{"labels_or_regions": one} for one in labels]
+        (tmp_path / "postprocessing.pkl").write_bytes(pickle.dumps(found, protocol))
+        assert read_postprocessing(tmp_path / "postprocessing.pkl") == 4
+
+
+def test_without_a_card_none_is_named(exported, tmp_path, there):
+    assert install(rewrite(exported, tmp_path / "bare.zip", {"model_card.md": None}), results=there).card is None
+
+
+@pytest.mark.parametrize("words", [["--trust"], ["--trust", "a b"], ["--trust", "../x"]])
+def test_trust_needs_the_names_of_packages(exported, words):
+    with pytest.raises(SystemExit):
+        main(["install", str(exported), *words])
 
 
 def test_the_commands_say_what_they_did(model, tmp_path, monkeypatch, capsys):

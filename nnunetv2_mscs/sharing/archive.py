@@ -1,6 +1,7 @@
 """The zip file of a shared model, looked at before anything of it reaches the disk, and unpacked with checksums."""
 
 import hashlib
+import os
 import re
 import stat
 import struct
@@ -72,7 +73,8 @@ def opened(file: Path) -> Iterator[tuple[zipfile.ZipFile, str]]:
     if not file.is_file():
         raise MscsError(f"{file} is not there.", "Name the zip file.")
     with _readable(file) as stream:
-        sha256 = facts_of_stream(stream).sha256
+        with tqdm(total=os.fstat(stream.fileno()).st_size, desc="checksum", unit="B", unit_scale=True, delay=1) as bar:
+            sha256 = facts_of_stream(stream, lambda block: bar.update(len(block))).sha256
         try:
             archive = zipfile.ZipFile(stream)
             told = _told_entries(stream, archive)
@@ -171,7 +173,7 @@ def _refuse_dangerous(entry: zipfile.ZipInfo) -> None:
     name = entry.filename.rstrip("/") if entry.is_dir() else entry.filename
     if entry.orig_filename != entry.filename or not name or WAYS_OUT.search(name) or not name.isprintable():
         raise MscsError(
-            f"The zip holds the path {entry.orig_filename!r}, which leads out of the model's folder.",
+            f"The zip holds the path {entry.orig_filename!r}, which leads out of its folder or cannot be shown.",
             "Do not use the file; tell the sender.",
         )
     if any(len(part.encode()) > LONGEST_NAME_BYTES for part in name.split("/")):

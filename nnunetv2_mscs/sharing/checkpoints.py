@@ -12,6 +12,7 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.reporting.checkpoints import read_checkpoint
 
 WEIGHTS, OPTIMISER = "network_weights", "optimizer_state"
+KINDS = ("float16", "bfloat16", "float32", "float64", "bool", "uint8", "int8", "int16", "int32", "int64")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ def inspect_checkpoint(file: Path) -> Checkpoint:
     trainer = content.get("trainer_name")
     configuration = arguments.get("configuration") if isinstance(arguments, Mapping) else None
     tensors = isinstance(weights, Mapping) and all(map(_is_plain, weights.values()))
-    if not weights or not tensors or not isinstance(trainer, str) or not isinstance(configuration, str):
+    mirrored = content.get("inference_allowed_mirroring_axes") or ()
+    axes = isinstance(mirrored, (tuple, list)) and all(type(axis) is int and 0 <= axis <= 2 for axis in mirrored)
+    if not weights or not tensors or not axes or not isinstance(trainer, str) or not isinstance(configuration, str):
         raise MscsError(f"{file} is no checkpoint of nnU-Net's.", "Ask the sender for another file.")
     unusable = next((name for name, one in weights.items() if one.is_floating_point() and not one.isfinite().all()), "")
     if unusable:
@@ -64,7 +67,7 @@ def _is_plain(tensor: Any) -> bool:
 
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.layout != torch.strided:
         return False
-    if tensor.device.type != "cpu" or tensor.is_quantized:
+    if tensor.device.type != "cpu" or str(tensor.dtype).removeprefix("torch.") not in KINDS:
         return False
     return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 

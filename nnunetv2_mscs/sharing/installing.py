@@ -92,19 +92,11 @@ def install(
                     new = place / NEW / contents.dataset
                     unpack(archive, contents, place / NEW)
                     with _as_in_the_zip(place / NEW):
-                        found, told = _check(new, dataset, trust)
-                        sets = _sets(contents, found)
-                        steps = {file.parent: read_postprocessing(file) for file in sorted(new.rglob(POSTPROCESSING))}
-                        notices += told + _prepare_record(new / BEST, dataset, found)
-                    helped = [bool(steps.get(new / models.decisions)) for models in sets]
+                        sets, told = _check(new, contents, dataset, trust)
                     _place(new, dataset, units, place, overwrite=overwrite)
     except MscsError as error:
         raise plain_error(error) from error
-    commands = [
-        line
-        for models, postprocess in zip(sets, helped, strict=True)
-        for line in predict_commands(models, postprocess=postprocess)
-    ]
+    commands = [line for models, steps in sets for line in predict_commands(models, postprocess=steps > 0)]
     if not variable:
         commands.insert(0, f"export {RESULTS}={shlex.quote(str(target))}")
     home = contents.manifest.models.home if contents.manifest else ""
@@ -114,7 +106,7 @@ def install(
         card=target / card if card in contents.entries else None,
         commands=tuple(commands),
         sha256=sha256,
-        notices=tuple(map(plain, notices)),
+        notices=tuple(map(plain, [*notices, *told])),
     )
 
 
@@ -208,8 +200,12 @@ def _refuse_without_space(target: Path, needed: int) -> None:
         )
 
 
-def _check(new: Path, dataset: Path, trust: Sequence[str]) -> tuple[dict[str, ModelSet], list[str]]:
-    """Check all that was unpacked; returns every model by itself, by its identifier, and notices."""
+def _check(
+    new: Path, contents: Contents, dataset: Path, trust: Sequence[str]
+) -> tuple[list[tuple[ModelSet, int]], list[str]]:
+    """Check what was unpacked; returns the models that predict together, with their steps of postprocessing, and
+    notices."""
+    steps = {file.parent: read_postprocessing(file) for file in sorted(new.rglob(POSTPROCESSING))}
     found: dict[str, ModelSet] = {}
     notices: list[str] = []
     for folder in sorted(path for path in new.iterdir() if path.is_dir() and path.name != ENSEMBLES):
@@ -221,7 +217,8 @@ def _check(new: Path, dataset: Path, trust: Sequence[str]) -> tuple[dict[str, Mo
         models = ModelSet(new.name, (with_previous_stage(model, folder),), tuple(checkpoints), checkpoint)
         _refuse_incomplete(models, new, dataset)
         found[folder.name] = models
-    return found, notices
+    sets = [(models, steps.get(new / models.decisions, 0)) for models in _sets(contents, found)]
+    return sets, notices + _prepare_record(new / BEST, dataset, found)
 
 
 def _checkpoints(model: Path) -> tuple[str, dict[str, Checkpoint]]:

@@ -21,7 +21,7 @@ PACKAGES = ("nnunetv2", "torch", "numpy", "dynamic_network_architectures")
 OURS = "nnunetv2_mscs"
 # Packages whose versions decide whether a model can be used.
 NEEDED = ("nnunetv2", OURS)
-VERSION = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6}){0,4}([.+-]?[A-Za-z0-9]{1,20}){0,4}")
+VERSION = re.compile(r"[0-9][A-Za-z0-9.+_!-]{0,60}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 LARGEST_BYTES = 10_000_000
 CHUNK_BYTES = 1 << 20

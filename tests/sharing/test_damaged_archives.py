@@ -117,6 +117,15 @@ def test_a_number_shown_as_a_billion_takes_no_memory(checkpoint):
         inspect_checkpoint(checkpoint)
 
 
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "complex64"])
+def test_numbers_that_no_network_here_has_are_refused(checkpoint, kind):
+    content = torch.load(checkpoint, weights_only=False)
+    content["network_weights"]["odd"] = torch.zeros(2).to(getattr(torch, kind))
+    torch.save(content, checkpoint)
+    with pytest.raises(MscsError, match="no checkpoint of nnU-Net's"):
+        inspect_checkpoint(checkpoint)
+
+
 def test_a_compressed_checkpoint_is_refused(checkpoint):
     with zipfile.ZipFile(checkpoint) as old, zipfile.ZipFile(f"{checkpoint}.new", "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():

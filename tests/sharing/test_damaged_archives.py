@@ -138,7 +138,7 @@ def test_a_compressed_checkpoint_is_refused(checkpoint):
 def test_words_of_a_checkpoint_cannot_paint_the_terminal(exported, tmp_path, capsys):
     with zipfile.ZipFile(exported) as archive, archive.open(f"{OF_MODEL}/fold_0/checkpoint_final.pth") as stream:
         content = torch.load(stream, weights_only=False)
-    content["network_weights"] = {"\x1b[2J\nplaced: /": torch.zeros(1)}
+    content["network_weights"]["\x1b[2J\nplaced: /"] = torch.zeros(1)
     torch.save(content, tmp_path / "checkpoint_final.pth")
     changed = (tmp_path / "checkpoint_final.pth").read_bytes()
     file = rewrite(exported, tmp_path / "evil.zip", {f"fold_{fold}/checkpoint_final.pth": changed for fold in "01"})

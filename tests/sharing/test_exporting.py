@@ -145,10 +145,11 @@ def test_weights_that_are_no_numbers_are_refused(model, tmp_path):
         export(tmp_path / "tiny.zip", Request(str(model)))
 
 
-def test_weights_that_do_not_fit_their_plans_are_refused(model, tmp_path):
+def test_weights_that_do_not_fit_their_plans_are_refused(results, tmp_path):
+    model = results / DATASET / NNUNET
     for change, match in (
         ({"features_per_stage": [4, 8, 16]}, r"fold 0: the weights do not fit"),
-        ({"strides": "none"}, "cannot be built"),
+        ({"n_stages": 4}, "cannot be built"),
     ):
         changed = plans()
         changed["configurations"]["2d"]["architecture"]["arch_kwargs"].update(change)

@@ -102,7 +102,17 @@ def test_paths_that_lead_out_are_refused(exported, tmp_path, there, name):
         "Dataset902_Other/a.json",
         f"{DATASET}/stray.json",
         f"{DATASET}/a/b",
-        *(f"{OF_MODEL}/{name}" for name in ("run.sh", "fold_0/more.pkl", "fold_0/code.py", "a.pth", "fold_0/evil.pth")),
+        *(
+            f"{OF_MODEL}/{name}"
+            for name in (
+                "run.sh",
+                "fold_0/more.pkl",
+                "fold_0/code.py",
+                "a.pth",
+                "fold_0/evil.pth",
+                "fold_01/checkpoint_final.pth",
+            )
+        ),
         f"{DATASET}/ensembles/x/summary.json",
     ],
 )

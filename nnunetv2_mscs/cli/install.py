@@ -7,11 +7,14 @@ trusted all the same. Prints the commands that predict with it.
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
 SUMMARY = "a model that others trained: checked, then placed in nnU-Net's folder of results"
-EXAMPLE = "mscs install stroke.zip"
+EXAMPLE = """mscs install stroke.zip
+  mscs install foreign.zip --trust monai"""
+PACKAGE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +24,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="replace a model of the same name, and that alone")
     add(
         "--trust",
-        action="store_true",
-        help="accept network classes of packages that are not known: prediction runs their code",
+        nargs="+",
+        type=_package,
+        default=[],
+        metavar="PACKAGE",
+        help="accept network classes of these installed packages, too: prediction runs their code",
     )
 
 
@@ -41,3 +47,9 @@ def run(args: argparse.Namespace) -> int:
     for command in installed.commands:
         print(f"  {command}")
     return 0
+
+
+def _package(text: str) -> str:
+    if not PACKAGE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a package")
+    return text

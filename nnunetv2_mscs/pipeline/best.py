@@ -1,20 +1,24 @@
 """Predict with what nnUNetv2_find_best_configuration chose: a configuration or an ensemble, then its postprocessing."""
 
-import json
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.evaluation.sources import DATASET_JSON, PLANS_JSON
 from nnunetv2_mscs.pipeline.commands import as_typed, nnunet_command, prediction_words, run_command
 from nnunetv2_mscs.pipeline.executors.environment import environment
 from nnunetv2_mscs.pipeline.graph.settings import Folders
 from nnunetv2_mscs.pipeline.progress import command_bar
+from nnunetv2_mscs.sharing.best_record import BEST, read_best_record
+from nnunetv2_mscs.sharing.models import CHECKPOINT, POSTPROCESSING, ModelSet
+from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
+from nnunetv2_mscs.sharing.selecting import with_previous_stage
 from nnunetv2_mscs.workplace.result_folder import ResultFolder
 
-INFORMATION = "inference_information.json"
-PREDICTIONS = ResultFolder("a folder of predictions", ("dataset.json", "plans.json"), ".mscs-predict-best-")
+PREDICTIONS = ResultFolder("a folder of predictions", (DATASET_JSON, PLANS_JSON), ".mscs-predict-best-")
+AGAIN = "Run nnUNetv2_find_best_configuration once more, or install the model once more."
 
 
 @dataclass(frozen=True)
@@ -24,15 +28,17 @@ class Best:
     Args:
         dataset: full name.
         folds: whose networks predict together.
-        models: one, or those of an ensemble, as nnU-Net describes them.
-        postprocessing: nnU-Net's file.
-        dice: mean of the cross-validation, with the postprocessing.
+        models: one, or those of an ensemble, as nnU-Net describes them, each with its previous_stage, if it has one.
+        postprocessing: nnU-Net's file, which holds nothing but nnU-Net's own functions.
+        plans: folder with the plans and dataset.json of all of them.
+        dice: mean of the cross-validation, with the postprocessing; NaN if nobody noted it.
     """
 
     dataset: str
-    folds: tuple[int, ...]
+    folds: tuple[str, ...]
     models: tuple[dict[str, str], ...]
     postprocessing: Path
+    plans: Path
     dice: float
 
 
@@ -40,23 +46,36 @@ def read_best(folders: Folders, dataset_id: int) -> Best:
     """Read what nnUNetv2_find_best_configuration wrote.
 
     Raises:
-        MscsError: it has not been run for this data set.
+        MscsError: it has not been run for this data set, what it chose is not there, or is not nnU-Net's.
     """
-    found = sorted(folders.results.glob(f"Dataset{dataset_id:03d}_*/{INFORMATION}"))
+    found = sorted(folders.results.glob(f"Dataset{dataset_id:03d}_*/{BEST}"))
     if not found:
         raise MscsError(
-            f"No {INFORMATION} of data set {dataset_id} in {folders.results}.",
+            f"No {BEST} of data set {dataset_id} in {folders.results}.",
             "Train all folds, then run nnUNetv2_find_best_configuration, or mscs run.",
         )
-    content: dict[str, Any] = json.loads(found[0].read_text())
-    best = content["best_model_or_ensemble"]
-    return Best(
-        found[0].parent.name,
-        tuple(content["folds"]),
-        tuple(best["selected_model_or_models"]),
-        Path(best["postprocessing_file"]),
-        best["result_on_crossval_post_pp"],
+    folder, record = found[0].parent, read_best_record(found[0])
+    models = [with_previous_stage(model, folder / model.identifier) for model in record.models]
+    chosen = ModelSet(folder.name, tuple(models), record.folds)
+    postprocessing = folder / chosen.decisions / POSTPROCESSING
+    members = [folder / member.identifier for member in chosen.members]
+    checkpoints = [member / f"fold_{fold}" / CHECKPOINT for member in members for fold in chosen.folds]
+    missing = next((file for file in (postprocessing, *checkpoints) if not file.is_file()), None)
+    if missing:
+        raise MscsError(f"{found[0]} needs {missing}, which is not there.", AGAIN)
+    # nnU-Net unpickles it: any code that it names would run.
+    read_postprocessing(postprocessing)
+    described = (
+        {
+            "trainer": model.trainer,
+            "plans_identifier": model.plans,
+            "configuration": model.configuration,
+            "previous_stage": model.previous_stage,
+        }
+        for model in models
     )
+    plans = folder / models[0].identifier
+    return Best(folder.name, chosen.folds, tuple(described), postprocessing, plans, record.after)
 
 
 def predict_with_best(
@@ -88,6 +107,8 @@ def predict_with_best(
                     environment=variables,
                     on_line=bar.line,
                 )
+        for name in (DATASET_JSON, PLANS_JSON):
+            shutil.copy(best.plans / name, new)
     log.unlink()
 
 
@@ -95,15 +116,17 @@ def _commands(
     best: Best, images: Path, steps: Path, new: Path, device: str, workers: int
 ) -> Iterator[tuple[str, Sequence[str]]]:
     several = len(best.models) > 1
-    dataset_id = int(best.dataset[7:10])
     folders = []
     for number, model in enumerate(best.models):
-        words = ["-tr", model["trainer"], "-p", model["plans_identifier"], "-f", *map(str, best.folds)]
-        common = ["-i", images, "-d", dataset_id, *words, *prediction_words(device, workers)]
+        words = ["-tr", model["trainer"], "-p", model["plans_identifier"], "-f", *best.folds]
+        common = ["-i", images, "-d", best.dataset, *words, *prediction_words(device, workers)]
         former: list[object] = []
-        if model["configuration"] == "3d_cascade_fullres":
+        if model["previous_stage"]:
             low = steps / f"low_resolution_{number}"
-            yield "low resolution", nnunet_command("nnUNetv2_predict", *common, "-c", "3d_lowres", "-o", low)
+            yield (
+                "low resolution",
+                nnunet_command("nnUNetv2_predict", *common, "-c", model["previous_stage"], "-o", low),
+            )
             former = ["-prev_stage_predictions", low]
         folders.append(steps / f"model_{number}")
         probabilities = ["--save_probabilities"] if several else []
@@ -118,12 +141,11 @@ def _commands(
     if several:
         predicted = steps / "ensemble"
         yield "ensemble", nnunet_command("nnUNetv2_ensemble", "-i", *folders, "-o", predicted, "-np", workers)
-    chosen = best.postprocessing
     yield (
         "postprocess",
         nnunet_command(
             "nnUNetv2_apply_postprocessing",
-            *("-i", predicted, "-o", new, "-pp_pkl_file", chosen, "-plans_json", chosen.with_name("plans.json")),
-            *("-dataset_json", chosen.with_name("dataset.json"), "-np", workers),
+            *("-i", predicted, "-o", new, "-pp_pkl_file", best.postprocessing, "-np", workers),
+            *("-plans_json", best.plans / PLANS_JSON, "-dataset_json", best.plans / DATASET_JSON),
         ),
     )

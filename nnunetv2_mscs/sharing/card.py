@@ -1,5 +1,6 @@
 """The model card: what a shared model is, was trained on and measured at, in Markdown for people."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -9,10 +10,13 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from nnunetv2_mscs.evaluation.sources import DATASET_JSON, PLANS_JSON
+from nnunetv2_mscs.reporting.report.content import Subject
 from nnunetv2_mscs.reporting.report.model_facts import subjects_of_model
+from nnunetv2_mscs.sharing.foreign_text import plain
+from nnunetv2_mscs.sharing.json_files import read_json, read_json_if_there
 from nnunetv2_mscs.sharing.metrics import FoldScore, MetricRow, cross_validation, fold_scores, metric_rows
-from nnunetv2_mscs.sharing.models import predict_commands
-from nnunetv2_mscs.sharing.selecting import Selection, read_json
+from nnunetv2_mscs.sharing.models import Model, predict_commands
+from nnunetv2_mscs.sharing.selecting import Selection
 
 CARD = "model_card.md"
 TEMPLATE = "model_card.md.j2"
@@ -98,35 +102,38 @@ def model_card(
     models = selection.models
     folder = selection.folders[models.models[0].identifier]
     dataset, plans = read_json(folder / DATASET_JSON), read_json(folder / PLANS_JSON)
-    labels = [str(name) for name in dataset.get("labels", {}) if name not in ("background", "ignore")]
-    decisions = folder.parent / models.decisions if len(models.models) > 1 else folder / Path(models.decisions).name
+    outputs = {name: value for name, value in dataset["labels"].items() if name != "ignore"}
+    labels = [str(name) for name in outputs if name != "background"]
+    channels = _channels(dataset)
+    inputs = _listed([channel.name for channel in channels])
+    licence = _one_line(words.licence) or "none stated: ask the author before you use or pass on these weights"
     card = Card(
-        title=words.title or f"{models.dataset.split('_', 1)[1]}: {_named(models.models)}",
-        author=words.author,
-        summary=f"Weights for nnU-Net v2 that segment {_listed(labels)} from {_listed(_channel_names(dataset))}.",
+        title=_one_line(words.title) or f"{models.dataset.split('_', 1)[1]}: {_named(models.models)}",
+        author=_one_line(words.author),
+        summary=f"Weights for nnU-Net v2 that segment {_listed(labels)} from {inputs}.",
         notes=words.notes.strip(),
         facts=(
             ("data set", models.dataset),
             ("model" if len(models.models) == 1 else "ensemble of", ", ".join(m.identifier for m in models.models)),
             ("folds", " ".join(models.folds)),
-            ("licence", words.licence or "none stated: ask the author before you use or pass on these weights"),
+            ("licence", licence),
         ),
         labels=_listed(labels),
-        channels=tuple(_channels(dataset)),
+        channels=tuple(channels),
         file_ending=str(dataset.get("file_ending", "")),
-        output="a mask with " + _listed([f"{_value(value)} = {name}" for name, value in dataset["labels"].items()]),
+        output="a mask with " + _listed([f"{_value(value)} = {name}" for name, value in outputs.items()]),
         data=tuple(_data(dataset, plans, folder)),
         models=tuple(
-            _part(member.identifier, selection.folders[member.identifier], models.folds, epochs[member.identifier])
+            _part(member, selection.folders[member.identifier], models.folds, epochs[member.identifier])
             for member in models.members
         ),
-        cross_validation=cross_validation(decisions),
+        cross_validation=cross_validation(selection.decisions),
         rows=tuple(metric_rows(dict(evaluation))),
         evaluation_of=str(evaluation.get("of", "")),
         evaluation_cases=int(evaluation.get("number_of_cases", 0)),
         postprocessing=_postprocessing(steps),
         package=f"nnunetv2-mscs=={versions['nnunetv2_mscs']}",
-        file_name=file_name,
+        file_name=shlex.quote(plain(file_name)),
         commands=tuple(predict_commands(models, postprocess=bool(steps))),
         versions=tuple(versions.items()),
     )
@@ -136,22 +143,36 @@ def model_card(
     return environment.from_string(template).render(card=card).rstrip("\n") + "\n"
 
 
-def _part(identifier: str, folder: Path, folds: tuple[str, ...], epochs: Sequence[int | None]) -> ModelPart:
-    subjects = tuple((subject.title, tuple(subject.sentences)) for subject in subjects_of_model(folder))
+def _part(model: Model, folder: Path, folds: tuple[str, ...], epochs: Sequence[int | None]) -> ModelPart:
+    subjects = tuple((subject.title, _sentences(subject, model, folds)) for subject in subjects_of_model(folder))
     known = [str(number) for number in epochs if number is not None]
     shown = known[0] if len(set(known)) == 1 else f"{', '.join(known)} (by fold)" if known else ""
-    return ModelPart(identifier, subjects, shown, tuple(fold_scores(folder, folds)))
+    return ModelPart(model.identifier, subjects, shown, tuple(fold_scores(folder, folds)))
 
 
-def _channel_names(dataset: Mapping[str, Any]) -> list[str]:
-    return [str(name) for name in dataset.get("channel_names", {}).values()]
+def _sentences(subject: Subject, model: Model, folds: tuple[str, ...]) -> tuple[str, ...]:
+    """What the report says of a model, with the folds that go with it in place of those that are in the folder."""
+    kept = [sentence for sentence in subject.sentences if not sentence.startswith("Trainer ")]
+    if len(kept) == len(subject.sentences):
+        return tuple(kept)
+    return (f"Trainer {model.trainer}, fold{'s' * (len(folds) > 1)} {' '.join(folds)}.", *kept)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _channel_names(dataset: Mapping[str, Any]) -> dict[int, str]:
+    """By their numbers, in order; old data sets have them as `modality`."""
+    names = dataset.get("channel_names", dataset.get("modality", {}))
+    return {int(number): str(names[number]) for number in sorted(names, key=int)}
 
 
 def _channels(dataset: Mapping[str, Any]) -> list[Channel]:
     """The channels; that of the ADC is the one with a unit of its own."""
     unit = str(dataset.get("adc_unit", ""))
     found = []
-    for index, name in enumerate(_channel_names(dataset)):
+    for index, name in _channel_names(dataset).items():
         if name.upper() == "ADC":
             found.append(Channel(index, name, unit or f"not recorded ({UNIT_OF_ADC} if mscs convert wrote the data)"))
         else:
@@ -160,9 +181,7 @@ def _channels(dataset: Mapping[str, Any]) -> list[Channel]:
 
 
 def _data(dataset: Mapping[str, Any], plans: Mapping[str, Any], folder: Path) -> list[str]:
-    fingerprint = (
-        read_json(folder / "dataset_fingerprint.json") if (folder / "dataset_fingerprint.json").is_file() else {}
-    )
+    fingerprint = read_json_if_there(folder / "dataset_fingerprint.json")
     cases = dataset.get("numTraining") or len(fingerprint.get("spacings") or []) or "an unknown number of"
     sentences = [f"{cases} cases of {plans.get('dataset_name') or dataset.get('name') or 'a data set without name'}."]
     backward = plans.get("transpose_backward") or [0, 1, 2]

@@ -1,24 +1,27 @@
 """`mscs export`: trained models as one zip file that stock nnU-Net installs, with card, metrics and checksums."""
 
-import hashlib
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import IO
 
 from tqdm import tqdm
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.sources import DATASET_JSON, PLANS_JSON
+from nnunetv2_mscs.sharing.best_record import BEST
 from nnunetv2_mscs.sharing.card import CARD, Words, model_card
 from nnunetv2_mscs.sharing.checkpoints import Checkpoint, inspect_checkpoint, write_small
-from nnunetv2_mscs.sharing.manifest import CHUNK_BYTES, FileFacts, Manifest, sha256_of, versions_here
+from nnunetv2_mscs.sharing.compatibility import check_model, trained_with
+from nnunetv2_mscs.sharing.manifest import FileFacts, Manifest, facts_of, facts_of_file, versions_here
 from nnunetv2_mscs.sharing.metrics import evaluation_of
 from nnunetv2_mscs.sharing.models import CHECKPOINT, POSTPROCESSING, ModelSet
+from nnunetv2_mscs.sharing.plans import check_plans, foreign_packages
 from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
-from nnunetv2_mscs.sharing.selecting import BEST, Selection, read_json, select
+from nnunetv2_mscs.sharing.selecting import Selection, select
 from nnunetv2_mscs.workplace.hidden_places import clear_leftovers, hidden_place
 from nnunetv2_mscs.workplace.whole_files import whole_file
 
@@ -75,24 +78,29 @@ def export(out: Path, request: Request, *, overwrite: bool = False) -> Exported:
     """Write the zip file `out`, whole or not at all.
 
     Raises:
-        MscsError: there is no such model, a fold is not trained to its end or damaged, or `out` cannot be written.
+        MscsError: there is no such model, a fold is not trained to its end or damaged, weights and plans do not fit, or
+            `out` cannot be written.
     """
     _refuse_taken(out, overwrite=overwrite)
     selection = select(request.model, request.folds)
     evaluation = evaluation_of(selection, request.evaluation)
     checkpoints = _checkpoints(selection)
     steps = _steps(selection)
+    foreign = _check(selection, checkpoints)
     files = dict(_files(selection))
     home = f"{selection.models.dataset}/{selection.models.home}"
     made = {f"{home}/{EVALUATION}": _json(evaluation)} if evaluation else {}
-    if selection.best:
-        made[f"{selection.models.dataset}/{BEST}"] = _best_without_places(selection)
+    if selection.best and steps is not None:
+        # Its files by their places in the zip, which is what nnU-Net's own installation needs them to be relative to.
+        made[f"{selection.models.dataset}/{BEST}"] = _json(
+            selection.best.as_json(selection.models, selection.models.dataset)
+        )
     versions = versions_here()
     made[f"{home}/{CARD}"] = model_card(
         selection,
         words=request.words,
         evaluation=evaluation,
-        epochs={name: [one.epochs for one in found] for name, found in checkpoints.items()},
+        epochs={name: [one.epochs for one in found.values()] for name, found in checkpoints.items()},
         steps=steps,
         versions=versions,
         file_name=out.name,
@@ -104,7 +112,8 @@ def export(out: Path, request: Request, *, overwrite: bool = False) -> Exported:
             files = _with_small_checkpoints(files, place)
         with whole_file(out) as unfinished:
             count = _write(unfinished, files, made, manifest)
-    return Exported(selection.models, count, out.stat().st_size, sha256_of(out), tuple(_notices(steps, evaluation)))
+    notices = tuple(_notices(steps, evaluation, foreign))
+    return Exported(selection.models, count, out.stat().st_size, facts_of_file(out).sha256, notices)
 
 
 def read_notes(file: Path) -> str:
@@ -126,31 +135,34 @@ def _refuse_taken(out: Path, *, overwrite: bool) -> None:
         raise MscsError(f"{out} is no zip file, so that --overwrite leaves it alone.", "Choose another name.")
 
 
-def _checkpoints(selection: Selection) -> dict[str, list[Checkpoint]]:
-    """Every checkpoint, checked, by the model's identifier in the folds' order."""
+def _checkpoints(selection: Selection) -> dict[str, dict[str, Checkpoint]]:
+    """Every checkpoint, checked, by the model's identifier and the fold, in order."""
     members, folds = selection.models.members, selection.models.folds
-    found: dict[str, list[Checkpoint]] = {member.identifier: [] for member in members}
+    found: dict[str, dict[str, Checkpoint]] = {member.identifier: {} for member in members}
     with tqdm(total=len(members) * len(folds), desc="check", unit="fold", delay=1) as bar:
         for member in members:
             for fold in folds:
                 file = selection.folders[member.identifier] / f"fold_{fold}" / CHECKPOINT
-                found[member.identifier].append(inspect_checkpoint(file))
+                found[member.identifier][fold] = inspect_checkpoint(file)
                 bar.update()
     return found
 
 
+def _check(selection: Selection, checkpoints: Mapping[str, Mapping[str, Checkpoint]]) -> list[str]:
+    """Raise MscsError for a model that nobody could install; returns the packages that who installs it must trust."""
+    foreign: set[str] = set()
+    for name, folder in selection.folders.items():
+        _, configuration = trained_with(folder, checkpoints[name])
+        check_plans(folder, configuration, trust=None)
+        check_model(folder, checkpoints[name])
+        foreign.update(foreign_packages(folder))
+    return sorted(foreign)
+
+
 def _steps(selection: Selection) -> int | None:
     """How many steps of postprocessing go with the models; None if nnU-Net did not look for any."""
-    file = _decisions(selection) / POSTPROCESSING
+    file = selection.decisions / POSTPROCESSING
     return read_postprocessing(file) if file.is_file() else None
-
-
-def _decisions(selection: Selection) -> Path:
-    """The folder that nnU-Net keeps the decision on the models in."""
-    models = selection.models
-    folder = selection.folders[models.models[0].identifier]
-    name = Path(models.decisions)
-    return folder / name.name if len(models.models) == 1 else folder.parent / name
 
 
 def _files(selection: Selection) -> Iterator[tuple[str, Path]]:
@@ -164,24 +176,13 @@ def _files(selection: Selection) -> Iterator[tuple[str, Path]]:
         decision = Path(ModelSet(models.dataset, (member,), models.folds).decisions).name
         yield from _there(folder / decision, f"{name}/{decision}", OF_DECISION)
     if len(models.models) > 1:
-        yield from _there(_decisions(selection), f"{models.dataset}/{models.decisions}", OF_DECISION)
+        yield from _there(selection.decisions, f"{models.dataset}/{models.decisions}", OF_DECISION)
 
 
 def _there(folder: Path, name: str, files: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
     for file in files:
         if (folder / file).is_file():
             yield f"{name}/{file}", folder / file
-
-
-def _best_without_places(selection: Selection) -> bytes:
-    """nnU-Net's record of the best configuration, its paths relative to the folder of results."""
-    assert selection.best is not None
-    record = read_json(selection.best)
-    best, models = record["best_model_or_ensemble"], selection.models
-    for key in ("postprocessing_file", "some_plans_file"):
-        if key in best:
-            best[key] = f"{models.dataset}/{models.decisions}/{Path(best[key]).name}"
-    return _json(record)
 
 
 def _with_small_checkpoints(files: Mapping[str, Path], place: Path) -> dict[str, Path]:
@@ -195,34 +196,34 @@ def _with_small_checkpoints(files: Mapping[str, Path], place: Path) -> dict[str,
 
 
 def _write(out: Path, files: Mapping[str, Path], made: Mapping[str, bytes], manifest: Manifest) -> int:
-    """Write the zip; returns how many files it holds."""
-    facts: dict[str, FileFacts] = {}
+    """Write the zip, the manifest first; returns how many files it holds.
+
+    Raises:
+        MscsError: a file has changed meanwhile.
+    """
+    facts = {name: facts_of(content) for name, content in made.items()}
     total = sum(file.stat().st_size for file in files.values())
-    with (
-        tqdm(total=total, desc="export", unit="B", unit_scale=True, delay=1) as bar,
-        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive,
-    ):
-        for name in sorted({*files, *made}):
-            if name in made:
-                archive.writestr(_entry(name, len(made[name])), made[name])
-                facts[name] = FileFacts(len(made[name]), hashlib.sha256(made[name]).hexdigest())
-            else:
-                facts[name] = _write_file(archive, name, files[name], bar)
-        manifest = Manifest(manifest.models, manifest.postprocess, manifest.versions, facts)
-        content = manifest.as_json().encode()
-        archive.writestr(_entry(manifest.name, len(content)), content)
+    with tqdm(total=2 * total, desc="export", unit="B", unit_scale=True, delay=1) as bar:
+        for name, file in files.items():
+            facts[name] = facts_of_file(file, lambda block: bar.update(len(block)))
+        manifest = replace(manifest, files=facts)
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in ((manifest.name, manifest.as_json().encode()), *sorted(made.items())):
+                archive.writestr(_entry(name, len(content)), content)
+            for name, file in sorted(files.items()):
+                with archive.open(_entry(name, facts[name].bytes), "w") as target:
+                    written = _copy(file, target, bar)
+                if written != facts[name]:
+                    raise MscsError(f"{file} has changed meanwhile.", "Export once the training has ended.")
     return len(facts) + 1
 
 
-def _write_file(archive: zipfile.ZipFile, name: str, file: Path, bar: tqdm) -> FileFacts:
-    digest, size = hashlib.sha256(), 0
-    with file.open("rb") as source, archive.open(_entry(name, file.stat().st_size), "w") as target:
-        while block := source.read(CHUNK_BYTES):
-            digest.update(block)
-            target.write(block)
-            size += len(block)
-            bar.update(len(block))
-    return FileFacts(size, digest.hexdigest())
+def _copy(file: Path, target: IO[bytes], bar: tqdm) -> FileFacts:
+    def write(block: bytes) -> None:
+        target.write(block)
+        bar.update(len(block))
+
+    return facts_of_file(file, write)
 
 
 def _entry(name: str, size: int) -> zipfile.ZipInfo:
@@ -238,9 +239,11 @@ def _json(content: Mapping) -> bytes:
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def _notices(steps: int | None, evaluation: Mapping) -> Iterator[str]:
+def _notices(steps: int | None, evaluation: Mapping, foreign: Iterable[str]) -> Iterator[str]:
     if steps is None:
         yield "no postprocessing goes with it: nnUNetv2_find_best_configuration has not looked for one for these folds."
     if not evaluation:
         yield "the card has no metrics with intervals: mscs evaluate makes them, --evaluation names them."
+    if foreign:
+        yield f"its network is of another package: to install it, mscs install needs --trust {' '.join(foreign)}."
     yield "names of training cases and paths of this machine stand in it, as in nnU-Net's own (docs/sharing.md)."

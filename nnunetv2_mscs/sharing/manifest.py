@@ -4,19 +4,25 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.sharing.json_files import parse_json
 from nnunetv2_mscs.sharing.models import DATASET_NAME, FOLD_FOLDER, Model, ModelSet, model_of
 
 MANIFEST = "mscs_manifest.json"
 FORMAT = "nnunetv2-mscs shared model 1"
 PACKAGES = ("nnunetv2", "torch", "numpy", "dynamic_network_architectures")
 OURS = "nnunetv2_mscs"
+# Packages whose versions decide whether a model can be used.
+NEEDED = ("nnunetv2", OURS)
+VERSION = re.compile(r"[0-9][A-Za-z0-9.+_!-]{0,60}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 LARGEST_BYTES = 10_000_000
 CHUNK_BYTES = 1 << 20
 
@@ -83,7 +89,7 @@ def parse_manifest(content: bytes) -> Manifest:
         MscsError: it is of a later version, or damaged.
     """
     try:
-        raw = json.loads(content)
+        raw = parse_json(content)
         if raw["format"] != FORMAT:
             raise MscsError(
                 f"The file is a {str(raw['format'])[:60]!r}, and this version reads {FORMAT!r}.",
@@ -95,23 +101,44 @@ def parse_manifest(content: bytes) -> Manifest:
             raise ValueError("it names no models or no folds")
         if not DATASET_NAME.fullmatch(raw["dataset"]):
             raise ValueError("it names no data set")
+        versions = {str(name): str(version) for name, version in raw["versions"].items()}
+        if not all(VERSION.fullmatch(version) for version in versions.values()) or not versions.keys() >= set(NEEDED):
+            raise ValueError(f"it does not name the versions of {' and '.join(NEEDED)}")
         return Manifest(
             models=ModelSet(raw["dataset"], models, folds),
             postprocess=bool(raw["postprocessing"]),
-            versions={str(name): str(version) for name, version in raw["versions"].items()},
-            files={str(name): FileFacts(int(one["bytes"]), str(one["sha256"])) for name, one in raw["files"].items()},
+            versions=versions,
+            files={name: _facts(one) for name, one in raw["files"].items()},
         )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise MscsError(f"{MANIFEST} cannot be read: {error}.", "Ask the sender for the file once more.") from error
 
 
-def sha256_of(file: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
+def facts_of(content: bytes) -> FileFacts:
+    """Size and checksum of bytes."""
+    return FileFacts(len(content), hashlib.sha256(content).hexdigest())
+
+
+def facts_of_stream(stream: IO[bytes], on_block: Callable[[bytes], object] = lambda _: None) -> FileFacts:
+    """Size and checksum of what is left to read of a stream; `on_block` gets it, a block at a time."""
+    digest, size = hashlib.sha256(), 0
+    while block := stream.read(CHUNK_BYTES):
+        digest.update(block)
+        size += len(block)
+        on_block(block)
+    return FileFacts(size, digest.hexdigest())
+
+
+def facts_of_file(file: Path, on_block: Callable[[bytes], object] = lambda _: None) -> FileFacts:
+    """The same of a file."""
     with file.open("rb") as stream:
-        while block := stream.read(CHUNK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return facts_of_stream(stream, on_block)
+
+
+def _facts(raw: dict[str, Any]) -> FileFacts:
+    if type(raw["bytes"]) is not int or not SHA256.fullmatch(raw["sha256"]):
+        raise ValueError("it names a file without size or checksum")
+    return FileFacts(raw["bytes"], raw["sha256"])
 
 
 def _model(raw: dict[str, Any]) -> Model:

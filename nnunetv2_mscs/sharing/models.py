@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 from nnunetv2_mscs.evaluation.sources import DATASET_JSON, PLANS_JSON
 
-DATASET_NAME = re.compile(r"Dataset\d{3,}_[\w.+-]+")
-FOLD_FOLDER = re.compile(r"fold_(\d+|all)")
+DATASET_NAME = re.compile(r"Dataset[0-9]{3}_[\w.+-]+")
+FOLD_FOLDER = re.compile(r"fold_(0|[1-9][0-9]{0,2}|all)")
+# No word of a command may look like an option.
+MODEL_PART = re.compile(r"\w[\w.+-]*")
 CHECKPOINT = "checkpoint_final.pth"
+# Those that nnU-Net writes, the first there is predicted with.
+CHECKPOINTS = (CHECKPOINT, "checkpoint_best.pth", "checkpoint_latest.pth")
 ENSEMBLES = "ensembles"
 POSTPROCESSING = "postprocessing.pkl"
 
@@ -46,11 +50,13 @@ class ModelSet:
         dataset: nnU-Net's name, such as "Dataset501_Stroke".
         models: one, or the members of an ensemble.
         folds: whose weights are averaged in each: numbers, or "all".
+        checkpoint: which of each fold's.
     """
 
     dataset: str
     models: tuple[Model, ...]
     folds: tuple[str, ...]
+    checkpoint: str = CHECKPOINT
 
     @property
     def home(self) -> str:
@@ -78,7 +84,7 @@ class ModelSet:
 def model_of(identifier: str, previous_stage: str = "") -> Model | None:
     """The model that a folder is named after; None if its name is none of nnU-Net's."""
     parts = identifier.split("__")
-    if len(parts) != 3 or not all(re.fullmatch(r"[\w.+-]+", part) for part in parts):
+    if len(parts) != 3 or not all(MODEL_PART.fullmatch(part) for part in parts):
         return None
     trainer, plans, configuration = parts
     return Model(trainer, plans, configuration, previous_stage)
@@ -123,6 +129,8 @@ def _postprocessing(models: ModelSet) -> str:
 def _predict(models: ModelSet, model: Model, masks: str) -> list[str]:
     common = f"nnUNetv2_predict -d {models.dataset} -i SCANS"
     folds = f"-f {' '.join(models.folds)}"
+    if models.checkpoint != CHECKPOINT:
+        folds += f" -chk {models.checkpoint}"
     if not model.previous_stage:
         return [f"{common} -o {masks} {model.options} {folds}"]
     earlier = Model(model.trainer, model.plans, model.previous_stage)

@@ -1,7 +1,11 @@
 """nnU-Net's postprocessing.pkl, read without running anything from it: a pickle may name any function of Python's."""
 
 import pickle
+import pickletools
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,20 @@ KNOWN = {
         "remove_all_but_largest_component_from_segmentation",
     )
 }
-PLAIN = (str, int, float, bool, type(None))
-LARGEST_BYTES = 1_000_000
+# Labels are integers of NumPy there; its modules had other names before version 2.
+SCALAR = {("numpy._core.multiarray", "scalar"), ("numpy.core.multiarray", "scalar")}
+DTYPE = ("numpy", "dtype")
+INTEGER = re.compile(r"[iu][1248]")
+SETTINGS = {"labels_or_regions", "background_label"}
+# nnU-Net's own has some hundred bytes.
+LARGEST_BYTES = 64_000
+# Labels of regions in a list of regions.
+DEEPEST = 2
+# All that Python's pickle writes, in the protocols 3 to 5, for such a content.
+OPCODES = re.compile(
+    "PROTO|FRAME|STOP|MARK|EMPTY_LIST|APPENDS?|EMPTY_DICT|SETITEMS?|EMPTY_TUPLE|TUPLE[123]?|BININT[12]?|NONE|NEWTRUE|"
+    "NEWFALSE|(SHORT_)?BINUNICODE|SHORT_BINBYTES|MEMOIZE|(LONG_)?BIN(PUT|GET)|(STACK_)?GLOBAL|REDUCE|BUILD"
+)
 
 
 @dataclass(frozen=True)
@@ -25,48 +41,80 @@ class _Named:
     name: str
 
 
+class _Type:
+    """Stands for a type of NumPy's integers."""
+
+    def __init__(self, kind: str, *_: bool):
+        if not INTEGER.fullmatch(kind):
+            raise pickle.UnpicklingError(f"it holds numbers of the type {kind!r}")
+        self.signed = kind.startswith("i")
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        self.order = "big" if state[1] == ">" else "little"
+
+
+def _integer(kind: _Type, content: bytes) -> int:
+    return int.from_bytes(content, "big" if kind.order == "big" else "little", signed=kind.signed)
+
+
 class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in KNOWN:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which is no postprocessing of nnU-Net's")
-        return _Named(name)
+        if (module, name) in KNOWN:
+            return _Named(name)
+        if (module, name) in SCALAR:
+            return _integer
+        if (module, name) == DTYPE:
+            return _Type
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which is no postprocessing of nnU-Net's")
 
 
 def read_postprocessing(file: Path) -> int:
     """How many steps of postprocessing a file holds; 0 if nnU-Net found none that helps.
 
     Raises:
-        MscsError: it holds anything but nnU-Net's own postprocessing functions and plain settings of theirs.
+        MscsError: it holds anything but nnU-Net's own postprocessing functions and labels for them.
     """
     try:
         if file.stat().st_size > LARGEST_BYTES:
             raise pickle.UnpicklingError("it is too large")
-        with file.open("rb") as stream:
-            content = _Reader(stream).load()
-            rest = stream.read(1)
+        content = file.read_bytes()
+        _check_opcodes(content)
+        functions, settings = _Reader(BytesIO(content)).load()
+        whole = isinstance(functions, list) and isinstance(settings, list) and len(functions) == len(settings)
+        if not whole or not all(isinstance(function, _Named) for function in functions):
+            raise pickle.UnpicklingError("it is no pair of functions and settings")
+        if not all(isinstance(one, dict) and SETTINGS.issuperset(one) for one in settings):
+            raise pickle.UnpicklingError("its settings are not those of nnU-Net's functions")
+        labels: set[int] = set()
+        if not all(_is_label(value, labels) for one in settings for value in one.values()):
+            raise pickle.UnpicklingError("its settings are no labels")
     except Exception as error:
         # Damaged or foreign bytes may raise anything; nothing of them has run.
-        raise _refusal(file, str(error) or type(error).__name__) from error
-    if rest:
-        raise _refusal(file, "something follows its end")
-    if not (isinstance(content, tuple) and len(content) == 2 and all(isinstance(part, list) for part in content)):
-        raise _refusal(file, "it is no pair of functions and settings")
-    functions, settings = content
-    if len(functions) != len(settings) or not all(isinstance(function, _Named) for function in functions):
-        raise _refusal(file, "it is no pair of functions and settings")
-    if not all(isinstance(one, dict) and all(map(_is_plain, [*one, *one.values()])) for one in settings):
-        raise _refusal(file, "its settings are no plain values")
+        raise MscsError(
+            f"{file.name} is refused: {str(error) or type(error).__name__}.",
+            "nnU-Net would run what it names; ask the sender for another file.",
+        ) from error
     return len(functions)
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether a setting is a number, a text, or a list of these, such as the labels of a region."""
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_plain, value))
-    return isinstance(value, PLAIN)
+def _check_opcodes(content: bytes) -> None:
+    """Raise unless the bytes are of a pickle that makes nothing but containers, texts and integers, and of it alone."""
+    end = 0
+    for opcode, argument, position in pickletools.genops(content):
+        # Python makes room for all notes up to the number of one.
+        is_far = opcode.name == "LONG_BINPUT" and int(argument or 0) > LARGEST_BYTES
+        if not OPCODES.fullmatch(opcode.name) or is_far:
+            raise pickle.UnpicklingError(f"it does what nnU-Net's never does ({opcode.name})")
+        end = (position or 0) + 1
+    if end != len(content):
+        raise pickle.UnpicklingError("something follows its end")
 
 
-def _refusal(file: Path, reason: str) -> MscsError:
-    return MscsError(
-        f"{file.name} is refused: {reason}.", "nnU-Net would run what it names; ask the sender for another file."
-    )
+def _is_label(value: Any, seen: set[int], depth: int = 0) -> bool:
+    """Whether a setting is a label, a region of several, or a list of these. `seen` holds what need not be again."""
+    if id(value) in seen:
+        return True
+    if not isinstance(value, (list, tuple)):
+        return isinstance(value, int)
+    seen.add(id(value))
+    return depth < DEEPEST and all(_is_label(one, seen, depth + 1) for one in value)

@@ -1,21 +1,29 @@
 """Which trained models MODEL means: one model folder, or the best configuration or ensemble of a data set."""
 
-import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.sources import DATASET_JSON, PLANS_JSON, is_model_folder
 from nnunetv2_mscs.reporting.checkpoints import read_checkpoint
-from nnunetv2_mscs.sharing.models import CHECKPOINT, DATASET_NAME, FOLD_FOLDER, Model, ModelSet, fold_order, model_of
+from nnunetv2_mscs.sharing.best_record import BEST, FIND_BEST, BestRecord, read_best_record
+from nnunetv2_mscs.sharing.json_files import read_json
+from nnunetv2_mscs.sharing.models import (
+    CHECKPOINT,
+    DATASET_NAME,
+    FOLD_FOLDER,
+    MODEL_PART,
+    Model,
+    ModelSet,
+    fold_order,
+    model_of,
+)
 
 RESULTS = "nnUNet_results"
-BEST = "inference_information.json"
-FIND_BEST = "nnUNetv2_find_best_configuration finds the best, or name one model folder."
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,13 @@ class Selection:
     models: ModelSet
     folders: dict[str, Path]
     dataset_folder: Path | None = None
-    best: Path | None = None
+    best: BestRecord | None = None
+
+    @property
+    def decisions(self) -> Path:
+        """The folder that nnU-Net keeps its decision on the models in; it need not exist."""
+        folder, name = self.folders[self.models.models[0].identifier], Path(self.models.decisions)
+        return folder / name.name if len(self.models.models) == 1 else folder.parent / name
 
 
 def select(model: str, folds: Sequence[str] = ()) -> Selection:
@@ -46,7 +60,7 @@ def select(model: str, folds: Sequence[str] = ()) -> Selection:
         MscsError: nothing of the kind is there, or a fold of it is not trained to its end.
     """
     place = Path(model)
-    if not place.is_dir() and re.fullmatch(rf"\d+|{DATASET_NAME.pattern}", model):
+    if not place.is_dir() and re.fullmatch(rf"[0-9]{{1,3}}|{DATASET_NAME.pattern}", model):
         place = _dataset_folder(model)
     if is_model_folder(place):
         return _single(place, folds)
@@ -62,22 +76,11 @@ def select(model: str, folds: Sequence[str] = ()) -> Selection:
     raise MscsError(f"{place} holds {found}.", FIND_BEST if candidates else "Name a model folder.")
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object. Raises MscsError if it is none."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MscsError(f"{file} cannot be read: {error}.", "Is the model whole?") from error
-    if not isinstance(content, dict):
-        raise MscsError(f"{file} is no JSON object.", "Is the model whole?")
-    return content
-
-
 def _dataset_folder(name_or_id: str) -> Path:
     results = os.environ.get(RESULTS)
     if not results:
         raise MscsError(f"{RESULTS} is not set, so that {name_or_id} cannot be found.", f"export {RESULTS}=FOLDER")
-    pattern = f"Dataset{int(name_or_id):03d}_*" if name_or_id.isdigit() else name_or_id
+    pattern = f"Dataset{int(name_or_id):03d}_*" if name_or_id.isdecimal() else name_or_id
     found = sorted(path for path in Path(results).glob(pattern) if path.is_dir())
     if len(found) != 1:
         count = f"{len(found)} folders" if found else "No folder"
@@ -103,18 +106,11 @@ def _single(folder: Path, folds: Sequence[str]) -> Selection:
 def _best(folder: Path, folds: Sequence[str]) -> Selection:
     if not DATASET_NAME.fullmatch(folder.name):
         raise MscsError(f"{folder} is not named as nnU-Net's folders are.", "Name it such as Dataset501_Stroke.")
-    record = read_json(folder / BEST)
-    try:
-        selected = record["best_model_or_ensemble"]["selected_model_or_models"]
-        models = tuple(Model(one["trainer"], one["plans_identifier"], one["configuration"]) for one in selected)
-        chosen = tuple(folds) or tuple(str(fold) for fold in record["folds"])
-    except (KeyError, TypeError) as error:
-        raise MscsError(f"{folder / BEST} does not say which is best.", FIND_BEST) from error
-    if not models or not all(model_of(model.identifier) == model for model in models):
-        raise MscsError(f"{folder / BEST} does not say which is best.", FIND_BEST)
-    selection = _with_folders(folder.name, models, chosen, folder, {}, own=True)
-    whole = chosen == tuple(str(fold) for fold in record["folds"])
-    return Selection(selection.models, selection.folders, folder, folder / BEST if whole else None)
+    record = read_best_record(folder / BEST)
+    chosen = tuple(sorted(set(folds), key=fold_order))
+    whole = not chosen or set(chosen) == set(record.folds)
+    selection = _with_folders(folder.name, record.models, record.folds if whole else chosen, folder, {}, own=True)
+    return replace(selection, best=record if whole else None)
 
 
 def _with_folders(
@@ -137,9 +133,14 @@ def _with_folders(
 
 
 def with_previous_stage(model: Model, folder: Path) -> Model:
-    """The model with the stage before it, as its plans have it."""
-    configurations = read_json(folder / PLANS_JSON).get("configurations", {})
-    return Model(model.trainer, model.plans, model.configuration, _inherited(configurations, model.configuration))
+    """The model with the stage before it, as its plans have it. Raises MscsError if they are no plans."""
+    try:
+        stage = _inherited(read_json(folder / PLANS_JSON)["configurations"], model.configuration)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise MscsError(f"{folder / PLANS_JSON} is no plan of nnU-Net's.", "Is the model whole?") from error
+    if stage and not MODEL_PART.fullmatch(stage):
+        raise MscsError(f"{folder / PLANS_JSON} names the previous stage {stage!r}.", "Is the model whole?")
+    return replace(model, previous_stage=stage)
 
 
 def _inherited(configurations: dict[str, Any], name: str) -> str:

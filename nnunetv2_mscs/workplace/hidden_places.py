@@ -1,6 +1,7 @@
 """Results are built in hidden places beside their own, and appear whole or not at all, whatever ends the work."""
 
 import errno
+import json
 import os
 import shutil
 import tempfile
@@ -10,12 +11,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from nnunetv2_mscs.workplace.whole_files import write_whole
+
 try:
     import fcntl
 except ImportError:  # pragma: no cover - Windows has none; leftovers of a killed run then stay until deleted by hand
     fcntl = None  # type: ignore[assignment]
 
 LOCK, NEW, REPLACED, RUBBISH = "lock", "new", "replaced", "rubbish"
+COMING, GOING, MOVES = "coming", "going", "moves.json"
 SECONDS_TO_LOCK = 60.0
 NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
@@ -80,6 +84,47 @@ def replace_folder(old: Path, new: Path, place: Path) -> None:
     aside.parent.rename(place / RUBBISH)
 
 
+def replace_together(new: Path, names: Sequence[str], place: Path) -> None:
+    """Put several parts of the folder `new` where those of the same names stand beside the hidden `place`, or none.
+
+    Should that fail, or this process be killed, the end of the hidden place takes back what has come and puts back
+    what has gone.
+
+    Args:
+        new: in `place`.
+        names: of files and folders in `new`, with `/` between folders.
+        place: the hidden folder in the folder where they are to stand.
+    """
+    new.rename(place / COMING)
+    write_whole(place / MOVES, json.dumps(list(names)))
+    for name in names:
+        old, aside = place.parent / name, place / GOING / name
+        if os.path.lexists(old):
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            old.rename(aside)
+        old.parent.mkdir(exist_ok=True)
+        (place / COMING / name).rename(old)
+    (place / MOVES).rename(place / RUBBISH)
+
+
+def _take_back(place: Path) -> None:
+    """Undo the moves of `replace_together` that was not completed; to be killed here does no harm, either."""
+    try:
+        names = json.loads((place / MOVES).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    for name in reversed(names):
+        old, aside, coming = place.parent / name, place / GOING / name, place / COMING / name
+        if not os.path.lexists(coming):
+            old.rename(coming)
+        if os.path.lexists(aside):
+            aside.rename(old)
+        if old.parent != place.parent:
+            with suppress(OSError):
+                old.parent.rmdir()
+    (place / MOVES).unlink()
+
+
 def clear_leftovers(parent: Path, prefix: str) -> list[Path]:
     """Remove hidden places that killed runs left in a folder; what one had set aside to replace is put back.
 
@@ -96,6 +141,7 @@ def clear_leftovers(parent: Path, prefix: str) -> list[Path]:
 
 def _discard(place: Path) -> None:
     """Remove a hidden folder, once a dataset set aside in it stands in its place again or has been replaced."""
+    _take_back(place)
     for old in (place / REPLACED).glob("*"):
         if not (place.parent / old.name).exists():
             with suppress(FileNotFoundError):

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.sharing.card import Words
+from nnunetv2_mscs.sharing.card import Words, model_card
 from nnunetv2_mscs.sharing.exporting import Request, export
 from nnunetv2_mscs.sharing.installing import install
-from tests.sharing.tiny_models import DATASET, FOLDS, write_best, write_decision
+from nnunetv2_mscs.sharing.selecting import select
+from tests.sharing.tiny_models import DATASET, DATASET_JSON, FOLDS, plans, write_best, write_decision
 
 NNUNET = "nnUNetTrainer__nnUNetPlans__2d"
 MSCS = "MSCSTrainer__nnUNetPlans__2d"
@@ -116,31 +117,6 @@ def test_the_best_ensemble_goes_with_both_models_and_its_postprocessing(results,
     assert set(contents(tmp_path / "again.zip")) == set(files)
 
 
-def test_an_evaluation_goes_with_it_without_the_names_of_cases(model, tmp_path):
-    folder = tmp_path / "evaluation"
-    folder.mkdir()
-    (folder / "cases.csv").write_text("case\nsecret_patient\n")
-    dice = {"n": 4, "mean": 0.6123, "ci_low": 0.5, "ci_high": 0.7}
-    summary = {
-        "format": "nnunetv2-mscs evaluation 1",
-        "model": "tiny",
-        "predictions": str(model),
-        "references": "/home/somebody/truth",
-        "label_names": {"1": "lesion"},
-        "number_of_cases": 4,
-        "labels": {"1": {"name": "lesion", "all_cases": {"dice": dice}}},
-        "files": {"secret_patient": {}},
-    }
-    (folder / "summary.json").write_text(json.dumps(summary))
-    export(tmp_path / "tiny.zip", Request(str(model), evaluation=folder))
-    files = contents(tmp_path / "tiny.zip")
-    assert "| lesion | Dice | 0.612 | 0.500 to 0.700 | 4 |" in files[f"{DATASET}/{MSCS}/model_card.md"].decode()
-    assert b"secret_patient" not in b"".join(files.values())
-    assert b"cross-validation" in files[f"{DATASET}/{MSCS}/evaluation.json"]
-    with pytest.raises(MscsError, match="holds no evaluation"):
-        export(tmp_path / "other.zip", Request(str(model), evaluation=tmp_path))
-
-
 def test_untrained_and_damaged_folds_are_named_and_nothing_is_written(model, tmp_path):
     out = tmp_path / "out" / "tiny.zip"
     out.parent.mkdir()
@@ -167,6 +143,53 @@ def test_weights_that_are_no_numbers_are_refused(model, tmp_path):
     torch.save(checkpoint, file)
     with pytest.raises(MscsError, match=r"fold_0.*NaN"):
         export(tmp_path / "tiny.zip", Request(str(model)))
+
+
+def test_weights_that_do_not_fit_their_plans_are_refused(results, tmp_path):
+    model = results / DATASET / NNUNET
+    for change, match in (
+        ({"features_per_stage": [4, 8, 16]}, r"fold 0: the weights do not fit"),
+        ({"n_stages": 4}, "cannot be built"),
+    ):
+        changed = plans()
+        changed["configurations"]["2d"]["architecture"]["arch_kwargs"].update(change)
+        (model / "plans.json").write_text(json.dumps(changed))
+        with pytest.raises(MscsError, match=match):
+            export(tmp_path / "tiny.zip", Request(str(model)))
+    changed = plans()
+    del changed["configurations"]["2d"]["spacing"]
+    (model / "plans.json").write_text(json.dumps(changed))
+    with pytest.raises(MscsError, match="has no spacing"):
+        export(tmp_path / "tiny.zip", Request(str(model)))
+    assert not list(tmp_path.glob("*.zip"))
+
+
+def test_the_card_of_one_fold_speaks_of_that_fold(model, tmp_path):
+    export(tmp_path / "tiny.zip", Request(str(model), folds=("1",)))
+    card = contents(tmp_path / "tiny.zip")[f"{DATASET}/{MSCS}/model_card.md"].decode()
+    assert "Trainer MSCSTrainer, fold 1." in card
+    assert "2 folds" not in card
+
+
+def test_the_card_takes_words_and_data_sets_as_they_come(model, tmp_path):
+    dataset = {**DATASET_JSON, "labels": {"background": 0, "lesion": 1, "ignore": 2}}
+    dataset["modality"] = {str(number): f"b{number}" for number in (10, 2, 1)}
+    del dataset["channel_names"]
+    (model / "dataset.json").write_text(json.dumps(dataset))
+    card = model_card(
+        select(str(model)),
+        words=Words(title="Tiny\n# strokes", author="A.\nAuthor", licence="MIT\n|"),
+        evaluation={},
+        epochs={MSCS: [3, 3]},
+        steps=None,
+        versions={"nnunetv2_mscs": "1.0"},
+        file_name="my model;ls.zip",
+    )
+    assert card.startswith("# Tiny # strokes\n")
+    assert "By A. Author." in card
+    assert "mscs install 'my model;ls.zip'" in card
+    assert [line.split("|")[3].strip() for line in card.splitlines() if "`_00" in line] == ["b1", "b2", "b10"]
+    assert "Output: a mask with 0 = background and 1 = lesion." in card
 
 
 def test_a_file_there_is_replaced_on_request_only_and_only_if_it_is_a_zip(model, tmp_path):

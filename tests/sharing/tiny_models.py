@@ -99,9 +99,10 @@ def write_decision(folder: Path, steps: int) -> None:
     _write_json(folder / "summary.json", _summary(0.55))
     _write_json(folder / "plans.json", plans())
     _write_json(folder / "dataset.json", DATASET_JSON)
-    found = [remove_all_but_largest_component_from_segmentation] * steps, [{"labels_or_regions": [1]}] * steps
+    # nnU-Net's labels are NumPy's numbers.
+    found = [remove_all_but_largest_component_from_segmentation] * steps, [{"labels_or_regions": [np.int64(1)]}] * steps
     (folder / "postprocessing.pkl").write_bytes(pickle.dumps(found))
-    _write_json(folder / "postprocessing.json", {"postprocessing_kwargs": found[1]})
+    _write_json(folder / "postprocessing.json", {"postprocessing_kwargs": [{"labels_or_regions": [1]}] * steps})
 
 
 def write_best(results: Path, *trainers: str) -> Path:
@@ -109,6 +110,8 @@ def write_best(results: Path, *trainers: str) -> Path:
     selected = [{"configuration": "2d", "trainer": one, "plans_identifier": "nnUNetPlans"} for one in trainers]
     place = f"/home/somebody/results/{DATASET}/{trainers[0]}__nnUNetPlans__2d/{CROSS_VALIDATION}"
     best = {
+        "result_on_crossval_pre_pp": 0.55,
+        "result_on_crossval_post_pp": 0.56,
         "selected_model_or_models": selected,
         "postprocessing_file": f"{place}/postprocessing.pkl",
         "some_plans_file": f"{place}/plans.json",

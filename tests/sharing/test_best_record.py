@@ -1,0 +1,167 @@
+"""inference_information.json: what of it is believed, and mscs predict-best with a model that others made."""
+
+import json
+import pickle
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk
+
+from nnunetv2_mscs.cli.main import main
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.pipeline.best import read_best
+from nnunetv2_mscs.pipeline.folders import folders_of
+from nnunetv2_mscs.sharing.exporting import Request, export
+from nnunetv2_mscs.sharing.installing import install
+from tests.sharing.test_installing import Command
+from tests.sharing.test_predictions import write_scans
+from tests.sharing.tiny_models import CROSS_VALIDATION, DATASET, rewrite, write_best, write_decision
+
+MSCS = "MSCSTrainer__nnUNetPlans__2d"
+NNUNET = "nnUNetTrainer__nnUNetPlans__2d"
+RECORD = "inference_information.json"
+
+
+@pytest.fixture
+def best(results, tmp_path) -> Path:
+    """The zip of a single model that was chosen as the best."""
+    write_best(results, "MSCSTrainer")
+    export(tmp_path / "best.zip", Request(str(results / DATASET)))
+    return tmp_path / "best.zip"
+
+
+@pytest.fixture
+def workspace(nnunet_folders) -> Path:
+    """nnU-Net's folders with nothing in them."""
+    return nnunet_folders
+
+
+def record_of(file: Path) -> dict:
+    with zipfile.ZipFile(file) as archive:
+        return json.loads(archive.read(f"{DATASET}/{RECORD}"))
+
+
+def test_a_path_in_a_record_is_never_followed(best, tmp_path, workspace):
+    mark = tmp_path / "ran"
+    evil = f"{DATASET}/{MSCS}/fold_0/progress.png"
+    record = record_of(best)
+    record["best_model_or_ensemble"].update(postprocessing_file=evil, some_plans_file=evil)
+    record["more"] = "words"
+    changes = {RECORD: json.dumps(record).encode(), "fold_0/progress.png": pickle.dumps(Command(mark))}
+    install(rewrite(best, tmp_path / "evil.zip", changes))
+    folder = workspace / "nnUNet_results" / DATASET
+    placed = json.loads((folder / RECORD).read_text())
+    assert "progress.png" not in json.dumps(placed)
+    assert placed.keys() == {"folds", "dataset_name_or_id", "best_model_or_ensemble"}
+    own = folder / MSCS / CROSS_VALIDATION / "postprocessing.pkl"
+    assert placed["best_model_or_ensemble"]["postprocessing_file"] == str(own)
+    # As nnU-Net's own installation leaves it.
+    (folder / RECORD).write_text(json.dumps(record))
+    chosen = read_best(folders_of(), 901)
+    assert chosen.postprocessing == own
+    assert chosen.dice == pytest.approx(0.56)
+    own.write_bytes(pickle.dumps(Command(mark)))
+    with pytest.raises(MscsError, match="system"):
+        read_best(folders_of(), 901)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"folds": [0, "1"]}, "folds"),
+        ({"folds": [0, 0]}, "folds"),
+        ({"folds": []}, "no folds"),
+        ({"folds": None}, "NoneType"),
+        ({"best_model_or_ensemble": {}}, "selected_model"),
+        ({"trainer": "--help"}, "without a name"),
+        ({"trainer": "../x"}, "without a name"),
+    ],
+)
+def test_a_record_that_is_none_is_refused_at_installation_export_and_prediction(
+    best, tmp_path, workspace, change, match
+):
+    record = record_of(best)
+    if "trainer" in change:
+        record["best_model_or_ensemble"]["selected_model_or_models"][0].update(change)
+    else:
+        record.update(change)
+    with pytest.raises(MscsError, match=match):
+        install(rewrite(best, tmp_path / "evil.zip", {RECORD: json.dumps(record).encode()}))
+    assert not list((workspace / "nnUNet_results").iterdir())
+    install(best)
+    (workspace / "nnUNet_results" / DATASET / RECORD).write_text(json.dumps(record))
+    with pytest.raises(MscsError, match=match):
+        read_best(folders_of(), 901)
+    with pytest.raises(MscsError, match=match):
+        export(tmp_path / "again.zip", Request("901"))
+
+
+def test_a_record_without_folds_is_refused(best, tmp_path, workspace):
+    record = record_of(best)
+    del record["folds"]
+    with pytest.raises(MscsError, match="does not say which is best"):
+        install(rewrite(best, tmp_path / "evil.zip", {RECORD: json.dumps(record).encode()}))
+
+
+@pytest.mark.parametrize(("trainers", "folds"), [(["nnUNetTrainer"], [0, 1]), (["MSCSTrainer"], [0, 1, 2])])
+def test_a_record_of_what_is_not_in_the_zip_is_left_out(best, tmp_path, workspace, trainers, folds):
+    record = record_of(best)
+    record["folds"] = folds
+    record["best_model_or_ensemble"]["selected_model_or_models"] = [
+        {"trainer": one, "plans_identifier": "nnUNetPlans", "configuration": "2d"} for one in trainers
+    ]
+    done = install(rewrite(best, tmp_path / "other.zip", {RECORD: json.dumps(record).encode()}))
+    assert any("left out" in notice for notice in done.notices)
+    assert not (workspace / "nnUNet_results" / DATASET / RECORD).exists()
+
+
+def test_a_record_of_other_models_that_is_there_stays(best, results, tmp_path, workspace):
+    folder = workspace / "nnUNet_results" / DATASET
+    shutil.copytree(results / DATASET / NNUNET, folder / NNUNET)
+    write_best(folder.parent, "nnUNetTrainer")
+    before = (folder / RECORD).read_bytes()
+    done = install(best)
+    assert any("left as it was" in notice for notice in done.notices)
+    assert (folder / RECORD).read_bytes() == before
+
+
+@pytest.mark.parametrize("folds", [("1", "0"), ("0", "1", "0")])
+def test_folds_in_any_order_keep_the_postprocessing(results, model, tmp_path, folds):
+    write_best(results, "MSCSTrainer")
+    for place, kept in ((model, False), (results / DATASET, True)):
+        done = export(tmp_path / f"{kept}.zip", Request(str(place), folds=folds))
+        assert done.models.folds == ("0", "1")
+        with zipfile.ZipFile(tmp_path / f"{kept}.zip") as archive:
+            names = archive.namelist()
+        assert f"{DATASET}/{MSCS}/{CROSS_VALIDATION}/postprocessing.pkl" in names
+        assert (f"{DATASET}/{RECORD}" in names) == kept
+
+
+def test_other_folds_than_the_best_go_without_the_record(results, tmp_path):
+    write_best(results, "MSCSTrainer")
+    done = export(tmp_path / "one.zip", Request("901", folds=("0", "0")))
+    assert done.models.folds == ("0",)
+    with zipfile.ZipFile(tmp_path / "one.zip") as archive:
+        assert f"{DATASET}/{RECORD}" not in archive.namelist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trainers", [("MSCSTrainer",), ("MSCSTrainer", "nnUNetTrainer")])
+def test_predict_best_works_where_the_model_was_installed(results, tmp_path, workspace, monkeypatch, trainers):
+    write_best(results, *trainers)
+    if len(trainers) > 1:
+        write_decision(results / DATASET / f"ensembles/ensemble___{MSCS}___{NNUNET}___0_1", steps=1)
+    export(tmp_path / "best.zip", Request(str(results / DATASET)))
+    shutil.rmtree(results)
+    assert main(["install", str(tmp_path / "best.zip")]) == 0
+    write_scans(tmp_path / "scans")
+    words = ["901", "-i", str(tmp_path / "scans"), "-o", str(tmp_path / "masks"), "--device", "cpu", "-np", "1"]
+    assert main(["predict-best", *words]) == 0
+    mask = sitk.ReadImage(str(tmp_path / "masks" / "case0.nii.gz"))
+    assert mask.GetSize() == (20, 24, 4)
+    assert not (tmp_path / "masks.log").exists()
+    if len(trainers) == 1:
+        assert main(["predict-best", *words, "--overwrite"]) == 0

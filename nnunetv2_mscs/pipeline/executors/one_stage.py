@@ -78,9 +78,11 @@ def run_stage(
         on_begin()
         for place in going:
             remove(place)
+        if stage.adopts:
+            record = replace(record, adopted=[str(place) for place in stage.makes if place.exists()])
         if not goes_on:
             log.unlink(missing_ok=True)
-        if record.to_clear:
+        if record.to_clear or record.adopted:
             record = replace(record, to_clear=False)
             write_record(run, record)
         for words in stage.commands(here):

@@ -30,6 +30,7 @@ class Record:
         parameters: of the stage when it was begun.
         inputs: digest of what each of its needs and sources held when it was begun.
         outputs: signature of every file it made (see `content_signatures`); empty until it has made all of them.
+        adopted: files of others among them, which never go.
         to_clear: what lay in its places before is still to be removed.
         began: seconds since the epoch; of the last attempt.
         ended: likewise, None as long as it runs.
@@ -46,6 +47,7 @@ class Record:
     parameters: dict[str, Any]
     inputs: dict[str, str]
     outputs: dict[str, list[Any]] = field(default_factory=dict)
+    adopted: list[str] = field(default_factory=list)
     to_clear: bool = False
     began: float = 0.0
     ended: float | None = None

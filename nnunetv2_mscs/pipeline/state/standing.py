@@ -72,7 +72,11 @@ def own_places(run: RunFolder, stage: Stage) -> tuple[Path, ...]:
     if not stage.adopts:
         return there
     record = read_record(run, stage.name)
-    return tuple(place for place in there if record is not None and is_unchanged(place, record.outputs))
+    if record is None:
+        return ()
+    return tuple(
+        place for place in there if str(place) not in record.adopted and is_unchanged(place, record.outputs)
+    )
 
 
 def _other_wish(run: RunFolder, stage: Stage, record: Record) -> str:

@@ -282,9 +282,28 @@ def test_what_a_user_has_put_there_is_adopted(run, tmp_path):
     carry_out(run, stage)
     assert out.read_text() == "the user's other"
     source.write_text("more cases")
-    assert standing(run, stage).removes == (out,)
+    assert standing(run, stage).removes == ()
     carry_out(run, stage)
-    assert out.read_text() == "made"
+    assert out.read_text() == "the user's other"
+    out.unlink()
+    carry_out(run, stage)
+    source.write_text("other cases")
+    assert standing(run, stage).removes == (out,), "which it has made itself"
+
+
+def test_what_a_user_has_put_there_stays_though_it_was_refused(run, tmp_path):
+    out = tmp_path / "a.txt"
+    out.write_text("two folds")
+
+    def refuse():
+        raise MscsError("There is no fold 2.", "Choose --folds 0 1.")
+
+    keeps = "import sys, pathlib; p = pathlib.Path(sys.argv[-3]); p.exists() or p.write_text('made')"
+    stage = writing_stage(tmp_path, "a", code=keeps, adopts=True)
+    with pytest.raises(MscsError, match="no fold 2"):
+        carry_out(run, dataclasses.replace(stage, verify=refuse))
+    carry_out(run, stage)
+    assert out.read_text() == "two folds"
 
 
 def test_scans_behind_links_are_seen(run, tmp_path):

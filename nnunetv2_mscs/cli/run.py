@@ -104,9 +104,12 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.dry_run:
         from nnunetv2_mscs.pipeline.dry_run import as_script
+        from nnunetv2_mscs.pipeline.run import jobs_in_words
 
         environment = execution.environment(asked.folders)
-        lines = as_script(asked.folder, asked.standings(), execution.here, environment, execution.slots())
+        stands = asked.standings()
+        jobs = jobs_in_words(asked, stands)
+        lines = as_script(asked.folder, stands, execution.here, environment, execution.slots(), jobs)
         print("\n".join(lines))
         return 0
     if execution.executor == "slurm":
@@ -205,8 +208,9 @@ def _execution(given: dict[str, Any]) -> Any:
 
 
 def _slurm_options(pairs: list[str]) -> dict[str, Any]:
-    """KEY=VALUE words as the options' fields; extra and setup gather."""
+    """KEY=VALUE words as the options' fields; extra and setup gather. Raises MscsError for what is none of them."""
     from nnunetv2_mscs.errors import MscsError
+    from nnunetv2_mscs.pipeline.executors.slurm.options import SlurmOptions
 
     options: dict[str, Any] = {}
     for pair in pairs:
@@ -217,6 +221,7 @@ def _slurm_options(pairs: list[str]) -> dict[str, Any]:
             options.setdefault(key, []).append(value)
         else:
             options[key] = _number(key, value)
+    SlurmOptions.from_json(options)
     return options
 
 

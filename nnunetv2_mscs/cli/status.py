@@ -97,7 +97,8 @@ def _tell_as_json(run_folder: "RunFolder") -> None:
 
 
 def _tell(run_folder: "RunFolder") -> None:
-    from nnunetv2_mscs.pipeline.watching.status import run_status
+    from nnunetv2_mscs.pipeline.headlines import results_of
+    from nnunetv2_mscs.pipeline.watching.status import DONE, run_status
     from nnunetv2_mscs.pipeline.watching.view import details, table, wants_colours
 
     status = run_status(run_folder)
@@ -105,6 +106,8 @@ def _tell(run_folder: "RunFolder") -> None:
     print(table(status, width=width, colours=wants_colours(sys.stdout)))
     if text := details(status):
         print(f"\n{text}")
+    if status.state == DONE:
+        print("\n".join(["", *results_of(run_folder)]))
 
 
 def _watch(run_folder: "RunFolder") -> None:

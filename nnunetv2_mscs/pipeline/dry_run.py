@@ -17,8 +17,11 @@ def as_script(
     here: Here,
     environment: Mapping[str, str],
     slots: Sequence[Slot] = (),
+    jobs: Sequence[str] = (),
 ) -> Iterator[str]:
-    """The lines of a shell script that does what is left of the run; what is done stands in it as comments.
+    """The lines of a shell script that does what is left of the run.
+
+    What is done stands in it as comments, and so does what may have to be done again: a person sees whether it has.
 
     Args:
         run: its folder.
@@ -26,7 +29,9 @@ def as_script(
         here: where the stages are carried out.
         environment: variables for all commands.
         slots: places for them; what is worth a GPU names one of theirs, in turn.
+        jobs: in words, those of a cluster that would carry out the same.
     """
+    yield from (f"# {line}" for line in jobs)
     shared = {name: value for slot in slots for name, value in slot.environment.items() if name != VISIBLE_GPUS}
     for name, value in {**environment, **shared}.items():
         yield f"export {name}={shlex.quote(value)}"
@@ -52,15 +57,13 @@ def _shortened(line: str, shown: Mapping[str, str]) -> str:
 
 def _in_words(standing: Standing) -> str:
     if standing.uncertain:
-        return f"{standing.reason}, and is done again if that changes what it reads"
+        return f"done, but {standing.reason}; only if that has changed what it reads, do this, too"
     return f"{standing.what}: {standing.reason}" if standing.reason else standing.what
 
 
 def _lines(standing: Standing, here: Here, gpus: str) -> Iterator[str]:
     commands = [f"{gpus}{as_typed(words)}" for words in standing.stage.commands(here)]
-    if standing.what == DONE:
-        yield from (f"# {line}" for line in commands)
-        return
     if standing.removes and not standing.stage.replaces:
-        yield shlex.join(["rm", "-rf", *map(str, standing.removes)])
-    yield from commands
+        commands.insert(0, shlex.join(["rm", "-rf", *map(str, standing.removes)]))
+    is_comment = standing.what == DONE or standing.uncertain
+    yield from (f"# {line}" if is_comment else line for line in commands)

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+
 SUMMARY, COMPARISON = "summary.json", "comparison.md"
 DECIDING = "Dice:"
 # Metrics by their key, with title and decimals.
@@ -22,6 +24,21 @@ def headlines(evaluation: Path) -> list[str]:
         main = (evaluation / COMPARISON).read_text(encoding="utf-8").split("## ")[1]
         lines += [line.removeprefix("- ") for line in main.splitlines()[1:] if line.startswith(f"- {DECIDING}")]
     return lines
+
+
+def results_of(run: RunFolder) -> list[str]:
+    """What a finished run has come to, and where everything lies."""
+    lines = []
+    for title, folder in {"cross-validation": run.evaluation, "test cases": run.test_evaluation}.items():
+        if folder.is_dir():
+            lines += [title, *(f"  {line}" for line in headlines(folder)), ""]
+    places = {
+        "evaluation": run.evaluation,
+        "predictions": run.predictions,
+        "report": run.report,
+        "report of the test cases": run.test_report,
+    }
+    return [*lines, *(f"{title} {place}" for title, place in places.items() if place.exists())]
 
 
 def _models(evaluation: Path) -> list[Path]:

@@ -23,13 +23,14 @@ except ImportError:  # pragma: no cover - Windows
 LOCK = "lock"
 MARK = "MSCS_RUN_IN"
 STAGE_MARK = "MSCS_STAGE"
+WAIT = "Wait for its end, or choose another folder."
 AT_WORK = " is at work in "
 SECONDS_TO_END = 10.0
 LOOKS = 4
 
 
 @contextmanager
-def sole_run(state: Path) -> Iterator[None]:
+def sole_run(state: Path, *, remedy: str = WAIT) -> Iterator[None]:
     """Hold the folder `state` for this process alone.
 
     The lock goes with the process that holds it, however that ends. What a killed run left running is ended first.
@@ -38,13 +39,13 @@ def sole_run(state: Path) -> Iterator[None]:
         MscsError: another process holds it, or the system has no such locks.
     """
     state.mkdir(parents=True, exist_ok=True)
-    with sole_holder(state / LOCK, state.parent):
+    with sole_holder(state / LOCK, state.parent, remedy=remedy):
         end_leftovers(MARK, str(state.resolve()))
         yield
 
 
 @contextmanager
-def sole_holder(lock: Path, place: Path) -> Iterator[None]:
+def sole_holder(lock: Path, place: Path, *, remedy: str = WAIT) -> Iterator[None]:
     """Hold the file `lock` for this process alone; who else wants it is told this process and `place`.
 
     Raises:
@@ -54,7 +55,7 @@ def sole_holder(lock: Path, place: Path) -> Iterator[None]:
         raise MscsError("This system has no file locks.", "Use Linux or macOS.")
     with lock.open("a+") as handle:
         if not _locked(handle):
-            raise MscsError(f"{holder_of(lock)} already.", "Wait for its end, or choose another folder.")
+            raise MscsError(f"{holder_of(lock)} already.", remedy)
         handle.truncate(0)
         handle.write(f"Process {os.getpid()} on {socket.gethostname()}{AT_WORK}{place}")
         handle.flush()

@@ -7,7 +7,7 @@ from types import TracebackType
 
 from nnunetv2_mscs.pipeline.executors.local import Follower, Outcome, Slot
 from nnunetv2_mscs.pipeline.graph.stage import Stage
-from nnunetv2_mscs.pipeline.headlines import headlines
+from nnunetv2_mscs.pipeline.headlines import results_of
 from nnunetv2_mscs.pipeline.progress import EPOCH, PSEUDO_DICE
 from nnunetv2_mscs.pipeline.state.records import Record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
@@ -55,12 +55,12 @@ class Narration:
         if self.live or stage.training is None:
             return
         if match := EPOCH.search(line):
-            self.epochs[stage.name] = int(match[1])
+            self.epochs[stage.name] = int(match[1]) + 1
         elif match := PSEUDO_DICE.search(line):
             now = time.monotonic()
             if now - self.told.get(stage.name, 0.0) >= INTERVAL_S:
                 self.told[stage.name] = now
-                self._say(f"{stage.title}: epoch {self.epochs.get(stage.name, 0)}, pseudo Dice {float(match[1]):.2f}")
+                self._say(f"{stage.title}: epoch {self.epochs.get(stage.name, 1)}, pseudo Dice {float(match[1]):.2f}")
 
     def _ends(self, stage: Stage, record: Record | None) -> None:
         if self.live:
@@ -84,15 +84,4 @@ class Narration:
         if outcome.failed:
             print("The same command goes on from here. mscs status tells the usual remedies.", file=sys.stderr)
             return
-        for title, folder in {"cross-validation": self.run.evaluation, "test cases": self.run.test_evaluation}.items():
-            if folder.is_dir():
-                print("\n".join([f"\n{title}", *(f"  {line}" for line in headlines(folder))]))
-        print()
-        for title, place in {
-            "evaluation": self.run.evaluation,
-            "predictions": self.run.predictions,
-            "report": self.run.report,
-            "report of the test cases": self.run.test_report,
-        }.items():
-            if place.exists():
-                print(f"{title} {place}")
+        print("\n".join(["", *results_of(self.run)]))

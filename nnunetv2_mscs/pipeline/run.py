@@ -96,9 +96,9 @@ def carry_out(run: Run, *, yes: bool, follower: Follower) -> Outcome:
     Raises:
         MscsError: another run works on the data set, jobs on a cluster do, or there is no agreement to what has to go.
     """
-    with _sole_of_data(run), sole_run(run.folder.path):
+    with _sole_of_data(run), sole_run(run.folder.path, remedy=_remedy(run)):
         stands = run.standings()
-        agree(stands, yes=yes)
+        agreed = agree(stands, yes=yes)
         run.folder.write_settings(run.settings, run.folders, run.execution.as_json())
         execution = run.execution
         return run_local(
@@ -108,7 +108,24 @@ def carry_out(run: Run, *, yes: bool, follower: Follower) -> Outcome:
             execution.here,
             environment=execution.environment(run.folders),
             follower=follower,
+            may_replace=agreed,
         )
+
+
+def jobs_in_words(run: Run, stands: Mapping[str, Standing]) -> list[str]:
+    """The jobs that `submit` would hand to Slurm, a line each; none for another executor."""
+    if run.execution.executor != SLURM:
+        return []
+    from nnunetv2_mscs.pipeline.executors.slurm import submitting
+    from nnunetv2_mscs.pipeline.executors.slurm.options import SlurmOptions
+
+    return submitting.describe(
+        {name: standing.stage for name, standing in stands.items()},
+        [name for name, standing in stands.items() if standing.what != DONE],
+        SlurmOptions.from_json(run.execution.slurm),
+        device=run.execution.device,
+        gpus_per_fold=run.execution.gpus_per_fold,
+    )
 
 
 def submit(run: Run, *, yes: bool) -> list[str]:
@@ -124,9 +141,9 @@ def submit(run: Run, *, yes: bool) -> list[str]:
     training_workers = workers_for(options.cpus, run.execution.gpus_per_fold)  # nnU-Net starts as many for each GPU
     submitting.check_slurm()
     with _sole_of_data(run):
-        with sole_run(run.folder.path):
+        with sole_run(run.folder.path, remedy=_remedy(run)):
             stands = run.standings()
-            agree(stands, yes=yes)
+            agreed = agree(stands, yes=yes)
             run.folder.write_settings(run.settings, run.folders, run.execution.as_json())
         jobs = submitting.submit(
             run.folder,
@@ -136,6 +153,7 @@ def submit(run: Run, *, yes: bool) -> list[str]:
             environment=environment(run.folders, training_workers=training_workers, workers=options.cpus),
             device=run.execution.device,
             gpus_per_fold=run.execution.gpus_per_fold,
+            may_replace=agreed,
         )
     return [f"job {job.job}: {', '.join(job.stages)}" for job in jobs]
 
@@ -146,8 +164,13 @@ def _sole_of_data(run: Run) -> Iterator[None]:
     run.folders.preprocessed.mkdir(parents=True, exist_ok=True)
     lock = run.folders.preprocessed / f".mscs_run_{run.settings.dataset}.lock"
     before = last_place(lock)
-    with sole_holder(lock, run.folder.path):
+    with sole_holder(lock, run.folder.path, remedy=_remedy(run)):
         # Jobs hold no lock: the queue tells of them.
         for place in {run.folder.path, before or run.folder.path}:
             check_no_jobs(RunFolder(place))
         yield
+
+
+def _remedy(run: Run) -> str:
+    number = run.settings.dataset_id
+    return f"See how far it is with mscs status {number}, or end it with mscs cancel {number}."

@@ -11,25 +11,35 @@ from nnunetv2_mscs.scans.findings import SEVERITIES, Finding
 HEADER = ("severity", "case", "file", "finding", "what to do")
 ROWS_BEFORE_GROUPING = 3
 NARROWEST_TEXT = 24
+# Where lines are folded: how wide case and file may be, and how finding and remedy share the rest.
+WIDEST = {1: 24, 2: 32}
+SHARES = {3: 0.6, 4: 0.4}
 
 
 def findings_table(findings: Sequence[Finding], roots: Sequence[Path], *, wrap: bool) -> str:
-    """One table, errors first; the same finding in many cases takes one row.
+    """One table, errors first; the same finding in many cases takes one row, and columns without content are left out.
 
     Args:
         findings: in any order.
         roots: folders that file names are shown relative to.
         wrap: fold long cells to the terminal's width; otherwise each finding stays on one line.
     """
-    rows = [HEADER, *_rows(findings, roots)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER))]
+    rows = _rows(findings, roots)
+    kept = [column for column in range(len(HEADER)) if any(row[column] for row in rows)]
+    rows = [tuple(row[column] for column in kept) for row in (HEADER, *rows)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(kept))]
     if wrap:
-        room = shutil.get_terminal_size((120, 24)).columns - widths[0] - min(widths[1], 24) - min(widths[2], 32) - 8
+        widths = [min(width, WIDEST.get(column, width)) for column, width in zip(kept, widths, strict=True)]
+        names = sum(width for column, width in zip(kept, widths, strict=True) if column not in SHARES)
+        room = shutil.get_terminal_size((120, 24)).columns - names - 2 * (len(kept) - 1)
         texts = max(room, 2 * NARROWEST_TEXT)
-        widths = [widths[0], min(widths[1], 24), min(widths[2], 32), texts * 3 // 5, texts * 2 // 5]
+        widths = [
+            int(texts * SHARES[column]) if column in SHARES else width
+            for column, width in zip(kept, widths, strict=True)
+        ]
     lines = [line for row in rows for line in _lines(row, widths)]
     rule = "  ".join("-" * width for width in widths)
-    header_lines = len(_lines(HEADER, widths))
+    header_lines = len(_lines(rows[0], widths))
     return "\n".join([*lines[:header_lines], rule, *lines[header_lines:]])
 
 

@@ -45,3 +45,10 @@ def test_what_is_done_is_a_comment_and_what_goes_is_removed_first(tmp_path):
     again = script_of(tmp_path, what=AGAIN, reason="other planner", removes=(place,))
     assert f"# plan MSCSPlans: again: other planner\nrm -rf '{place}'\nnnUNetv2_plan_experiment" in again
     assert "\n# convert: again: other planner\nmscs convert" in again, "which replaces by itself"
+
+
+def test_what_may_have_to_go_is_for_a_person_to_decide(tmp_path):
+    place = tmp_path / "fold"
+    script = script_of(tmp_path, what=AGAIN, reason="comes after splits", removes=(place,), uncertain=True)
+    assert f"\n# rm -rf {place}\n# nnUNetv2_train" in script
+    assert not re.search(r"^(rm|nnUNetv2|mscs)", script, re.MULTILINE)

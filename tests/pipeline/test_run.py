@@ -6,13 +6,17 @@ import json
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.executors.local import Follower
+from nnunetv2_mscs.pipeline.agreement import agree
+from nnunetv2_mscs.pipeline.executors.local import Follower, Slot, run_local
+from nnunetv2_mscs.pipeline.executors.one_stage import run_stage
 from nnunetv2_mscs.pipeline.folders import folders_of
 from nnunetv2_mscs.pipeline.graph.settings import RunSettings
+from nnunetv2_mscs.pipeline.graph.stage import Here
 from nnunetv2_mscs.pipeline.run import Execution, Run, carry_out
-from nnunetv2_mscs.pipeline.state.records import Record, State, write_record
+from nnunetv2_mscs.pipeline.state.records import Record, State, read_record, write_record
 from nnunetv2_mscs.pipeline.state.signatures import content_signatures
-from nnunetv2_mscs.pipeline.state.standing import inputs_of
+from nnunetv2_mscs.pipeline.state.standing import inputs_of, standings
+from tests.pipeline.small_stages import by_name, writing_stage
 
 
 @pytest.fixture
@@ -69,3 +73,33 @@ def test_no_run_beside_jobs_that_may_be_at_work(run, monkeypatch):
     )
     with pytest.raises(MscsError, match="cluster that is out of reach"):
         carry_out(elsewhere, yes=False, follower=Follower())
+
+
+def test_what_may_have_to_go_stays_until_there_is_agreement(run, tmp_path):
+    """A stage is made again with another outcome: what was made from the former one is neither used nor removed."""
+    folder = run.folder
+    folder.path.mkdir(parents=True)
+    first, second = writing_stage(tmp_path, "first"), writing_stage(tmp_path, "second", resumes=False)
+    second = dataclasses.replace(second, needs=("first",))
+    for stage in (first, second):
+        run_stage(folder, stage, Here(), environment={})
+    (tmp_path / "first.txt").unlink()
+    same = standings(folder, by_name(first, second))
+    assert agree(same, yes=False) is False
+    outcome = run_local(
+        folder, by_name(first, second), [Slot()], Here(), environment={}, follower=Follower(), may_replace=False
+    )
+    assert not outcome.failed, "the same was made again"
+
+    (tmp_path / "first.txt").unlink()
+    other = dataclasses.replace(writing_stage(tmp_path, "first", text="other"), parameters=first.parameters)
+    stages = by_name(other, second)
+    assert agree(standings(folder, stages), yes=False) is False
+    outcome = run_local(folder, stages, [Slot()], Here(), environment={}, follower=Follower(), may_replace=False)
+    assert list(outcome.failed) == ["second"]
+    assert "Agree: --yes" in outcome.failed["second"]
+    assert (tmp_path / "second.txt").read_text() == "second"
+    assert read_record(folder, "second").state == State.DONE
+    assert agree(standings(folder, stages), yes=True) is True
+    with pytest.raises(MscsError, match="Agree with --yes"):
+        agree(standings(folder, stages), yes=False)

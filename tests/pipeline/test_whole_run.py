@@ -37,15 +37,15 @@ def test_a_run_that_is_killed_again_and_again_makes_what_the_typed_commands_make
     assert "Dice" in last.stdout
 
     shutil.rmtree(workspace / f"nnUNet_preprocessed/{DATASET}/MSCSPlans_2d")
-    again = call(run_words(source, workspace, "--yes"), tmp_path)
+    again = call(run_words(source, workspace), tmp_path)
     assert again.returncode == 0, again.stderr
-    assert "comes after preprocess MSCSPlans 2d; if that changes what it reads, replaces" in again.stdout
+    assert "only if what they read has then changed" in again.stdout
     assert "preprocess MSCSPlans 2d: done in" in again.stdout
     assert again.stdout.count("done before") == len(ALL_STAGES) - 1, "the same data train nothing again"
 
     refused = call(run_words(source, workspace, "--seed", 1), tmp_path)
     assert refused.returncode == 1
-    assert "other arguments" in refused.stdout
+    assert "--seed 1 instead of 0" in refused.stdout
     assert "Agree with --yes" in refused.stderr
     assert differences(pasted, workspace) == []
 
@@ -56,8 +56,9 @@ def test_wrong_use_is_told_before_anything_is_made(tmp_path):
         (["run", tmp_path / "none", 5, "X", "--workspace", tmp_path / "w"], "does not exist"),
         (["run", tmp_path, 5, "X"], "nnUNet_raw"),
         (["run", tmp_path, 5, "X", "--workspace", tmp_path / "w", "--wait"], "give --executor slurm"),
-        (["run", tmp_path, 5, "X", "--workspace", tmp_path / "w", "--slurm", "time=1"], "give --executor slurm"),
+        (["run", tmp_path, 5, "X", "--workspace", tmp_path / "w", "--slurm", "time=60"], "give --executor slurm"),
         (["run", tmp_path, 5, "X", "--workspace", tmp_path / "w", "--executor", "slurm", "-np", 2], "--slurm cpus=12"),
+        (["run", tmp_path, 5, "X", "--workspace", tmp_path / "w", "--executor", "slurm", "--slurm", "x=1"], "option x"),
         (["run", tmp_path, 5, "X", "--executor", "slurm", "--gpus", 0, "--workspace", tmp_path / "w"], "gpus-per-fold"),
         (["run", tmp_path, 5, "X", "--workspace", tmp_path / "w", "--device", "cpu", "--gpus", 0], "device is cpu"),
         (["run", tmp_path, 5, "X", "--workspace", tmp_path / "w", "--dry-run"], "lie in each other"),

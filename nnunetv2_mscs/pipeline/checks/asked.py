@@ -33,7 +33,8 @@ def _check_configurations(settings: RunSettings, findings: Findings) -> None:
     configurations = settings.configurations
     _check_distinct("--configurations", configurations, findings)
     if not configurations or not set(configurations) <= set(CONFIGURATIONS):
-        findings.error(f"--configurations {_shown(configurations)}", f"nnU-Net plans {', '.join(CONFIGURATIONS)}.")
+        names = f"nnU-Net plans {', '.join(CONFIGURATIONS)}; several are separated by spaces."
+        findings.error(f"--configurations {_shown(configurations)}", names)
     if CASCADE in configurations and LOW_RESOLUTION not in configurations:
         findings.error(f"{CASCADE} needs the masks of {LOW_RESOLUTION}", f"Add {LOW_RESOLUTION} to --configurations.")
 
@@ -51,13 +52,19 @@ def _trainers(settings: RunSettings) -> list[str]:
     return [settings.trainer, *(rival.partition(":")[0] for rival in settings.compare)]
 
 
+def _is_given_twice(settings: RunSettings) -> bool:
+    """Whether a length is asked for both by a trainer's name and by --epochs."""
+    return settings.epochs is not None and any(LENGTH.search(trainer) for trainer in _trainers(settings))
+
+
 def _check_lengths(settings: RunSettings, findings: Findings) -> None:
     if settings.epochs is None:
         return
     for trainer in dict.fromkeys(_trainers(settings)):
         if LENGTH.search(trainer):
             text = f"--epochs {settings.epochs}, but {trainer} has a length in its name"
-            findings.error(text, f"Drop --epochs, or write {LENGTH.sub('', trainer)}.")
+            plain = LENGTH.sub("", trainer)
+            findings.error(text, "Drop --epochs." if "iterations" in plain else f"Drop --epochs, or write {plain}.")
 
 
 def _check_names(settings: RunSettings, findings: Findings) -> None:
@@ -65,7 +72,7 @@ def _check_names(settings: RunSettings, findings: Findings) -> None:
     models = [*own_models(settings), *rival_models(settings)]
     planners = dict.fromkeys(model.planner for model in models)
     unknown = [planner for planner in planners if not _is_known(partial(planner_class, planner), findings)]
-    if unknown:
+    if unknown or _is_given_twice(settings):
         return
     for trainer in dict.fromkeys(model.trainer for model in models):
         _is_known(partial(_find_trainer, trainer), findings)

@@ -20,9 +20,10 @@ from nnunetv2_mscs.pipeline.checks.machine import (
     write_failure,
 )
 from nnunetv2_mscs.pipeline.checks.scan_sizes import Scans, measure_scans
-from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
+from nnunetv2_mscs.pipeline.graph.settings import ALL_FOLDS, Folders, RunSettings
 from nnunetv2_mscs.pipeline.graph.source import look_at_source
 from nnunetv2_mscs.pipeline.graph.stage import Here
+from nnunetv2_mscs.pipeline.write_splits import SPLITS, check_splits
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.findings_table import findings_table
 
@@ -98,6 +99,7 @@ def early_findings(
         converts = not look_at_source(settings, folders).is_raw
         if not converts:
             _check_nothing_to_convert(settings, findings)
+        _told(findings, partial(_check_folds, settings, folders, scans))
         needed = _told(findings, partial(estimate, settings, scans, converts=converts, at_a_time=at_a_time))
         if needed is not None:
             _check_disk(settings, folders, needed, findings)
@@ -106,6 +108,21 @@ def early_findings(
         _check_memory(here, scans, findings)
     check_settings(settings, findings)
     return list(dict.fromkeys(findings.items))
+
+
+def _check_folds(settings: RunSettings, folders: Folders, scans: Scans) -> None:
+    """Raise MscsError if there are not that many: by splits that lie there already, or by the number of cases."""
+    raw = folders.raw / settings.dataset
+    own = folders.preprocessed / settings.dataset / SPLITS
+    file = next((file for file in (own, raw / SPLITS) if file.is_file()), None)
+    if look_at_source(settings, folders).is_raw and file is not None:
+        check_splits(file, raw, settings.folds)
+    elif lacking := [fold for fold in settings.folds if scans.labelled <= fold < len(ALL_FOLDS)]:
+        cases = "One case" if scans.labelled == 1 else f"{scans.labelled} cases"
+        raise MscsError(
+            f"{cases} to train on cannot be split so that there is a fold {lacking[0]}.",
+            "Give more cases, or choose --folds.",
+        )
 
 
 def _check_nothing_to_convert(settings: RunSettings, findings: Findings) -> None:

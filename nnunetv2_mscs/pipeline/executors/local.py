@@ -88,12 +88,13 @@ def run_local(
     *,
     environment: Mapping[str, str],
     follower: Follower,
+    may_replace: bool = True,
 ) -> Outcome:
     """Bring all stages to their end. A stage that fails stops those after it, and no others.
 
-    Ctrl-C ends what runs, in an orderly way; the next call goes on from there.
+    Ctrl-C ends what runs, in an orderly way; the next call goes on from there. See `run_stage` for `may_replace`.
     """
-    return _Run(run, stages, list(slots), here, environment, follower).carry_out()
+    return _Run(run, stages, list(slots), here, environment, follower, may_replace).carry_out()
 
 
 class _Run:
@@ -105,7 +106,9 @@ class _Run:
         here: Here,
         environment: Mapping[str, str],
         follower: Follower,
+        may_replace: bool,
     ):
+        self.may_replace = may_replace
         self.run, self.stages, self.free, self.here = run, stages, free, here
         self.environment, self.follower = environment, follower
         self.left = list(stages)
@@ -146,6 +149,7 @@ class _Run:
             on_begin=lambda: self.follower.begins(stage, slot),
             on_line=lambda line: self.follower.line(stage, line),
             stopped=self.stop.is_set,
+            may_replace=self.may_replace,
         )
 
     def _take_up(self, future: Future[Record]) -> None:

@@ -31,6 +31,7 @@ def run_stage(
     on_begin: Callable[[], None] = lambda: None,
     on_line: Callable[[str], None] = lambda line: None,
     stopped: Callable[[], bool] = lambda: False,
+    may_replace: bool = True,
 ) -> Record:
     """Bring a stage to its end, and keep in its record how that went.
 
@@ -43,15 +44,21 @@ def run_stage(
         on_begin: called unless the stage is done already.
         on_line: is given every line that the commands print.
         stopped: whether to give up; asked twice a second.
+        may_replace: whether what it has made before may go.
 
     Raises:
-        MscsError: a command fails, or has not made what it should. The record tells it, too.
+        MscsError: a command fails, or has not made what it should. The record tells it, too. Or something would have to
+            go that must not; then nothing was touched.
         Interrupted: `stopped` said so.
     """
     now = standing(run, stage)
     former = read_record(run, stage.name)
     if now.what == DONE and former is not None:
         return former
+    if now.removes and not may_replace:
+        raise MscsError(
+            f"{stage.title} has to be done again: {now.reason}. Nothing of it was touched.", "Agree: --yes."
+        )
     mark = {STAGE_MARK: f"{run.path.resolve()}:{stage.name}"}
     end_leftovers(*next(iter(mark.items())))
     again = former if former is not None and now.what == RESUMES else None

@@ -56,19 +56,18 @@ def of_raw(source: Source, *parts: str, needs: Sequence[str] = ()) -> dict[str, 
 
 
 def _convert(settings: RunSettings, source: Source) -> Stage:
-    options: list[object] = ["--seed", settings.seed]
-    values = {
-        "--layout": settings.layout,
-        "--test-fraction": settings.test_fraction,
-        "--patient-pattern": settings.patient_pattern,
-        "--unlabelled": settings.unlabelled,
+    options: dict[str, list[object]] = {
+        "--seed": [settings.seed],
+        "--layout": _given(settings.layout),
+        "--test-fraction": _given(settings.test_fraction),
+        "--patient-pattern": _given(settings.patient_pattern),
+        "--unlabelled": _given(settings.unlabelled),
+        "--spacing": list(settings.spacing or ()),
+        "--channels": list(settings.channels),
     }
-    for option, value in values.items():
-        options += [option, value] if value is not None else []
-    options += ["--spacing", *settings.spacing] if settings.spacing else []
-    options += ["--channels", *settings.channels] if settings.channels else []
-    options += ["--resample"] if settings.resample else []
-    arguments = [settings.source, settings.dataset_id, settings.name, *options]
+    words = [word for option, values in options.items() if values for word in (option, *values)]
+    words += ["--resample"] if settings.resample else []
+    arguments = [settings.source, settings.dataset_id, settings.name, *words]
 
     def commands(here: Here) -> Sequence[Sequence[str]]:
         overwrite = ["--overwrite"] if source.raw.exists() else []
@@ -79,12 +78,16 @@ def _convert(settings: RunSettings, source: Source) -> Stage:
         CONVERT,
         "convert",
         commands,
-        parameters={"arguments": [str(one) for one in arguments]},
+        parameters={"SOURCE": settings.source, **options, "--resample": settings.resample},
         sources=tuple(scans),
         makes=(source.raw,),
         outputs=lambda: [source.raw],
         replaces=True,
     )
+
+
+def _given(value: object) -> list[object]:
+    return [] if value is None else [value]
 
 
 def _fingerprint(settings: RunSettings, folders: Folders, source: Source) -> Stage:

@@ -28,8 +28,10 @@ def look_at_source(settings: RunSettings, folders: Folders) -> Source:
     """Look at the names in the source, not at the scans.
 
     Raises:
-        MscsError: no known layout, or a data set in nnU-Net's raw format of another name or place.
+        MscsError: no folder, no known layout, or a data set in nnU-Net's raw format of another name or place.
     """
+    from nnunetv2_mscs.dataset_conversion.layouts import check_source, check_unlabelled
+
     raw = folders.raw / settings.dataset
     source = Path(settings.source)
     if (source / "dataset.json").is_file() and (source / "imagesTr").is_dir():
@@ -39,6 +41,9 @@ def look_at_source(settings: RunSettings, folders: Folders) -> Source:
                 "Give the id and the name that its folder has, and set nnUNet_raw to where it lies.",
             )
         return Source(raw, True, _holds_files(raw / "imagesTs"), _holds_files(raw / "labelsTs"))
+    check_source(source)
+    if settings.unlabelled:
+        check_unlabelled(Path(settings.unlabelled))
     labelled = settings.test_fraction is not None or _has_test_split(settings)
     return Source(raw, False, labelled or settings.unlabelled is not None, labelled)
 
@@ -46,10 +51,9 @@ def look_at_source(settings: RunSettings, folders: Folders) -> Source:
 def _has_test_split(settings: RunSettings) -> bool:
     from nnunetv2_mscs.dataset_conversion import array_splits
     from nnunetv2_mscs.dataset_conversion.folders import Folder
-    from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS, check_source, detect
+    from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS, detect
 
     source = Path(settings.source)
-    check_source(source)
     folder = Folder(source, Path(settings.unlabelled) if settings.unlabelled else None)
     layout, folder = (LAYOUTS[settings.layout], folder) if settings.layout else detect(folder)
     return layout.name == array_splits.NAME and folder.subfolder(array_splits.SPLIT_FOLDERS["test"]) is not None

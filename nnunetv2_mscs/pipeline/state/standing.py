@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nnunetv2_mscs.pipeline.graph.stage import Stage
 from nnunetv2_mscs.pipeline.state.records import Record, State, read_record
@@ -74,19 +75,27 @@ def own_places(run: RunFolder, stage: Stage) -> tuple[Path, ...]:
     record = read_record(run, stage.name)
     if record is None:
         return ()
-    return tuple(
-        place for place in there if str(place) not in record.adopted and is_unchanged(place, record.outputs)
-    )
+    return tuple(place for place in there if str(place) not in record.adopted and is_unchanged(place, record.outputs))
 
 
 def _other_wish(run: RunFolder, stage: Stage, record: Record) -> str:
     """In words, what was different when the stage was begun; empty if nothing was."""
     other = [key for key in {**record.parameters, **stage.parameters} if not _same(record, stage, key)]
     if other:
-        return "other " + ", ".join(key.replace("_", " ") for key in other)
+        return ", ".join(_difference(key, record.parameters.get(key), stage.parameters.get(key)) for key in other)
     now = inputs_of(run, stage)
     other = [name for name in {**record.inputs, **now} if record.inputs.get(name) != now.get(name)]
     return f"{other[0]} changed" if other else ""
+
+
+def _difference(key: str, before: Any, now: Any) -> str:
+    return f"{key if key.startswith('-') else key.replace('_', ' ')} {_shown(now)} instead of {_shown(before)}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value)) or "none"
+    return "none" if value in (None, "") else str(value)
 
 
 def _same(record: Record, stage: Stage, key: str) -> bool:

@@ -27,6 +27,7 @@ STEPS = re.compile(r"(?:Checkpoint within epoch \d+|Epoch \d+ goes on) after (\d
 SKIPPED = re.compile(r"(\d+) of \d+ training steps were skipped")
 PATIENCE = re.compile(r"training ends after (\d+) epochs without a better one")
 WITHOUT_BETTER = re.compile(r"for (\d+) of \d+ epochs\.")
+VALIDATION_DICE = re.compile(r"Mean Validation Dice:\s+([\d.e-]+)")
 VALIDATION_CASES = re.compile(r"\d+ training and (\d+) validation cases")
 
 
@@ -39,6 +40,7 @@ class TrainingProgress:
         epoch: that is trained, or was last; counted from 0 as nnU-Net does; None before the first.
         steps: of that epoch that were done at its last checkpoint within it, and all of them; None if it had none.
         pseudo_dice: of the last epoch that ended, the mean of the labels.
+        validation_dice: mean of the fold's validation, once that is over.
         best_ema: the best moving average of the pseudo Dice that this attempt had.
         seconds_per_epoch: median of the last epochs.
         epochs_end: when the last epoch is expected to end, in seconds since 1970; the validation comes after it.
@@ -54,6 +56,7 @@ class TrainingProgress:
     epoch: int | None = None
     steps: tuple[int, int] | None = None
     pseudo_dice: float | None = None
+    validation_dice: float | None = None
     best_ema: float | None = None
     seconds_per_epoch: float | None = None
     epochs_end: float | None = None
@@ -154,6 +157,8 @@ class _Reader:
             self.values["skipped_steps"] = int(match[1])
         elif match := VALIDATION_CASES.search(line):
             self.values["to_validate"] = int(match[1])
+        elif match := VALIDATION_DICE.match(line):
+            self.values["validation_dice"] = float(match[1])
         elif match := PATIENCE.search(line):
             self.values["patience"] = int(match[1])
         elif match := WITHOUT_BETTER.search(line):

@@ -94,8 +94,8 @@ def _progress_words(stage: StageStatus) -> str:
             words.append(training_words(stage.progress, time.time()))
         elif stage.counted:
             words.append(f"{stage.counted[0]} of {stage.counted[1]}")
-    elif stage.state == DONE and stage.progress is not None and stage.progress.pseudo_dice is not None:
-        words.append(f"Dice {stage.progress.pseudo_dice:.2f}")
+    elif stage.state == DONE and stage.progress is not None and stage.progress.validation_dice is not None:
+        words.append(f"validation Dice {stage.progress.validation_dice:.2f}")
     elif stage.progress is not None and stage.progress.epoch is not None and stage.state != DONE:
         words.append(f"stood in epoch {stage.progress.epoch + 1}")
     words += [stage.reason] if stage.reason else []

@@ -32,7 +32,7 @@ def training_words(progress: TrainingProgress, now: float) -> str:
         return f"validating case {progress.validated}{total}"
     words = [_epoch_words(progress)] if progress.epoch is not None else ["begins"]
     if progress.pseudo_dice is not None:
-        words.append(f"Dice {progress.pseudo_dice:.2f}")
+        words.append(f"pseudo Dice {progress.pseudo_dice:.2f}")
     if progress.seconds_per_epoch is not None:
         words.append(f"{progress.seconds_per_epoch:.3g} s/epoch")
     if progress.epochs_end is not None:

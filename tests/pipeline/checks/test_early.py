@@ -89,14 +89,36 @@ def test_options_of_the_conversion_where_nothing_is_converted(settings, folders)
     for name in ("imagesTr", "labelsTr"):
         (raw / name).mkdir(parents=True)
     scan = sitk.GetImageFromArray(np.zeros((5, 6, 7), np.float32))
-    for name in ("imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz", "labelsTr/a.nii.gz"):
-        sitk.WriteImage(scan, str(raw / name))
+    for case in "abcdef":
+        for name in (f"imagesTr/{case}_0000.nii.gz", f"imagesTr/{case}_0001.nii.gz", f"labelsTr/{case}.nii.gz"):
+            sitk.WriteImage(scan, str(raw / name))
     channels = {"0": "ADC", "1": "DWI"}
     (raw / "dataset.json").write_text(json.dumps({"channel_names": channels, "file_ending": ".nii.gz"}))
     plain = replace(settings, source=str(raw))
     assert _found(plain, folders) == []
     found = _found(replace(plain, test_fraction=0.2, resample=True, seed=1), folders)
     assert [text.split(",")[0] for _, text in found] == ["--test-fraction", "--resample", "--seed"]
+
+    (folders.preprocessed / settings.dataset).mkdir(parents=True)
+    splits = [{"train": ["a", "b"], "val": ["c"]}, {"train": ["c", "b"], "val": ["a"]}]
+    (folders.preprocessed / settings.dataset / "splits_final.json").write_text(json.dumps(splits))
+    assert "there is no fold 2" in _found(plain, folders)[0][1]
+    assert _found(replace(plain, folds=(0, 1)), folders) == []
+
+
+def test_fewer_cases_than_folds(settings, folders):
+    """Told before hours of conversion and fingerprint, not after them."""
+    for kind in ("images", "masks"):
+        for file in (folders.raw.parent.parent / "scans" / kind).glob("c[3-5]*"):
+            file.unlink()
+    assert "3 cases to train on cannot be split so that there is a fold 3" in _found(settings, folders)[0][1]
+    assert _found(replace(settings, folds=(0, 1, 2)), folders) == []
+
+
+@pytest.mark.parametrize("option", ["source", "unlabelled"])
+def test_folders_that_are_not_there(settings, folders, tmp_path, option):
+    away = replace(settings, test_fraction=0.2, **{option: str(tmp_path / "away")})
+    assert any("away" in text for _, text in _found(away, folders))
 
 
 def test_nested_folders_and_scans_among_them(settings, folders, tmp_path):

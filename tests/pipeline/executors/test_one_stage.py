@@ -73,7 +73,7 @@ def test_another_parameter_is_named_and_what_comes_after_waits_for_the_outcome(r
     carry_out(run, first, second)
     changed = writing_stage(tmp_path, "first", text="2")
     stands = standings(run, by_name(changed, second))
-    assert stands["first"].reason == "other text"
+    assert stands["first"].reason == "text 2 instead of 1"
     assert stands["first"].removes == (tmp_path / "first.txt",)
     assert stands["second"].uncertain
     carry_out(run, changed, second)

@@ -187,7 +187,7 @@ def test_nnunets_trainers_get_their_own_planner_as_ours_too(settings):
 
 def test_models_of_one_trainer_are_told_apart_by_their_plans(settings, folders):
     rivals = ("nnUNetTrainer", "nnUNetTrainer:nnUNetPlannerResEncM")
-    names = build_stages(with_options(settings, compare=rivals), folders)["evaluate"].parameters["names"]
+    names = build_stages(with_options(settings, compare=rivals), folders)["evaluate"].parameters["models"]
     assert names == ["MSCSTrainer", "nnUNetTrainer nnUNetPlans", "nnUNetTrainer nnUNetResEncUNetMPlans"]
 
 
@@ -195,7 +195,7 @@ def test_only_the_folds_that_are_asked_for_are_evaluated(settings, folders):
     assert "--folds" not in typed(build_stages(settings, folders), "evaluate")[0]
     few = build_stages(with_options(settings, folds=(0, 2)), folders)["evaluate"]
     assert " --folds 0 2 " in as_typed(few.commands(Here())[0])
-    assert few.parameters["folds"] == ["--folds", 0, 2]
+    assert few.parameters["folds"] == [0, 2]
 
 
 def test_another_configuration_changes_nothing_that_was_trained(settings, folders):

@@ -75,7 +75,9 @@ def test_a_wide_table_tells_all():
 
     assert "Dataset001_Stroke: running, 5 of 8 stages done, 1 failed, trainings end about" in lines[0]
     row = next(line for line in lines if "fold 3" in line)
-    assert re.search(r"epoch 37/1000, Dice 0\.71, 34\.2 s/epoch, ends \d\d:\d\d +1 h 23 min +gpu-node-0.*GPU 3", row)
+    assert re.search(
+        r"epoch 37/1000, pseudo Dice 0\.71, 34\.2 s/epoch, ends \d\d:\d\d +1 h 23 min +gpu-node-0.*GPU 3", row
+    )
     assert "\x1b" not in table(STATUS, width=200)
 
 

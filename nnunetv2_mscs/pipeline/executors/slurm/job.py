@@ -33,6 +33,7 @@ class StagesJob:
         device: cpu, cuda or mps.
         gpus: that one training is spread over.
         limit: of the job's time.
+        may_replace: see `run_stage`.
     """
 
     run: RunFolder
@@ -42,6 +43,7 @@ class StagesJob:
     device: str
     gpus: int
     limit: TimeLimit
+    may_replace: bool = True
     _progress: "_Progress" = field(default_factory=lambda: _Progress(), init=False)
 
     def __call__(self) -> None:
@@ -78,6 +80,7 @@ class StagesJob:
                 job=job_id(),
                 on_begin=partial(progress.begins, stage),
                 on_line=progress.hears,
+                may_replace=self.may_replace,
             )
             progress.through = progress.through or progress.at_work is not None
         finally:

@@ -3,6 +3,7 @@
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -24,6 +25,9 @@ from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 
 # How often a job may run out of time: as often as it takes.
 MOST_TIMEOUTS = 10_000
+
+# What of a job's request a dry run tells.
+SHOWN = ("partition", "time", "cpus_per_task", "mem", "gpus_per_node", "gres", "account", "qos", "constraint")
 
 Plan = list[tuple[JobGroup, list[SlurmJob]]]
 
@@ -55,6 +59,7 @@ def submit(
     environment: Mapping[str, str],
     device: str,
     gpus_per_fold: int = 1,
+    may_replace: bool = True,
 ) -> list[SlurmJob]:
     """Submit the stages that are left, and write their jobs down in the run's folder.
 
@@ -66,6 +71,7 @@ def submit(
         environment: variables for the stages' commands, nnU-Net's folders among them.
         device: of the stages that are worth a GPU; with cpu none is asked for.
         gpus_per_fold: that one training is spread over.
+        may_replace: see `run_stage`.
 
     Raises:
         MscsError: jobs of this run are in the queue already, or Slurm takes none.
@@ -81,10 +87,12 @@ def submit(
         _write(run, plan)
         try:
             for position, (group, jobs) in enumerate(plan):
-                gpus = 0 if device == "cpu" or not group.uses_gpu else gpus_per_fold if group.is_array else 1
+                gpus = _gpus_of(group, device, gpus_per_fold)
                 place = device if group.uses_gpu else "cpu"
                 work = [
-                    StagesJob(run, build, one.stages, dict(environment), place, max(gpus, 1), options.limit)
+                    StagesJob(
+                        run, build, one.stages, dict(environment), place, max(gpus, 1), options.limit, may_replace
+                    )
                     for one in jobs
                 ]
                 before = plan[:position]
@@ -97,10 +105,45 @@ def submit(
                 ids = _submit_array(run, work, parameters)
                 plan[position] = (group, [replace(one, job=job) for one, job in zip(jobs, ids, strict=True)])
                 _write(run, plan)
+        except MscsError:
+            # Slurm has refused one: there is nothing to look for beside those before it.
+            _write(run, [(group, jobs) for group, jobs in plan if jobs[0].has_id])
+            _cancel_all(run)
+            raise
         except BaseException:
-            cancel_jobs(run)
+            _cancel_all(run)
             raise
         return [one for _, jobs in plan for one in jobs]
+
+
+def describe(
+    stages: Mapping[str, Stage], left: Iterable[str], options: SlurmOptions, *, device: str, gpus_per_fold: int
+) -> list[str]:
+    """A line for every job that `submit` would submit: its stages, what it waits for, and what it asks of sbatch."""
+    lines = []
+    groups = job_groups(stages, left)
+    for group in groups:
+        gpus = _gpus_of(group, device, gpus_per_fold)
+        asked = options.parameters(name=group.name, gpus=gpus)
+        words = {**asked, **asked["additional_parameters"]}
+        shown = {name: words[name] for name in SHOWN if words.get(name) is not None}
+        size = f"array of {len(group.stages)}" if group.is_array and len(group.stages) > 1 else "job"
+        before = [one.name for one in groups if set(one.stages) & set(group.needs)]
+        lines.append(
+            f"{size} {group.name}: {', '.join(group.stages)}; "
+            + (f"after {', '.join(before)}; " if before else "")
+            + " ".join(f"--{name.replace('_', '-')}={value}" for name, value in shown.items())
+        )
+    return lines
+
+
+def _gpus_of(group: JobGroup, device: str, gpus_per_fold: int) -> int:
+    return 0 if device == "cpu" or not group.uses_gpu else gpus_per_fold if group.is_array else 1
+
+
+def _cancel_all(run: RunFolder) -> None:
+    with suppress(MscsError):  # why they were not submitted says more than why they cannot be cancelled
+        cancel_jobs(run)
 
 
 def _planned(run: RunFolder, groups: Sequence[JobGroup]) -> Plan:

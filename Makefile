@@ -18,7 +18,7 @@ test: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --durations=25 -n $(TEST_PROCESSES) --dist loadgroup
+	$(BIN)/pytest --durations=25 -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
 
 check: $(VENV)/installed-for-tests
 	$(BIN)/ruff format .

@@ -208,14 +208,22 @@ def _stage_status(
     if record.state == State.RUNNING:
         return _begun(run, status, record, around)
     if record.state == State.DONE:
-        again = standing is not None and standing.what == AGAIN
-        return replace(status, state=STALE if again else DONE, reason=standing.reason if standing and again else "")
+        return _done(status, standing)
     if around.will_begin(record):
         before = f"{record.state.value} before"
         return replace(status, state=WAITING, reason=", ".join(filter(None, [before, around.job_words(name)])))
     if record.state == State.INTERRUPTED:
         return replace(status, state=INTERRUPTED)
     return _with_error(replace(status, state=FAILED), record.error)
+
+
+def _done(status: StageStatus, standing: Standing | None) -> StageStatus:
+    """A stage that was done: still so, no longer true, or perhaps no longer, by what those before it will make."""
+    if standing is None or standing.what != AGAIN:
+        return replace(status, state=DONE)
+    if standing.uncertain:
+        return replace(status, state=DONE, reason=f"{standing.reason}: perhaps done again")
+    return replace(status, state=STALE, reason=standing.reason)
 
 
 def _progress(name: str, log: Path) -> TrainingProgress | None:

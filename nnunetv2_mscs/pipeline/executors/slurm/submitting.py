@@ -45,7 +45,7 @@ def check_no_jobs(run: RunFolder) -> None:
     """Raise MscsError if jobs of the run wait or run already."""
     if live := live_jobs(run):
         raise MscsError(
-            f"Jobs {', '.join(live)} of this run are queued or running already.",
+            f"Jobs {', '.join(live)} of the run in {run.path} are queued or running already.",
             "See mscs status, and end them with mscs cancel first if you want to start anew.",
         )
 

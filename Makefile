@@ -4,9 +4,8 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 
 DEMO ?= mscs_demo
-TEST_PROCESSES ?= 2
 
-.PHONY: setup demo test check clean
+.PHONY: setup demo test test-runs test-others check clean
 
 setup: $(VENV)/installed
 
@@ -18,7 +17,17 @@ test: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --durations=25 -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
+	$(MAKE) --jobs=2 --output-sync=target --keep-going test-runs test-others
+
+# Side by side, in processes of their own: nnU-Net forks, which processes with threads such as pytest-xdist's do not bear.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --durations=15
+RUNS := pipeline slurm
+
+test-runs: $(VENV)/installed-for-tests
+	$(PYTEST) $(addprefix tests/,$(RUNS))
+
+test-others: $(VENV)/installed-for-tests
+	$(PYTEST) $(addprefix --ignore=tests/,$(RUNS))
 
 check: $(VENV)/installed-for-tests
 	$(BIN)/ruff format .

@@ -47,7 +47,7 @@ setup(
         "keras": ["h5py"],
         "slurm": ["submitit>=1.5"],
         "test": [
-            *("pytest>=8", "pytest-xdist>=3", "ruff", "mypy", "setuptools>=70", "wheel"),
+            *("pytest>=8", "ruff", "mypy", "setuptools>=70", "wheel"),
             *("h5py", "onnx", "onnxruntime", "onnxscript"),
             # what the metrics are checked against
             *("connected-components-3d", "medpy>=0.5", "monai>=1.4", "surface-distance"),

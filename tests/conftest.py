@@ -6,26 +6,6 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-# Share what takes longest to make, a whole run.
-WHOLE_RUNS = ("pipeline/test_whole_run.py", "slurm/test_whole_run.py")
-# Those that take longest begin, so that no process is left alone with one of them.
-LONGEST_FIRST = ("whole_runs", "training", "slurm", "end_to_end", "installation", "demo")
-if "PYTEST_XDIST_WORKER" in os.environ:  # several of them share the cores
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes (pytest -n 2 --dist loadgroup) a room's tests stay together: they share fixtures."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_room(item)))
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        ranks = {room: rank for rank, room in enumerate(LONGEST_FIRST)}
-        items.sort(key=lambda item: ranks.get(_room(item), len(ranks)))
-
-
-def _room(item: pytest.Item) -> str:
-    place = item.path.relative_to(PROJECT / "tests").as_posix()
-    return "whole_runs" if place in WHOLE_RUNS else place.partition("/")[0]
 
 
 def _shared(variable: str, folder: str) -> Path:

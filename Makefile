@@ -17,7 +17,8 @@ test: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(MAKE) --jobs=2 --output-sync=target --keep-going test-runs test-others
+	@echo "Two halves of the tests side by side; what each prints appears at its end."
+	@$(MAKE) --jobs=2 --output-sync=target --keep-going test-runs test-others
 
 # Side by side, in processes of their own: nnU-Net forks, which processes with threads such as pytest-xdist's do not bear.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --durations=15

@@ -22,7 +22,7 @@ test: $(VENV)/installed-for-tests
 
 # Side by side, in processes of their own: nnU-Net forks, which processes with threads such as pytest-xdist's do not bear.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --durations=15
-RUNS := pipeline slurm
+RUNS := pipeline slurm training
 
 test-runs: $(VENV)/installed-for-tests
 	$(PYTEST) $(addprefix tests/,$(RUNS))

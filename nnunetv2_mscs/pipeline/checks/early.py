@@ -20,9 +20,12 @@ from nnunetv2_mscs.pipeline.checks.machine import (
     write_failure,
 )
 from nnunetv2_mscs.pipeline.checks.scan_sizes import Scans, measure_scans
+from nnunetv2_mscs.pipeline.graph.data_stages import SPLITS as SPLITS_STAGE
 from nnunetv2_mscs.pipeline.graph.settings import ALL_FOLDS, Folders, RunSettings
 from nnunetv2_mscs.pipeline.graph.source import look_at_source
 from nnunetv2_mscs.pipeline.graph.stage import Here
+from nnunetv2_mscs.pipeline.state.records import read_record
+from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 from nnunetv2_mscs.pipeline.write_splits import SPLITS, check_splits
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.findings_table import findings_table
@@ -111,12 +114,16 @@ def early_findings(
 
 
 def _check_folds(settings: RunSettings, folders: Folders, scans: Scans) -> None:
-    """Raise MscsError if there are not that many: by splits that lie there already, or by the number of cases."""
+    """Raise MscsError if there are not that many: by a user's splits, or by the number of cases.
+
+    Splits that an earlier call has written are no concern here: they are made anew if they no longer fit.
+    """
     raw = folders.raw / settings.dataset
     own = folders.preprocessed / settings.dataset / SPLITS
     file = next((file for file in (own, raw / SPLITS) if file.is_file()), None)
     if look_at_source(settings, folders).is_raw and file is not None:
-        check_splits(file, raw, settings.folds)
+        if read_record(RunFolder.of(folders, settings.dataset), SPLITS_STAGE) is None:
+            check_splits(file, raw, settings.folds)
     elif lacking := [fold for fold in settings.folds if scans.labelled <= fold < len(ALL_FOLDS)]:
         cases = "One case" if scans.labelled == 1 else f"{scans.labelled} cases"
         raise MscsError(

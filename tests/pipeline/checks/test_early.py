@@ -10,6 +10,8 @@ from nnunetv2_mscs.pipeline.checks.early import EarlyChecksFailed, early_checks,
 from nnunetv2_mscs.pipeline.folders import folders_of
 from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.graph.stage import Here
+from nnunetv2_mscs.pipeline.state.records import Record, State, write_record
+from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 
 GB = 1e9
 
@@ -104,6 +106,11 @@ def test_options_of_the_conversion_where_nothing_is_converted(settings, folders)
     (folders.preprocessed / settings.dataset / "splits_final.json").write_text(json.dumps(splits))
     assert "there is no fold 2" in _found(plain, folders)[0][1]
     assert _found(replace(plain, folds=(0, 1)), folders) == []
+
+    (raw / "labelsTr" / "c.nii.gz").unlink()
+    assert "c in fold 0, a case without a mask" in _found(replace(plain, folds=(0, 1)), folders)[0][1]
+    write_record(RunFolder.of(folders, settings.dataset), Record("splits", State.DONE, {}, {}))
+    assert _found(replace(plain, folds=(0, 1)), folders) == [], "those of the run itself are made anew"
 
 
 def test_fewer_cases_than_folds(settings, folders):

@@ -21,7 +21,8 @@ test: $(VENV)/installed-for-tests
 	@$(MAKE) --jobs=2 --output-sync=target --keep-going test-runs test-others
 
 # Side by side, in processes of their own: nnU-Net forks, which processes with threads such as pytest-xdist's do not bear.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --durations=15
+# On the CPU nnU-Net takes as many threads as there are cores, in each of them: threads that wait must sleep, not spin.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/pytest --durations=15
 RUNS := pipeline slurm training
 
 test-runs: $(VENV)/installed-for-tests

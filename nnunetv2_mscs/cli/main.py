@@ -3,11 +3,8 @@
 import argparse
 import io
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.cli import (
@@ -27,6 +24,7 @@ from nnunetv2_mscs.cli import (
     status,
 )
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.workplace.termination import terminable
 
 COMMANDS = {
     "cancel": cancel,
@@ -90,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     try:
-        with _terminable():
+        with terminable():
             return COMMANDS[args.command].run(args)
     except BrokenPipeError:
         raise
@@ -110,23 +108,6 @@ def _run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM, which job schedulers send, end the work like Ctrl-C: tidied up, nothing left running."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    former = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)
 
 
 def _prepare_streams() -> None:

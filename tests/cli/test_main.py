@@ -1,15 +1,19 @@
 """The command as a process: streams and exit codes."""
 
+import argparse
+import multiprocessing
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.pipeline.leftovers import processes_of
 
 COMMANDS = (
@@ -80,6 +84,33 @@ def test_being_terminated_ends_what_the_command_started(tmp_path):
         demo.send_signal(signal.SIGTERM)
         assert demo.wait(timeout=60) == 130
     assert not processes_of(state)
+
+
+def test_a_forked_worker_is_ended_by_sigterm_at_once(monkeypatch):
+    """As any process is: a handler in Python would be looked at only after a wait in C, which may have no end."""
+    fork = multiprocessing.get_context("fork")
+    listening, telling = fork.Pipe(duplex=False)
+
+    def wait_for_ever() -> None:
+        telling.send("forked")
+        while True:
+            with suppress(KeyboardInterrupt):
+                time.sleep(60)
+
+    def command(_: argparse.Namespace) -> int:
+        worker = fork.Process(target=wait_for_ever)
+        worker.start()
+        assert listening.recv() == "forked"
+        worker.terminate()
+        worker.join(timeout=60)
+        ended_by.append(worker.exitcode)
+        worker.kill()
+        return 0
+
+    ended_by: list[int | None] = []
+    monkeypatch.setattr("nnunetv2_mscs.cli.doctor.run", command)
+    assert main(["doctor"]) == 0
+    assert ended_by == [-signal.SIGTERM]
 
 
 def test_a_reader_that_goes_away_is_no_error_of_ours():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "OMP_WAIT_POLICY")
 # Two cores: without these nnU-Net starts a dozen workers that each import torch.
 FEW_WORKERS = {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "2"}
 
@@ -24,7 +25,7 @@ def folders(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def variables(folders) -> dict[str, str]:
     """What the commands find exported."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
     return kept | FEW_WORKERS | {name: str(folders / name) for name in names}
 

@@ -97,7 +97,7 @@ def environment(tmp_path) -> Environment:
     """A new environment with nnU-Net, without this package, and with nnU-Net's three folders set."""
     folder = tmp_path / "environment"
     venv.create(folder, with_pip=False)
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "OMP_WAIT_POLICY")
     variables = {name: os.environ[name] for name in kept if name in os.environ}
     variables |= {"PYTHONDONTWRITEBYTECODE": "1"}
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):

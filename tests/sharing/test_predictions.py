@@ -15,6 +15,7 @@ from nnunetv2_mscs.pipeline.commands import nnunet_command
 from nnunetv2_mscs.sharing.models import Model, ModelSet, predict_commands
 from tests.sharing.tiny_models import DATASET, write_best, write_decision, write_model
 
+KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "OMP_WAIT_POLICY")
 TRAINERS = ("MSCSTrainer", "nnUNetTrainer")
 CASES = 1
 
@@ -31,7 +32,7 @@ def write_scans(folder: Path) -> None:
 
 
 def run(words: list[str], folder: Path, results: Path) -> str:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     few = {"OMP_NUM_THREADS": "1", "nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1"}
     done = subprocess.run(
         words,

@@ -7,6 +7,9 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
 
+# nnU-Net reads it once, when it is imported: every validation would start eight processes that each import torch.
+os.environ.setdefault("nnUNet_def_n_proc", "1")
+
 
 def _shared(variable: str, folder: str) -> Path:
     path = Path(os.environ.get(variable, PROJECT.parent / "shared" / folder))

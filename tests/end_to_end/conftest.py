@@ -10,7 +10,7 @@ import pytest
 
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "OMP_WAIT_POLICY")
 # Two cores: without these nnU-Net starts a dozen workers that each import torch.
-FEW_WORKERS = {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "2"}
+FEW_WORKERS = {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1"}
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ import pytest
 import SimpleITK as sitk
 from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprint_dataset
 
+from tests.few_samples import FewSamples
+
 CASES = 3
 SIZE = (32, 48, 16)
 SPACING = (1.2, 1.2, 5.0)
@@ -89,7 +91,7 @@ def test_training_goes_on_from_the_weights(command, keras_files, nnunet_folders)
     described = {"channel_names": {"0": "ADC", "1": "DWI"}, "labels": {"background": 0, "lesion": 1}}
     (raw / "dataset.json").write_text(json.dumps(described | {"numTraining": CASES, "file_ending": ".nii.gz"}))
     folds = [{"train": [f"case_{case}" for case in range(1, CASES)], "val": ["case_0"]}]
-    extract_fingerprint_dataset(701, num_processes=1, show_progress_bar=False)
+    extract_fingerprint_dataset(701, FewSamples, num_processes=1, show_progress_bar=False)
     preprocessed = nnunet_folders / "nnUNet_preprocessed" / raw.name
     (preprocessed / "splits_final.json").write_text(json.dumps(folds))
 

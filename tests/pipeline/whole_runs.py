@@ -23,7 +23,7 @@ DATASET_ID, DATASET = 7, "Dataset007_Tiny"
 TRAINER = "MSCSTrainer_2epochs_4iterations"
 MODEL = f"{TRAINER}__MSCSPlans__2d"
 FEW_WORKERS = {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"}
-ON_THIS_MACHINE = ("-np", 2)
+ON_THIS_MACHINE = ("-np", 1)
 LONGEST_S = 900
 # What differs from run to run: times in names and pages, and what says where a run lies.
 VARYING = ("training_log_", "progress.png", "debug.json", ".lock")

@@ -17,6 +17,7 @@ from nnunetv2.experiment_planning.plan_and_preprocess_api import (
 
 from nnunetv2_mscs.planning.planner import MSCSPlanner
 from nnunetv2_mscs.training import MSCSTrainer
+from tests.few_samples import FewSamples
 
 CASES = 5
 LABELS = {
@@ -76,7 +77,7 @@ def preprocessed(tmp_path_factory) -> Iterator[Callable[[int], Path]]:
         def prepare(dataset_id: int) -> Path:
             name = f"Dataset{dataset_id}_Small"
             _write_raw(folder / "nnUNet_raw" / name, LABELS[dataset_id])
-            extract_fingerprint_dataset(dataset_id, num_processes=1, show_progress_bar=False)
+            extract_fingerprint_dataset(dataset_id, FewSamples, num_processes=1, show_progress_bar=False)
             plan_experiment_dataset(dataset_id, MSCSPlanner)
             preprocess_dataset(dataset_id, "MSCSPlans", ("2d", "3d_fullres"), (1, 1), show_progress_bar=False)
             _add_cascade(folder / "nnUNet_preprocessed" / name / "MSCSPlans.json")

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 DEMO ?= mscs_demo
 
-.PHONY: setup demo test test-runs test-others check clean
+.PHONY: setup demo test test-half test-other-half check clean
 
 setup: $(VENV)/installed
 
@@ -18,18 +18,18 @@ test: $(VENV)/installed-for-tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@echo "Two halves of the tests side by side; what each prints appears at its end."
-	@$(MAKE) --jobs=2 --output-sync=target --keep-going test-runs test-others
+	@$(MAKE) --jobs=2 --output-sync=target --keep-going test-half test-other-half
 
 # Side by side, in processes of their own: nnU-Net forks, which processes with threads such as pytest-xdist's do not bear.
 # On the CPU nnU-Net takes as many threads as there are cores, in each of them: threads that wait must sleep, not spin.
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/pytest --durations=15
-RUNS := pipeline slurm training
+HALF := phantom pipeline slurm training
 
-test-runs: $(VENV)/installed-for-tests
-	$(PYTEST) $(addprefix tests/,$(RUNS))
+test-half: $(VENV)/installed-for-tests
+	$(PYTEST) $(addprefix tests/,$(HALF))
 
-test-others: $(VENV)/installed-for-tests
-	$(PYTEST) $(addprefix --ignore=tests/,$(RUNS))
+test-other-half: $(VENV)/installed-for-tests
+	$(PYTEST) $(addprefix --ignore=tests/,$(HALF))
 
 check: $(VENV)/installed-for-tests
 	$(BIN)/ruff format .

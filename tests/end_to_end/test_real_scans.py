@@ -18,7 +18,6 @@ pytestmark = pytest.mark.slow
 
 DATASET = "Dataset501_Stroke"
 TRAINER = "MSCSTrainer_1epochs_2iterations"
-SMALL = ("-gpu_memory_target", 0.8)  # GB; patches that the CPU trains on within seconds
 PLANS = {
     "MSCSPlans": "MSCSPlanner",
     "nnUNetPlans": "ExperimentPlanner",
@@ -35,9 +34,9 @@ def preprocessed(real_folder, folders, command) -> Path:
     command("mscs", "convert", real_folder, 501, "Stroke", "--unlabelled", real_folder / "unlabelled", "-np", 2)
     command("nnUNetv2_extract_fingerprint", "-d", 501, "-np", 2, "--verify_dataset_integrity")
     for planner in ("ExperimentPlanner", "nnUNetPlannerResEncM"):
-        command("nnUNetv2_plan_experiment", "-d", 501, "-pl", planner, *SMALL)
+        command("nnUNetv2_plan_experiment", "-d", 501, "-pl", planner)
     stock = "nnUNetv2_plan_and_preprocess"
-    command(stock, "-d", 501, "-pl", "MSCSPlanner", "-c", "2d", "3d_fullres", "-np", 2, *SMALL)
+    command(stock, "-d", 501, "-pl", "MSCSPlanner", "-c", "2d", "3d_fullres", "-np", 2)
     return folders / "nnUNet_preprocessed" / DATASET
 
 

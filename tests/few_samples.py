@@ -1,4 +1,4 @@
-"""nnU-Net's fingerprint of a data set in a second: it draws 100 million intensities, whatever the size of the data."""
+"""nnU-Net's fingerprint without the wait: it draws 100 million intensities from the smallest of data sets."""
 
 from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
 

@@ -1,6 +1,5 @@
 """The commands of this environment, run as a user runs them: in processes of their own, with nnU-Net's folders set."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "OMP_WAIT_POLICY")
+from tests.kept_variables import kept_variables
+
 # Two cores: without these nnU-Net starts a dozen workers that each import torch.
 FEW_WORKERS = {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1"}
 
@@ -25,9 +25,8 @@ def folders(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def variables(folders) -> dict[str, str]:
     """What the commands find exported."""
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-    return kept | FEW_WORKERS | {name: str(folders / name) for name in names}
+    return kept_variables() | FEW_WORKERS | {name: str(folders / name) for name in names}
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 Each holds a copy of nnU-Net of its own and sees all other packages of the environment that runs the tests.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.kept_variables import kept_variables
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGED = (
@@ -97,9 +98,7 @@ def environment(tmp_path) -> Environment:
     """A new environment with nnU-Net, without this package, and with nnU-Net's three folders set."""
     folder = tmp_path / "environment"
     venv.create(folder, with_pip=False)
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "OMP_WAIT_POLICY")
-    variables = {name: os.environ[name] for name in kept if name in os.environ}
-    variables |= {"PYTHONDONTWRITEBYTECODE": "1"}
+    variables = kept_variables() | {"PYTHONDONTWRITEBYTECODE": "1"}
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         variables[name] = str(tmp_path / name)
         (tmp_path / name).mkdir()

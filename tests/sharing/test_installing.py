@@ -391,7 +391,8 @@ def test_a_trainer_with_nnunets_former_signature_is_accepted(exported, results, 
     for file in folder.glob("fold_*/*.pth"):
         torch.save({**torch.load(file, weights_only=False), "trainer_name": "OldTrainer"}, file)
     folder.rename(folder.with_name("OldTrainer__nnUNetPlans__2d"))
-    install(stock(results, tmp_path / "old.zip", "OldTrainer"), results=there)
+    done = install(stock(results, tmp_path / "old.zip", "OldTrainer"), results=there)
+    assert done.folders == (there / DATASET / "OldTrainer__nnUNetPlans__2d",)
 
 
 def test_postprocessing_that_takes_time_or_memory_is_refused(tmp_path):

@@ -1,6 +1,5 @@
 """Exported, installed in an empty place, and predicted with there by nnU-Net's own commands: the same masks."""
 
-import os
 import shlex
 import shutil
 import subprocess
@@ -13,9 +12,9 @@ import SimpleITK as sitk
 from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.pipeline.commands import nnunet_command
 from nnunetv2_mscs.sharing.models import Model, ModelSet, predict_commands
+from tests.kept_variables import kept_variables
 from tests.sharing.tiny_models import DATASET, write_best, write_decision, write_model
 
-KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "OMP_WAIT_POLICY")
 TRAINERS = ("MSCSTrainer", "nnUNetTrainer")
 CASES = 1
 
@@ -32,12 +31,11 @@ def write_scans(folder: Path) -> None:
 
 
 def run(words: list[str], folder: Path, results: Path) -> str:
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     few = {"OMP_NUM_THREADS": "1", "nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1"}
     done = subprocess.run(
         words,
         cwd=folder,
-        env={**kept, **few, "nnUNet_results": str(results)},
+        env={**kept_variables(), **few, "nnUNet_results": str(results)},
         capture_output=True,
         text=True,
         timeout=300,

@@ -131,18 +131,20 @@ def test_a_running_stage_is_alive_while_its_process_holds_the_folder(begun):
 
 
 def test_looking_does_not_take_the_lock_from_a_run(begun):
-    stop = threading.Event()
+    stop, looked = threading.Event(), threading.Event()
 
     def look():
         while not stop.is_set():
             run_status(begun.run)
+            looked.set()
 
     thread = threading.Thread(target=look)
     thread.start()
     try:
         for _ in range(8):
+            looked.clear()
             with sole_run(begun.run.path):
-                pass
+                assert looked.wait(timeout=60), "it looks while the run holds its lock"
     finally:
         stop.set()
         thread.join()

@@ -151,7 +151,10 @@ def test_the_live_table_ends_with_the_run(monkeypatch):
     monkeypatch.setattr(view, "INTERVAL_S", 0.01)
     monkeypatch.setattr(view, "_status", lambda run: _with_stages(3, "done"))
 
-    live_view(RunFolder(Path("/run")), threading.Event(), Terminal(), until_end=True)
+    shown = Terminal()
+    live_view(RunFolder(Path("/run")), threading.Event(), shown, until_end=True)
+
+    assert _screen(shown.getvalue()) == table(_with_stages(3, "done"), width=119).splitlines()
 
 
 def test_where_nobody_watches_only_changes_are_told(monkeypatch):

@@ -8,11 +8,12 @@ import re
 from functools import cache
 
 from nnunetv2_mscs.training.early_stopping_trainer import MSCSTrainerEarlyStopping
+from nnunetv2_mscs.training.lesion_trainer import MSCSTrainerLesion
 from nnunetv2_mscs.training.paper_trainer import MSCSTrainerPaper
 from nnunetv2_mscs.training.trainer import MSCSTrainer
 
 BASES: dict[str, type[MSCSTrainer]] = {
-    base.__name__: base for base in (MSCSTrainer, MSCSTrainerEarlyStopping, MSCSTrainerPaper)
+    base.__name__: base for base in (MSCSTrainer, MSCSTrainerEarlyStopping, MSCSTrainerLesion, MSCSTrainerPaper)
 }
 NAME = re.compile(
     r"(?P<base>[A-Za-z]+)(_(?P<patience>[1-9]\d*)patience)?"

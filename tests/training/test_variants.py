@@ -21,6 +21,8 @@ from nnunetv2_mscs.training.variants import trainer_by_name
         ("MSCSTrainer_3epochs_500iterations", 3, 500, 100),
         ("MSCSTrainerEarlyStopping", 1000, 250, 50),
         ("MSCSTrainerEarlyStopping_5patience_200epochs_50iterations", 200, 50, 10),
+        ("MSCSTrainerLesion", 1000, 250, 50),
+        ("MSCSTrainerLesion_5epochs_50iterations", 5, 50, 10),
         ("MSCSTrainerPaper", 100, 250, 50),
         ("MSCSTrainerPaper_40epochs", 40, 250, 50),
         ("MSCSTrainerPaper_10patience", 100, 250, 50),
@@ -51,7 +53,14 @@ def test_the_name_is_the_patience(name, patience):
 
 
 @pytest.mark.parametrize(
-    "name", ["MSCSTrainer_4epochs_2iterations", "MSCSTrainerEarlyStopping_9patience", "MSCSTrainerPaper_4epochs"]
+    "name",
+    [
+        "MSCSTrainer_4epochs_2iterations",
+        "MSCSTrainerEarlyStopping_9patience",
+        "MSCSTrainerLesion",
+        "MSCSTrainerLesion_5epochs_50iterations",
+        "MSCSTrainerPaper_4epochs",
+    ],
 )
 def test_a_name_gives_one_class_that_pickles(name):
     trainer_class = trainer_by_name(name)
@@ -76,6 +85,7 @@ def test_a_name_gives_one_class_that_pickles(name):
         "MSCSTrainerEarlyStopping_5epochs_5patience",
         "MSCSTrainerEarlyStopping_5patience_5iterations",
         "MSCSTrainerEarlyStopping_patience",
+        "MSCSTrainerLesion_5patience",
         "MSCSTrainerPaper_5patience_0epochs",
         "MSCSTrainerPaper_5iterations",
         "nnUNetTrainer_5epochs",

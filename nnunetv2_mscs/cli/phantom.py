@@ -70,6 +70,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="probability of a case without an acute lesion (default 0.1)",
     )
     add(
+        "--lesions",
+        choices=["any", "scattered"],
+        default="any",
+        help="acute infarcts of any kind and size (default), or a shower of 10 to 25 mostly small ones in a case",
+    )
+    add(
         "--air",
         choices=["zero", "noise"],
         default="zero",
@@ -100,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
             noise=args.noise,
             lesion_free=args.lesion_free,
             air=args.air,
+            lesions=args.lesions,
         )
     except MscsError as error:
         args.wrong_use(str(error))

@@ -93,7 +93,8 @@ def phantom_case(settings: PhantomSettings, seed: int, index: int) -> PhantomCas
     place = _place(grids, levels)
     traps = draw_traps(place, rngs[HEAD])
     labels = np.stack([label_slice(read, grids.fine_points(k)[0], build) for k, read in grids.slices(levels)])
-    infarct = draw_infarct(rngs[LESION]) if rngs[LESION].random() >= settings.lesion_free else None
+    has_lesion = rngs[LESION].random() >= settings.lesion_free
+    infarct = draw_infarct(rngs[LESION], settings.lesions) if has_lesion else None
     struck = _strike(infarct, place, grids, labels, rngs[LESION]) if infarct else None
     protocol = draw_protocol(rngs[SCANNER])
     signals = Signals(signal_tables(protocol, rngs[SCANNER]), infarct, build.small_vessel_disease)

@@ -7,10 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from nnunetv2_mscs.phantom.random_fields import Axes, rough_field, smooth_field
+from nnunetv2_mscs.phantom.settings import Lesions
 from nnunetv2_mscs.phantom.shapes import Points, cone, ellipsoid
 
-# Acute DWI lesions of stroke trials: medians of 5 to 20 mL, log-normal over three decades.
-MEDIAN_VOLUME_ML, LOG_DEVIATION = 7.0, 1.5
 VOLUME_LIMITS_ML = (0.1, 200.0)
 BEYOND_REACH_MM = 1e3
 
@@ -24,6 +23,30 @@ SHARES = (
 )
 
 
+class Pattern(NamedTuple):
+    """What the infarcts of a set are like.
+
+    Args:
+        median_volume_ml: of all lesions of a case together; volumes are log-normal.
+        log_deviation: standard deviation of the volume's logarithm.
+        shares: of the kinds up to each volume in mL.
+        pieces: fewest and most pieces of emboli.
+    """
+
+    median_volume_ml: float
+    log_deviation: float
+    shares: tuple[tuple[float, tuple[float, ...]], ...]
+    pieces: tuple[int, int]
+
+
+PATTERNS: dict[Lesions, Pattern] = {
+    # Acute DWI lesions of stroke trials: medians of 5 to 20 mL, log-normal over three decades.
+    "any": Pattern(7.0, 1.5, SHARES, (3, 12)),
+    # For what depends on lesions one by one: some larger than 1 mL, most far smaller.
+    "scattered": Pattern(5.0, 0.7, ((1e9, (0, 0, 0, 1)),), (10, 25)),
+}
+
+
 @dataclass(frozen=True)
 class Infarct:
     """An acute infarct as drawn.
@@ -35,6 +58,7 @@ class Infarct:
         age_h: hours since the vessel closed.
         core_adc: in its core, 10^-3 mm2/s.
         s0_gain: how much oedema raises S0.
+        pieces: fewest and most pieces, if its kind is emboli.
     """
 
     kind: str
@@ -43,16 +67,19 @@ class Infarct:
     age_h: float
     core_adc: float
     s0_gain: float
+    pieces: tuple[int, int] = PATTERNS["any"].pieces
 
 
-def draw_infarct(rng: np.random.Generator) -> Infarct:
+def draw_infarct(rng: np.random.Generator, lesions: Lesions = "any") -> Infarct:
     """Volume, kind, side and age, and what they make of ADC and S0.
 
     ADC falls within minutes and stays low for days; T2 rises with the water taken up over the first days
     (Schlaug et al., Neurology 49 (1997) 113; Lansberg et al., AJNR 22 (2001) 637).
     """
-    volume = float(np.clip(MEDIAN_VOLUME_ML * np.exp(LOG_DEVIATION * rng.standard_normal()), *VOLUME_LIMITS_ML))
-    shares = next(shares for limit, shares in SHARES if volume <= limit)
+    pattern = PATTERNS[lesions]
+    volume = pattern.median_volume_ml * np.exp(pattern.log_deviation * rng.standard_normal())
+    volume = float(np.clip(volume, *VOLUME_LIMITS_ML))
+    shares = next(shares for limit, shares in pattern.shares if volume <= limit)
     age = float(np.clip(20 * np.exp(rng.standard_normal()), 1.5, 150))
     swelling = 1 - np.exp(-age / 24)
     return Infarct(
@@ -62,6 +89,7 @@ def draw_infarct(rng: np.random.Generator) -> Infarct:
         age_h=age,
         core_adc=float(np.clip(rng.normal(0.425, 0.06), 0.3, 0.6)),
         s0_gain=float(1.08 + 0.6 * swelling * np.exp(0.3 * rng.standard_normal())),
+        pieces=pattern.pieces,
     )
 
 
@@ -165,7 +193,8 @@ def _territory(own: Points, place: Place, infarct: Infarct, rng: np.random.Gener
 def _emboli(own: Points, place: Place, infarct: Infarct, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """A shower: several pieces of different sizes near the cortex of one side."""
     u, _, w = own
-    count = int(rng.integers(3, 13))
+    fewest, most = infarct.pieces
+    count = int(rng.integers(fewest, most + 1))
     sizes = rng.lognormal(0, 0.6, count)
     scale = _radius_mm(infarct.volume_ml / float((sizes**3).sum()))
     cortical = (u > 8) & (w > -14) & (place.depth < 14) & (place.depth > 1)

@@ -15,6 +15,7 @@ SMALLEST_EXTENT_MM, LARGEST_EXTENT_MM = (170.0, 190.0, 60.0), (600.0, 600.0, 400
 LARGEST_NOISE = 0.15
 
 Air = Literal["zero", "noise"]
+Lesions = Literal["any", "scattered"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class PhantomSettings:
         noise: standard deviation of the receiver's noise as a fraction of white matter's b0 signal, up to 0.15.
         lesion_free: probability that a case has no acute lesion.
         air: the ADC where there is no signal: 0, as most scanners write, or what noise gives.
+        lesions: acute infarcts of any kind and size, or a shower of many small ones in every case that has any.
 
     Raises:
         MscsError: a value out of range, or a volume that cannot hold a head.
@@ -37,6 +39,7 @@ class PhantomSettings:
     noise: float = 0.03
     lesion_free: float = 0.1
     air: Air = "zero"
+    lesions: Lesions = "any"
 
     def __post_init__(self) -> None:
         for axis, n, fewest, most_voxels in zip("xyz", self.size, SMALLEST_SIZE, LARGEST_SIZE, strict=True):
@@ -52,6 +55,8 @@ class PhantomSettings:
             raise MscsError(f"a lesion-free share of {self.lesion_free:g}.", "Give 0 to 1.")
         if self.air not in ("zero", "noise"):
             raise MscsError(f"air {self.air!r}.", "Give zero or noise.")
+        if self.lesions not in ("any", "scattered"):
+            raise MscsError(f"lesions {self.lesions!r}.", "Give any or scattered.")
         for axis, extent, least, most in zip("xyz", self.extent_mm, SMALLEST_EXTENT_MM, LARGEST_EXTENT_MM, strict=True):
             if not least <= extent <= most:
                 raise MscsError(

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.phantom import PhantomCase, PhantomSettings, phantom_case
 from nnunetv2_mscs.phantom.ratios import lesion_ratio, mirrored_indices
 from nnunetv2_mscs.phantom.settings import LARGEST_NOISE
 from nnunetv2_mscs.scans.contrast import lesion_contrast
-from nnunetv2_mscs.scans.lesions import lesion_volume_ml
+from nnunetv2_mscs.scans.lesions import TOUCHING_BY_CORNER, lesion_volume_ml
 from nnunetv2_mscs.scans.units import find_adc_unit, head_mask
 
 # Coarse enough to be quick, fine enough to tell tissues apart.
@@ -144,6 +145,33 @@ def test_a_share_of_the_cases_has_no_lesion():
     assert 0 < len(without(0.5, 4)) < 4
 
 
+def test_the_default_infarcts_are_those_of_every_release(cases):
+    """A new choice may not draw other numbers for the sets that are there."""
+    known = [
+        ("territory", 10.53168543499784),
+        ("emboli", 7.415612440253116),
+        ("wedge", 41.922339805097444),
+        ("territory", 29.26310270742965),
+    ]
+    assert [case.facts.kind for case in cases] == [kind for kind, _ in known]
+    assert [case.facts.volume_true_ml for case in cases] == pytest.approx([volume for _, volume in known], rel=1e-3)
+    assert arrays(phantom_case(replace(SMALL, lesions="any"), SEED, 1)) == arrays(cases[1])
+
+
+def test_scattered_lesions_are_many_and_small():
+    settings = PhantomSettings(size=(96, 96, 12), lesions="scattered", lesion_free=0.0)
+    scattered = [phantom_case(settings, 3, index) for index in range(3)]
+    assert {case.facts.kind for case in scattered} == {"emboli"}
+    assert np.mean([case.facts.pieces for case in scattered]) > 6
+    volumes_ml = np.concatenate(
+        [
+            np.bincount(ndimage.label(case.mask, TOUCHING_BY_CORNER)[0].ravel())[1:] * case.grid.voxel_volume_ml
+            for case in scattered
+        ]
+    )
+    assert np.median(volumes_ml) < 1 < volumes_ml.max()
+
+
 @pytest.mark.parametrize(("spacing", "index"), [((18.75, 18.75, 100.0), 0), ((7.0, 7.0, 50.0), 12)])
 def test_an_infarct_has_a_voxel_on_the_coarsest_grids(spacing, index):
     """Where it fills half of none, however it is grown; the facts tell how large it truly is."""
@@ -175,6 +203,7 @@ def test_the_most_noise_leaves_the_adc_of_the_brain(cases):
         {"noise": float("nan")},
         {"lesion_free": 1.5},
         {"air": "vacuum"},
+        {"lesions": "few"},
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -35,6 +36,16 @@ def test_processes_number_and_order_change_nothing(tmp_path):
     rows = list(csv.DictReader((tmp_path / "two/phantoms.csv").open()))
     assert [row["case"] for row in rows] == ["phantom_000", "phantom_001"]
     assert rows[1] == next(csv.DictReader((tmp_path / "one/phantoms.csv").open()))
+
+
+def test_scattered_lesions_by_the_command_line(tmp_path):
+    words = ["--cases", "1", "--seed", "3", "--lesion-free", "0", "--lesions", "scattered", *WORDS, "-np", "1"]
+    assert main(["phantom", str(tmp_path / "set"), *words]) == 0
+    case = phantom_case(replace(TINY, lesion_free=0.0, lesions="scattered"), 3, 0)
+    stored = nibabel.load(tmp_path / "set/masks/phantom_000.nii.gz")
+    assert np.array_equal(np.asarray(stored.dataobj), case.mask)
+    (row,) = csv.DictReader((tmp_path / "set/phantoms.csv").open())
+    assert row["kind"] == "emboli"
 
 
 def test_files_hold_the_arrays_and_their_place(tmp_path):

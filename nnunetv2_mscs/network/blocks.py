@@ -4,7 +4,9 @@ Source of every formula: Zaman et al., "MSCS-Net: A deep learning framework for 
 stroke lesions", Measurement (2025) 118925. Shapes are (N, C, *space) with two or three space axes throughout.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -20,6 +22,11 @@ glorot_uniform = nn.init.xavier_uniform_
 
 TRANSPOSED: dict[ConvOp, Callable[..., nn.Module]] = {nn.Conv2d: nn.ConvTranspose2d, nn.Conv3d: nn.ConvTranspose3d}
 MAX_POOL: dict[ConvOp, type[nn.Module]] = {nn.Conv2d: nn.MaxPool2d, nn.Conv3d: nn.MaxPool3d}
+
+NONLINEARITIES: dict[str, Callable[[], nn.Module]] = {
+    "relu": partial(nn.ReLU, inplace=True),
+    "leaky_relu": partial(nn.LeakyReLU, 0.01, inplace=True),
+}
 
 
 def initialised(conv: nn.Module, initialise: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
@@ -234,22 +241,52 @@ class SPPF(nn.Module):
         return self.merge_nonlin(self.merge_norm(self.merge(torch.cat(levels, 1))))
 
 
+@dataclass(frozen=True)
+class DecoderDesign:
+    """What the decoder's blocks are made of.
+
+    Attributes:
+        norm: makes the norm behind each conv; None leaves the norms out, as in the paper.
+        nonlin: "relu", the paper's, or "leaky_relu", which passes a gradient on at negative values.
+        dropout: probability between the two convs.
+        unit_upsampling: let the upsampled path start with the variance of its input (`unit_variance`).
+    """
+
+    norm: NormFactory | None = None
+    nonlin: str = "relu"
+    dropout: float = 0.3
+    unit_upsampling: bool = False
+
+
 class DecoderBlock(nn.Sequential):
-    """Conv, ReLU, dropout, conv, ReLU; convs with bias, no norm."""
+    """Conv, norm, nonlinearity, dropout, conv, norm, nonlinearity; the paper's has no norms."""
 
-    def __init__(self, conv_op: ConvOp, in_channels: int, features: int, kernel: Kernel, dropout: float):
-        super().__init__(
-            SameConv(conv_op, in_channels, features, kernel),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            SameConv(conv_op, features, features, kernel),
-            nn.ReLU(inplace=True),
-        )
+    def __init__(
+        self, conv_op: ConvOp, in_channels: int, features: int, kernel: Kernel, design: DecoderDesign = DecoderDesign()
+    ):
+        def conv_norm(channels: int) -> list[nn.Module]:
+            conv = SameConv(conv_op, channels, features, kernel, bias=design.norm is None)
+            return [conv, NONLINEARITIES[design.nonlin]()] if design.norm is None else [
+                conv, design.norm(features), NONLINEARITIES[design.nonlin]()
+            ]
+
+        dropout = [nn.Dropout(design.dropout)] if design.dropout or design.norm is None else []
+        super().__init__(*conv_norm(in_channels), *dropout, *conv_norm(features))
 
 
-def upsampling(conv_op: ConvOp, in_channels: int, features: int, stride: Sequence[int]) -> nn.Module:
+def unit_variance(weight: torch.Tensor) -> torch.Tensor:
+    """Draw the weight of a transposed convolution whose kernel is its stride so that its output keeps the variance.
+
+    Every output voxel then gets one tap of each input channel: the fan-in is the number of these, without the kernel.
+    """
+    return nn.init.uniform_(weight, -math.sqrt(3 / weight.shape[0]), math.sqrt(3 / weight.shape[0]))
+
+
+def upsampling(
+    conv_op: ConvOp, in_channels: int, features: int, stride: Sequence[int], initialise=glorot_uniform
+) -> nn.Module:
     """Transposed convolution whose kernel is its stride: every voxel becomes a block of `stride` voxels."""
-    return initialised(TRANSPOSED[conv_op](in_channels, features, tuple(stride), stride=tuple(stride)), glorot_uniform)
+    return initialised(TRANSPOSED[conv_op](in_channels, features, tuple(stride), stride=tuple(stride)), initialise)
 
 
 def pointwise(conv_op: ConvOp, in_channels: int, out_channels: int) -> nn.Module:

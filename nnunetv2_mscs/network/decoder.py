@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from nnunetv2_mscs.network.blocks import DecoderBlock, pointwise, upsampling
+from nnunetv2_mscs.network.blocks import DecoderBlock, DecoderDesign, glorot_uniform, pointwise, unit_variance, upsampling
 from nnunetv2_mscs.network.encoder import MSCSEncoder
 from nnunetv2_mscs.network.topology import Topology
 
@@ -18,21 +18,22 @@ class MSCSDecoder(nn.Module):
     """
 
     def __init__(
-        self, encoder: MSCSEncoder, num_classes: int, topology: Topology, dropout: float, deep_supervision: bool
+        self, encoder: MSCSEncoder, num_classes: int, topology: Topology, design: DecoderDesign, deep_supervision: bool
     ):
         super().__init__()
         conv_op, features, skip_channels = topology.conv_op, topology.features, encoder.skip_channels
         kernels = topology.decoder_kernel_sizes
         below = encoder.pyramid.out_channels + skip_channels[-1]
-        self.bottleneck = DecoderBlock(conv_op, below, features[-1], kernels[-1], dropout)
+        self.bottleneck = DecoderBlock(conv_op, below, features[-1], kernels[-1], design)
+        initialise = unit_variance if design.unit_upsampling else glorot_uniform
         self.upsampling = nn.ModuleList()
         self.stages = nn.ModuleList()
         self.seg_layers = nn.ModuleList()
         for stage in reversed(range(len(features) - 1)):
             width, stride = features[stage], topology.strides[stage + 1]
-            self.upsampling.append(upsampling(conv_op, features[stage + 1], width, stride))
+            self.upsampling.append(upsampling(conv_op, features[stage + 1], width, stride, initialise))
             joined = width + skip_channels[stage]
-            self.stages.append(DecoderBlock(conv_op, joined, width, kernels[stage], dropout))
+            self.stages.append(DecoderBlock(conv_op, joined, width, kernels[stage], design))
             self.seg_layers.append(pointwise(conv_op, width, num_classes))
         self._frozen: list[nn.Parameter] = []
         self.deep_supervision = deep_supervision

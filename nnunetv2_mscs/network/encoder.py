@@ -10,16 +10,23 @@ from nnunetv2_mscs.network.topology import Topology
 class MSCSEncoder(nn.Module):
     """The image, then a CBS and a DMSA a stage, then SPPF.
 
-    The skip connections leave from the CBS, before the DMSA of their stage; that of stage 0 is the image itself.
+    The skip connections leave from the CBS, before the DMSA of their stage. That of stage 0 is the image itself, or with
+    a stem a CBS of the image, which the stages below then see, too.
     """
 
-    def __init__(self, input_channels: int, topology: Topology, norm: NormFactory, inner_norm: NormFactory):
+    def __init__(
+        self, input_channels: int, topology: Topology, norm: NormFactory, inner_norm: NormFactory, stem_features: int = 0
+    ):
         super().__init__()
         conv_op = topology.conv_op
         self.downsampling = nn.ModuleList()
         self.attention = nn.ModuleList()
-        self.skip_channels = [input_channels]
-        channels = input_channels
+        one = [1] * topology.n_axes
+        self.stem = (
+            CBS(conv_op, input_channels, stem_features, topology.kernel_sizes[0], one, norm) if stem_features else None
+        )
+        channels = stem_features or input_channels
+        self.skip_channels = [channels]
         for stage in range(1, len(topology.strides)):
             features = topology.features[stage]
             entry_features = 2 * features if stage == 1 else features
@@ -34,6 +41,8 @@ class MSCSEncoder(nn.Module):
 
     def forward(self, x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
         """(N, C, *space) -> the skip connections, stage 0 first, and the bottleneck's features."""
+        if self.stem is not None:
+            x = self.stem(x)
         skips = [x]
         for downsample, attend in zip(self.downsampling, self.attention, strict=True):
             skips.append(downsample(x))

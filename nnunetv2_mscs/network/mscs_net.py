@@ -1,5 +1,6 @@
 """MSCS-Net as encoder and decoder over any number of stages, in the terms of nnU-Net's plans."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nnunetv2_mscs.network.blocks import ConvOp, NormFactory, ShiftOnlyNorm
+from nnunetv2_mscs.network.blocks import ConvOp, DecoderDesign, NormFactory, ShiftOnlyNorm
 from nnunetv2_mscs.network.decoder import MSCSDecoder
 from nnunetv2_mscs.network.encoder import MSCSEncoder
 from nnunetv2_mscs.network.topology import N_AXES, Topology, features_of_stages, multi_scale_kernels, per_axis
@@ -61,6 +62,11 @@ class MSCSNet(nn.Module):
         norm_op_kwargs: dict | None = None,
         shift_only_dmsa_norm: bool = False,
         dropout: float = 0.3,
+        decoder_norm: bool = False,
+        decoder_nonlin: str = "relu",
+        unit_upsampling: bool = False,
+        stem_features: int = 0,
+        foreground_prior: float | None = None,
         deep_supervision: bool = False,
     ):
         super().__init__()
@@ -86,8 +92,13 @@ class MSCSNet(nn.Module):
         inner_norm = _shift_only(norm_op, norm_op_kwargs, conv_op) if shift_only_dmsa_norm else norm
         self.input_channels = input_channels
         self.divisors = topology.divisors
-        self.encoder = MSCSEncoder(input_channels, topology, norm, inner_norm)
-        self.decoder = MSCSDecoder(self.encoder, num_classes, topology, dropout, deep_supervision)
+        design = DecoderDesign(norm if decoder_norm else None, decoder_nonlin, dropout, unit_upsampling)
+        self.encoder = MSCSEncoder(input_channels, topology, norm, inner_norm, stem_features)
+        self.decoder = MSCSDecoder(self.encoder, num_classes, topology, design, deep_supervision)
+        if foreground_prior is not None:
+            for head in self.decoder.seg_layers:
+                with torch.no_grad():
+                    head.bias[1:] = math.log(foreground_prior / (1 - foreground_prior))
 
     @classmethod
     def original(

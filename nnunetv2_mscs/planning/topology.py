@@ -5,6 +5,15 @@ from collections.abc import Sequence
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.network.topology import features_of_stages, multi_scale_kernels, per_axis
 
+# docs/training.md says what each of these is worth.
+FULL_RESOLUTION_FEATURES = 32
+PLANNED_DESIGN = {
+    "dropout": 0.0,
+    "decoder_norm": True,
+    "decoder_nonlin": "leaky_relu",
+    "unit_upsampling": True,
+}
+
 MSCS_NET = "nnunetv2_mscs.network.MSCSNet"
 BASE_FEATURES = 16
 # Widths stop doubling here. In 3D a DMSA of width 128 already holds 22 million weights and one of 256 would hold 88
@@ -13,10 +22,9 @@ MAX_FEATURES = {2: 16 * BASE_FEATURES, 3: 8 * BASE_FEATURES}
 
 
 def mscs_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
-    """The plan entry `architecture` of a configuration with MSCS-Net in the place of its U-Net.
+    """The plan entry `architecture` of a configuration with the planned MSCS-Net in the place of its U-Net.
 
-    No kernel is so wide along an axis that one of its taps would only ever see padding: over a feature map of n voxels
-    that is 2 n - 1, from any of which it reaches all others.
+    Everything that decides is written into it, so that a plan gives the same network whatever is planned later.
 
     Args:
         architecture: as in nnU-Net's plans: network_class_name, arch_kwargs, _kw_requires_import.
@@ -30,6 +38,36 @@ def mscs_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
     """
     if architecture["network_class_name"] == MSCS_NET:
         return architecture
+    planned = paper_architecture(architecture, patch_size)
+    arguments = planned["arch_kwargs"]
+    widths = [FULL_RESOLUTION_FEATURES, *arguments["features_per_stage"][1:]]
+    return {**planned, "arch_kwargs": {**arguments, "features_per_stage": widths, **PLANNED_DESIGN}}
+
+
+def stored_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
+    """The plan entry of the network that a trained model has, from the plans that lie beside it.
+
+    Models trained before version 0.2 on plans of nnU-Net's own networks have such a network's entry there.
+    """
+    return architecture if architecture["network_class_name"] == MSCS_NET else paper_architecture(architecture, patch_size)
+
+
+def paper_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
+    """The plan entry with the blocks and widths of the paper, on the topology of the plan.
+
+    No kernel is so wide along an axis that one of its taps would only ever see padding: over a feature map of n voxels
+    that is 2 n - 1, from any of which it reaches all others.
+
+    Args, raises: as `mscs_architecture`. From an entry of MSCS-Net what `PLANNED_DESIGN` changes is taken back.
+    """
+    n_axes = len(patch_size)
+    if architecture["network_class_name"] == MSCS_NET:
+        arguments = architecture["arch_kwargs"]
+        if not PLANNED_DESIGN.keys() <= arguments.keys():
+            return architecture
+        kept = {key: value for key, value in arguments.items() if key not in PLANNED_DESIGN}
+        widths = features_of_stages(len(arguments["strides"]), BASE_FEATURES, MAX_FEATURES[n_axes])
+        return {**architecture, "arch_kwargs": {**kept, "features_per_stage": widths}}
     unet = architecture["arch_kwargs"]
     missing = [key for key in ("strides", "kernel_sizes", "conv_op") if key not in unet]
     if missing:
@@ -38,7 +76,6 @@ def mscs_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
             "that MSCS-Net could follow.",
             "Use plans of MSCSPlanner, of nnU-Net's default planner or of one of its ResEnc planners.",
         )
-    n_axes = len(patch_size)
     strides = [per_axis(stride, n_axes) for stride in unet["strides"]]
     kernels = [per_axis(kernel, n_axes) for kernel in unet["kernel_sizes"]]
     if len(strides) < 2 or min(patch_size) < 1:

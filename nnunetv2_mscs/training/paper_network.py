@@ -7,7 +7,7 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from torch import nn
 
 from nnunetv2_mscs.network import MSCSNet
-from nnunetv2_mscs.planning.topology import MSCS_NET, mscs_architecture
+from nnunetv2_mscs.planning.topology import MSCS_NET, paper_architecture
 
 # The original halves every axis four times.
 DIVISOR = 16
@@ -37,7 +37,7 @@ def paper_network(architecture: dict, patch_size: Sequence[int]) -> tuple[BuildN
     size = " x ".join(str(int(n)) for n in patch_size)
     if len(patch_size) == 3 and all(n % DIVISOR == 0 for n in patch_size):
         return MSCSNet.original, f"The network is the paper's own: it halves every axis of the patch {size} four times."
-    planned = mscs_architecture(architecture, patch_size)
+    planned = paper_architecture(architecture, patch_size)
     arguments = {
         "norm_op": f"{BATCH_NORM}{len(patch_size)}d",
         "norm_op_kwargs": BATCH_NORM_KWARGS,

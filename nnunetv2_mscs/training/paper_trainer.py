@@ -15,6 +15,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import distributed, nn
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.planning.topology import paper_architecture
 from nnunetv2_mscs.training.early_stopping import VALIDATION_LOSS, Watched
 from nnunetv2_mscs.training.early_stopping_trainer import MSCSTrainerEarlyStopping
 from nnunetv2_mscs.training.paper_augmentation import FactorAndNoise
@@ -54,6 +55,10 @@ class MSCSTrainerPaper(MSCSTrainerEarlyStopping):
         self.initial_lr = 1e-4
         self.weight_decay = 0.0
         self.enable_deep_supervision = False
+
+    @staticmethod
+    def planned_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
+        return paper_architecture(architecture, patch_size)
 
     @staticmethod
     def build_network_architecture(
@@ -104,12 +109,9 @@ class MSCSTrainerPaper(MSCSTrainerEarlyStopping):
         self.my_init_kwargs["batch_size"] = self.configuration_manager.batch_size
         super().save_checkpoint(filename)
 
-    def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
-        # nnU-Net sets the batch size before it reads the checkpoint.
-        if isinstance(filename_or_checkpoint, str) and not self.was_initialized:
-            checkpoint = torch.load(filename_or_checkpoint, map_location="cpu", weights_only=False)
-            self.resumed_batch_size = checkpoint["init_args"].get("batch_size")
-        super().load_checkpoint(filename_or_checkpoint)
+    def take_over(self, arguments: dict) -> None:
+        super().take_over(arguments)
+        self.resumed_batch_size = arguments.get("batch_size")
 
     def _least_on_all_workers(self, value: float) -> float:
         if not self.is_ddp:

@@ -1,12 +1,15 @@
 """`MSCSTrainer`: nnU-Net's trainer with MSCS-Net in it, timely checkpoints, and guards against losses not finite."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import distributed, nn
 
-from nnunetv2_mscs.planning.topology import mscs_architecture
+from nnunetv2_mscs.planning.topology import mscs_architecture, stored_architecture
 from nnunetv2_mscs.training.nonfinite import (
     SkippedSteps,
     drop_gradients_unless_finite,
@@ -30,6 +33,9 @@ class MSCSTrainer(TimelyCheckpoints):
 
     epochs: int | None = None
     iterations: int | None = None
+    optimiser = "sgd"
+    momentum = 0.99
+    warmup_steps = 0
 
     def __init__(
         self,
@@ -39,7 +45,7 @@ class MSCSTrainer(TimelyCheckpoints):
         dataset_json: dict,
         device: torch.device = torch.device("cuda"),  # noqa: B008  nnU-Net's own signature
     ):
-        super().__init__(plans, configuration, fold, dataset_json, device)
+        super().__init__(self._with_network(plans, configuration), configuration, fold, dataset_json, device)
         if self.epochs is not None:
             self.num_epochs = self.epochs
         if self.iterations is not None:
@@ -54,6 +60,20 @@ class MSCSTrainer(TimelyCheckpoints):
         self.gradients_dropped = False
 
     @staticmethod
+    def planned_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
+        """The plan entry of the network to train, from that of the plans; kept in the model's own plans."""
+        return mscs_architecture(architecture, patch_size)
+
+    @classmethod
+    def _with_network(cls, plans: dict, configuration: str) -> dict:
+        """The plans with the network to train written out, so that the model predicts the same for ever."""
+        planned = PlansManager(plans).get_configuration(configuration)
+        architecture = cls.planned_architecture(planned.configuration["architecture"], planned.patch_size)
+        configurations = plans["configurations"]
+        own = configurations[configuration] | {"architecture": architecture}
+        return {**plans, "configurations": {**configurations, configuration: own}}
+
+    @staticmethod
     def build_network_architecture(
         plans_manager: PlansManager,
         configuration_manager: ConfigurationManager,
@@ -61,8 +81,8 @@ class MSCSTrainer(TimelyCheckpoints):
         num_output_channels: int,
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
-        """MSCS-Net for the topology of the plans; called by training and by prediction."""
-        architecture = mscs_architecture(
+        """The MSCS-Net of a model's plans; called by training and by prediction."""
+        architecture = stored_architecture(
             configuration_manager.configuration["architecture"], configuration_manager.patch_size
         )
         return get_network_from_plans(
@@ -81,14 +101,29 @@ class MSCSTrainer(TimelyCheckpoints):
         count = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
         self.print_to_log_file(f"MSCS-Net with {count:,} parameters", add_timestamp=False)
 
+    def configure_optimizers(self):
+        if self.optimiser == "adamw":
+            optimizer = torch.optim.AdamW(self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay)
+        else:
+            optimizer = torch.optim.SGD(
+                self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay, momentum=self.momentum, nesterov=True
+            )
+        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+
     def _check_gradients(self, optimizer: torch.optim.Optimizer, *_) -> None:
         self.gradients_dropped = drop_gradients_unless_finite(optimizer)
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
+        self.scheduled_lr = self.optimizer.param_groups[0]["lr"]
+        self.step_number = self.current_epoch * self.num_iterations_per_epoch
         self.skipped_steps.begin_epoch((self.resumed or {}).get(SKIPPED, 0))
 
     def train_step(self, batch: dict) -> dict:
+        if self.warmup_steps:
+            self.step_number += 1
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.scheduled_lr * min(1.0, self.step_number / self.warmup_steps)
         statistics = running_statistics(self.network)
         scale = None if self.grad_scaler is None else self.grad_scaler.get_scale()
         self.gradients_dropped = False
@@ -129,6 +164,23 @@ class MSCSTrainer(TimelyCheckpoints):
     def on_train_end(self) -> None:
         self.skipped_steps.end_training()
         super().on_train_end()
+
+    def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
+        if isinstance(filename_or_checkpoint, str) and not self.was_initialized:
+            checkpoint = torch.load(filename_or_checkpoint, map_location="cpu", weights_only=False, mmap=True)
+            self.take_over(checkpoint["init_args"])
+        super().load_checkpoint(filename_or_checkpoint)
+
+    def take_over(self, arguments: dict) -> None:
+        """Prepare to go on with a checkpoint whose trainer was made with these arguments: with its network."""
+        made = PlansManager(arguments["plans"]).get_configuration(self.configuration_name)
+        if made.patch_size != self.configuration_manager.patch_size:
+            return
+        architecture = stored_architecture(made.configuration["architecture"], made.patch_size)
+        if architecture != self.configuration_manager.configuration["architecture"]:
+            self.print_to_log_file("The network is that of the checkpoint; a new training would take another.")
+            self.configuration_manager.configuration["architecture"] = architecture
+            self.plans_manager.plans["configurations"][self.configuration_name]["architecture"] = architecture
 
     def save_checkpoint(self, filename: str) -> None:
         """As `TimelyCheckpoints`'s, but never with weights that are not finite or were never trained."""

@@ -40,8 +40,25 @@ def mscs_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
         return architecture
     planned = paper_architecture(architecture, patch_size)
     arguments = planned["arch_kwargs"]
-    widths = [FULL_RESOLUTION_FEATURES, *arguments["features_per_stage"][1:]]
-    return {**planned, "arch_kwargs": {**arguments, "features_per_stage": widths, **PLANNED_DESIGN}}
+    own = {
+        "features_per_stage": [FULL_RESOLUTION_FEATURES, *arguments["features_per_stage"][1:]],
+        "dmsa_kernel_sizes": _narrow_along_thick_slices(arguments["dmsa_kernel_sizes"], arguments["strides"]),
+    }
+    return {**planned, "arch_kwargs": {**arguments, **own, **PLANNED_DESIGN}}
+
+
+def _narrow_along_thick_slices(kernels: list[list[list[int]]], strides: list[list[int]]) -> list[list[list[int]]]:
+    """The kernels of every stage, at most 3 wide along an axis that has been halved less often than another.
+
+    Such an axis holds few, thick slices. Three convolutions in series see seven of them already, and kernels of 5 and 7
+    along it would double the arithmetic of the whole network.
+    """
+    narrowed, halved = [], [1] * len(strides[0])
+    for stage, stride in zip(kernels, strides, strict=True):
+        halved = [total * s for total, s in zip(halved, stride, strict=True)]
+        lags = [total < max(halved) for total in halved]
+        narrowed.append([[min(k, 3) if lag else k for k, lag in zip(kernel, lags, strict=True)] for kernel in stage])
+    return narrowed
 
 
 def stored_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
@@ -67,7 +84,15 @@ def paper_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
             return architecture
         kept = {key: value for key, value in arguments.items() if key not in PLANNED_DESIGN}
         widths = features_of_stages(len(arguments["strides"]), BASE_FEATURES, MAX_FEATURES[n_axes])
-        return {**architecture, "arch_kwargs": {**kept, "features_per_stage": widths}}
+        sizes = _feature_map_sizes(patch_size, arguments["strides"])
+        return {
+            **architecture,
+            "arch_kwargs": {
+                **kept,
+                "features_per_stage": widths,
+                "dmsa_kernel_sizes": _multi_scale(arguments["decoder_kernel_sizes"], sizes),
+            },
+        }
     unet = architecture["arch_kwargs"]
     missing = [key for key in ("strides", "kernel_sizes", "conv_op") if key not in unet]
     if missing:
@@ -94,16 +119,20 @@ def paper_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
             "kernel_sizes": [_seeing(k, n, s) for k, n, s in zip(kernels, entered, strides, strict=True)],
             "features_per_stage": features_of_stages(len(strides), BASE_FEATURES, MAX_FEATURES[n_axes]),
             "conv_op": unet["conv_op"],
-            "dmsa_kernel_sizes": [
-                [_seeing(scale, n) for scale in multi_scale_kernels(kernel)]
-                for kernel, n in zip(kernels, sizes, strict=True)
-            ],
+            "dmsa_kernel_sizes": _multi_scale(kernels, sizes),
             "decoder_kernel_sizes": [_seeing(kernel, n) for kernel, n in zip(kernels, sizes, strict=True)],
             "norm_op": unet.get("norm_op"),
             "norm_op_kwargs": unet.get("norm_op_kwargs"),
         },
         "_kw_requires_import": ["conv_op", "norm_op"],
     }
+
+
+def _multi_scale(kernels: Sequence[Sequence[int]], sizes: Sequence[Sequence[int]]) -> list[list[list[int]]]:
+    """The three DMSA kernels of every stage, narrowed to what its map lets them see."""
+    return [
+        [_seeing(scale, n) for scale in multi_scale_kernels(kernel)] for kernel, n in zip(kernels, sizes, strict=True)
+    ]
 
 
 def _feature_map_sizes(patch_size: Sequence[int], strides: Sequence[Sequence[int]]) -> list[list[int]]:

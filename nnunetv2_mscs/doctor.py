@@ -51,7 +51,7 @@ def examine() -> Iterator[Finding]:
     if nnunet_works:
         yield _trainer()
         yield _planner()
-        yield _normalization()
+        yield from _normalizations()
 
 
 def _version(package: str) -> Finding:
@@ -137,8 +137,14 @@ def _planner() -> Finding:
     return _class_of_ours("MSCSPlanner", "experiment_planning", without)
 
 
-def _normalization() -> Finding:
-    return _class_of_ours("SliceMinMaxNormalization", "preprocessing/normalization", "imported Keras weights need it")
+def _normalizations() -> Iterator[Finding]:
+    place = "preprocessing/normalization"
+    for name, user in (
+        ("ADCNormalization", "plans of MSCSPlanner need it"),
+        ("DWINormalization", "plans of MSCSPlanner need it"),
+        ("SliceMinMaxNormalization", "imported Keras weights need it"),
+    ):
+        yield _class_of_ours(name, place, user)
 
 
 def _class_of_ours(name: str, place: str, without: str) -> Finding:

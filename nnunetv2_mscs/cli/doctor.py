@@ -1,7 +1,7 @@
 """Report what is installed, found and missing; exit 1 if a training could not start.
 
-Stock nnU-Net finds MSCSTrainer, MSCSPlanner and SliceMinMaxNormalization after a regular pip install. After an editable
-one, --link places the modules that nnU-Net looks for into the nnU-Net in use, and --unlink removes them.
+Stock nnU-Net finds MSCSTrainer, MSCSPlanner and the normalizations after a regular pip install. After an editable one,
+--link places the modules that nnU-Net looks for into the nnU-Net in use, and --unlink removes them.
 """
 
 import argparse

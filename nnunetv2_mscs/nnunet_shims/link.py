@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import shutil
 from collections.abc import Iterator
+from filecmp import cmp
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
@@ -57,6 +58,12 @@ def shim_targets() -> Iterator[tuple[str, Path]]:
     """For each shim its name and its folder inside the nnU-Net in use, there or not."""
     for place, name in PLACES.items():
         yield name, nnunet_folder() / place / SHIM_FOLDER
+
+
+def is_placed(name: str, target: Path) -> bool:
+    """Whether a shim's folder inside nnU-Net holds what it holds in this version."""
+    files = list(shim_source(name).glob("*.py"))
+    return all((target / file.name).is_file() and cmp(file, target / file.name, shallow=False) for file in files)
 
 
 def owned_by_pip() -> set[Path]:

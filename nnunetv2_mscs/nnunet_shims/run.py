@@ -13,34 +13,32 @@ import os
 import sys
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.nnunet_shims.link import shim_source, shim_targets
+from nnunetv2_mscs.nnunet_shims.link import is_placed, shim_source, shim_targets
 
 TRAIN = "nnUNetv2_train"
-# Shim -> (a module of nnU-Net's in the folder that is searched for it, class, the class's own module).
+# Shim -> (a module of nnU-Net's in the folder that is searched for it, the shim's module, whose HOMES are its classes).
 CLASSES = {
-    "planner": (
-        "nnunetv2.experiment_planning.plan_and_preprocess_api",
-        "MSCSPlanner",
-        "nnunetv2_mscs.planning.planner",
-    ),
+    "planner": ("nnunetv2.experiment_planning.plan_and_preprocess_api", "planner.mscs_planner"),
     "normalization": (
         "nnunetv2.preprocessing.normalization.default_normalization_schemes",
-        "SliceMinMaxNormalization",
-        "nnunetv2_mscs.keras_import.scaling",
+        "normalization.mscs_normalization",
     ),
 }
 
 
 def make_findable() -> None:
-    """Let this process and its children find every class whose shim is not on disk."""
+    """Let this process and its children find every class whose shim is not on disk, or is another version's there."""
     for name, folder in shim_targets():
-        if folder.is_dir():
+        if is_placed(name, folder):
             continue
         if name == "trainer":  # nnU-Net has a variable for these, and takes one folder
             os.environ["nnUNet_extTrainer"] = str(shim_source(name))  # noqa: SIM112
         elif name in CLASSES:
-            searched, class_name, home = CLASSES[name]
-            setattr(importlib.import_module(searched), class_name, getattr(importlib.import_module(home), class_name))
+            searched, shim = CLASSES[name]
+            homes = importlib.import_module(f"nnunetv2_mscs.nnunet_shims.{shim}").HOMES
+            for class_name, home in homes.items():
+                found = getattr(importlib.import_module(home), class_name)
+                setattr(importlib.import_module(searched), class_name, found)
 
 
 def save_timely() -> None:

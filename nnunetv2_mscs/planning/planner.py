@@ -12,6 +12,12 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.json_export import recursive_fix_for_json_export
 
 from nnunetv2_mscs.planning.memory import GIGABYTE, TrainingMemory, training_memory
+from nnunetv2_mscs.planning.normalization_choice import (
+    Normalisation,
+    NormalisationChoice,
+    choose_normalisation,
+    schemes_with,
+)
 from nnunetv2_mscs.planning.topology import BASE_FEATURES, MAX_FEATURES, mscs_architecture
 
 DEFAULT_PLANS = "nnUNetPlans"
@@ -32,11 +38,15 @@ PREPROCESSING_KEYS = (
 
 
 class MSCSPlanner(ExperimentPlanner):
-    """Writes `MSCSPlans`: strides, kernels, spacing and preprocessing by nnU-Net's rules, MSCS-Net as the network.
+    """Writes `MSCSPlans`: strides, kernels, spacing and resampling by nnU-Net's rules, MSCS-Net as the network.
 
     nnU-Net's planner shrinks the patch until its estimate of the network at batch size 2 stays below a reference, both
     in feature map values of a U-Net. Here both are bytes, and the estimate is that of MSCS-Net for the same topology.
+
+    Channels called ADC and DWI are normalised by `ADCNormalization` and `DWINormalization` where the ADC has a unit.
     """
+
+    normalization: Normalisation = "adc-dwi"
 
     def __init__(
         self,
@@ -71,6 +81,15 @@ class MSCSPlanner(ExperimentPlanner):
         }
         architecture = mscs_architecture(architecture, patch_size)
         return _architecture_memory(architecture, input_channels, output_channels, patch_size).at_batch_size(2)
+
+    def determine_normalization_scheme_and_whether_mask_is_used_for_norm(self) -> tuple[list[str], list[bool]]:
+        schemes, masks = super().determine_normalization_scheme_and_whether_mask_is_used_for_norm()
+        return schemes_with(self._normalisation_choice, self._channel_names, schemes, masks)
+
+    @property
+    def _normalisation_choice(self) -> NormalisationChoice:
+        intensities = self.dataset_fingerprint["foreground_intensity_properties_per_channel"]
+        return choose_normalisation(self.normalization, self._channel_names, intensities)
 
     def get_plans_for_configuration(
         self, spacing, median_shape, data_identifier, approximate_n_voxels_dataset, _cache
@@ -119,8 +138,9 @@ class MSCSPlanner(ExperimentPlanner):
         changed = [name for name in stored if name in former and _is_retrained(former[name], stored[name])]
         if changed:
             print(
-                f"\nWARNING: {self.plans_identifier}.json planned other networks for {', '.join(changed)} before. Do "
-                "not go on with their models: train anew, or plan under another name with -overwrite_plans_name."
+                f"\nWARNING: {self.plans_identifier}.json planned other networks or input for {', '.join(changed)} "
+                "before. Do not go on with their models: train anew, or plan under another name with "
+                "-overwrite_plans_name."
             )
         print(f"\n{self.plans_identifier}: what MSCS-Net will train with")
         for name, configuration in plans["configurations"].items():
@@ -138,7 +158,7 @@ class MSCSPlanner(ExperimentPlanner):
         return self.dataset_json.get("channel_names") or self.dataset_json["modality"]
 
     def _reasons(self, plan: dict, median_shape, fitting: int, patches_in_share: float) -> list[str]:
-        """One sentence each for topology, width, patch and batch."""
+        """One sentence each for topology, width, patch, batch and normalisation."""
         strides = plan["architecture"]["arch_kwargs"]["strides"]
         n_axes = len(plan["patch_size"])
         covers = all(p >= int(m) for p, m in zip(plan["patch_size"], median_shape, strict=False))
@@ -160,7 +180,32 @@ class MSCSPlanner(ExperimentPlanner):
             else f"patch: smaller than the median image ({_joined(median_shape)}), by the initial aspect ratio or "
             f"because two larger ones would not fit into {target}",
             batch,
+            self._normalisation_choice.reason,
         ]
+
+
+class MSCSPlannerZScore(MSCSPlanner):
+    """Writes `MSCSPlansZScore`: as MSCSPlanner, but normalised by nnU-Net's rules, which z-score every MR channel."""
+
+    normalization: Normalisation = "nnunet"
+
+    def __init__(
+        self,
+        dataset_name_or_id: str | int,
+        gpu_memory_target_in_gb: float = 8,
+        preprocessor_name: str = "DefaultPreprocessor",
+        plans_name: str = "MSCSPlansZScore",
+        overwrite_target_spacing: Sequence[float] | None = None,
+        suppress_transpose: bool = False,
+    ):
+        super().__init__(
+            dataset_name_or_id,
+            gpu_memory_target_in_gb,
+            preprocessor_name,
+            plans_name,
+            overwrite_target_spacing,
+            suppress_transpose,
+        )
 
 
 def _architecture_memory(
@@ -179,8 +224,11 @@ def _architecture_memory(
 
 
 def _is_retrained(former: dict, planned: dict) -> bool:
-    """Whether a model of the former configuration could not go on with the planned one."""
-    return any(former.get(key) != planned.get(key) for key in ("architecture", "patch_size", "spacing"))
+    """Whether a model of the former configuration could not go on with the planned one, its input included."""
+    return any(
+        former.get(key) != planned.get(key)
+        for key in ("architecture", "patch_size", "spacing", "normalization_schemes")
+    )
 
 
 def _summary(name: str, configuration: dict) -> list[str]:

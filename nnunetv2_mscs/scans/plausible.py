@@ -34,24 +34,34 @@ def check_adc(adc: np.ndarray, unit: AdcUnit, path: Path, findings: Findings) ->
             file=path,
         )
         return False
-    if unit.negative_share_of_head > MOST_NEGATIVE_OF_HEAD:
-        findings.error(f"ADC is negative in {unit.negative_share_of_head:.0%} of the head", UNTOUCHED, file=path)
-        return False
-    air = _corners(adc)
-    brain = float(np.median(adc[adc > 0])) if (adc > 0).any() else 0.0
-    if (air < 0).mean() > 0.9 and np.median(air) < -0.1 * brain:
-        findings.error(
-            f"ADC is negative in the air of the volume's corners (median {np.median(air):.3g})", UNTOUCHED, file=path
-        )
+    normalised = sign_of_normalisation(adc, unit)
+    if normalised:
+        findings.error(normalised, UNTOUCHED, file=path)
         return False
     return True
 
 
-def _corners(array: np.ndarray) -> np.ndarray:
-    """The voxels within an eighth of each axis from one of the eight corners of (Z, Y, X), flat."""
+def sign_of_normalisation(adc: np.ndarray, unit: AdcUnit) -> str | None:
+    """What about a map's negative values says that it was z-scored or the like; None if nothing does.
+
+    Args:
+        adc: (Z, Y, X), finite, as stored.
+        unit: as found by `find_adc_unit`.
+    """
+    if unit.negative_share_of_head > MOST_NEGATIVE_OF_HEAD:
+        return f"ADC is negative in {unit.negative_share_of_head:.0%} of the head"
+    air = np.concatenate(corners(adc))
+    brain = float(np.median(adc[adc > 0])) if (adc > 0).any() else 0.0
+    if (air < 0).mean() > 0.9 and np.median(air) < -0.1 * brain:
+        return f"ADC is negative in the air of the volume's corners (median {np.median(air):.3g})"
+    return None
+
+
+def corners(array: np.ndarray) -> list[np.ndarray]:
+    """The voxels within an eighth of each axis from a corner, flat, one array for each of the eight of (Z, Y, X)."""
     depths = [max(1, n // 8) for n in array.shape]
     ends = product(*((slice(depth), slice(-depth, None)) for depth in depths))
-    return np.concatenate([array[corner].ravel() for corner in ends])
+    return [array[corner].ravel() for corner in ends]
 
 
 def check_mask_extent(

@@ -46,11 +46,23 @@ def head_mask(dwi: np.ndarray) -> np.ndarray:
     return clipped > otsu.GetThreshold()
 
 
-def centre_mask(shape: tuple[int, ...]) -> np.ndarray:
-    """The middle half of a volume along each axis: inside the head when nothing else tells where the head is."""
-    mask = np.zeros(shape, dtype=bool)
-    mask[tuple(slice(n // 4, n - n // 4) for n in shape)] = True
-    return mask
+def middle(array: np.ndarray, share: float = 0.5) -> np.ndarray:
+    """View of the middle part of a volume: inside the head when nothing else says where the head is.
+
+    Zeros around the head do not count, so that padding changes nothing.
+
+    Args:
+        array: (Z, Y, X), or of any other number of axes.
+        share: of each axis of the smallest box that holds all voxels above 0.
+    """
+    positive = array > 0
+    slices = []
+    for axis in range(array.ndim):
+        held = np.flatnonzero(positive.any(tuple(other for other in range(array.ndim) if other != axis)))
+        first, end = (held[0], held[-1] + 1) if held.size else (0, array.shape[axis])
+        margin = int((end - first) * (1 - share) / 2)
+        slices.append(slice(first + margin, end - margin))
+    return array[tuple(slices)]
 
 
 def find_adc_unit(adc: np.ndarray, dwi: np.ndarray | None = None) -> AdcUnit:
@@ -61,27 +73,28 @@ def find_adc_unit(adc: np.ndarray, dwi: np.ndarray | None = None) -> AdcUnit:
 
     Args:
         adc: (Z, Y, X), finite.
-        dwi: (Z, Y, X) on the same grid; without it the middle of the volume stands for the brain.
+        dwi: (Z, Y, X) on the same grid; without it the middle of the volume stands for the brain, and where no unit
+            fits that, all voxels above 0 do.
 
     Raises:
         ScanError: the median fits none of the units.
     """
-    head = centre_mask(adc.shape) if dwi is None else head_mask(dwi)
-    inside = adc[head]
+    brains = [adc[head_mask(dwi)]] if dwi is not None else [middle(adc), adc]
+    inside = brains[0]
     negative = float((adc < 0).mean()), float((inside < 0).mean()) if inside.size else 0.0
     if _is_scaled(adc, dwi):
         return AdcUnit(SCALED, 1.0, *negative)
-    positive = inside[inside > 0]
-    median = float(np.median(positive)) if positive.size else 0.0
     low, high = PLAUSIBLE_MEDIAN_MM2_PER_S
-    for name, factor in TO_MICRO.items():
-        if low * 1e6 <= median * factor <= high * 1e6:
-            return AdcUnit(name, factor, *negative)
+    medians = [float(np.median(brain[brain > 0])) if (brain > 0).any() else 0.0 for brain in brains]
+    for median in medians:
+        for name, factor in TO_MICRO.items():
+            if low * 1e6 <= median * factor <= high * 1e6:
+                return AdcUnit(name, factor, *negative)
     ranges = ", ".join(f"{low * 1e6 / f:g} to {high * 1e6 / f:g} in {name}" for name, f in TO_MICRO.items())
     raise ScanError(
-        f"ADC unit not recognised: the brain's median is {median:.4g}; expected {ranges}, "
-        "or all values within [0, 1] if scaled",
-        "Check that this is an ADC map and not another channel (--channels tells the order in combined files).",
+        f"ADC unit not recognised: the brain's median is {medians[0]:.4g}; expected {ranges}",
+        "Check that this is an ADC map, in a unit or scaled to [0, 1], and not another channel (--channels tells the "
+        "order in combined files).",
     )
 
 

@@ -29,10 +29,10 @@ if __name__ == "__main__":
         for name in names:
             assert worker.apply(trainer, (name,)) == trainer(name), name
             print(*trainer(name))
-        for name in ("MSCSPlanner", "ExperimentPlanner"):
+        for name in ("MSCSPlanner", "MSCSPlannerZScore", "ExperimentPlanner"):
             assert worker.apply(planner, (name,)) == name
             print(name)
-        for name in ("SliceMinMaxNormalization", "ZScoreNormalization"):
+        for name in ("ADCNormalization", "DWINormalization", "SliceMinMaxNormalization", "ZScoreNormalization"):
             assert worker.apply(normalization, (name,)) == name
             print(name)
         print(worker.apply(recursive_find_trainer_class_by_name, ("MSCSTrainer_5epochs",)).__name__)
@@ -42,7 +42,10 @@ nnunetv2_mscs.training.variants MSCSTrainer_3epochs
 nnunetv2_mscs.training.variants MSCSTrainer_3epochs_2iterations
 nnunetv2.training.nnUNetTrainer.nnUNetTrainer nnUNetTrainer
 MSCSPlanner
+MSCSPlannerZScore
 ExperimentPlanner
+ADCNormalization
+DWINormalization
 SliceMinMaxNormalization
 ZScoreNormalization
 MSCSTrainer_5epochs
@@ -71,7 +74,7 @@ def test_stock_nnunet_finds_a_regular_installation_and_is_left_as_it_was(environ
     doctor = environment.run("mscs", "doctor")
     assert doctor.returncode == 0, doctor.stdout
     assert "A training could start." in doctor.stdout
-    assert all(name in doctor.stdout for name in ("MSCSPlanner", "SliceMinMaxNormalization"))
+    assert all(name in doctor.stdout for name in ("MSCSPlanner", "ADCNormalization", "SliceMinMaxNormalization"))
     linked = environment.run("mscs", "doctor", "--link")
     assert (linked.returncode, linked.stdout) == (0, "Nothing to do: pip has placed them.\n")
     refused = environment.run("mscs", "doctor", "--unlink")

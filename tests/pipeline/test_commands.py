@@ -149,11 +149,36 @@ link.PLACES = {f"{place}/nowhere": name for place, name in link.PLACES.items()}
 import nnunetv2, os
 from nnunetv2_mscs.nnunet_shims import run
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
-places = {"experiment_planning": "MSCSPlanner", "preprocessing.normalization": "SliceMinMaxNormalization"}
-for place, name in places.items():
+normalizations = ["ADCNormalization", "DWINormalization", "SliceMinMaxNormalization"]
+places = {"experiment_planning": ["MSCSPlanner", "MSCSPlannerZScore"], "preprocessing.normalization": normalizations}
+for place, name in [(place, name) for place, names in places.items() for name in names]:
     folder = os.path.join(nnunetv2.__path__[0], *place.split("."))
     print(recursive_find_python_class(folder, name, f"nnunetv2.{place}").__name__)
 print(Path(os.environ["nnUNet_extTrainer"]).name)
 """
     result = subprocess.run(python(code), capture_output=True, text=True, cwd=tmp_path)
-    assert result.stdout.split()[-3:] == ["MSCSPlanner", "SliceMinMaxNormalization", "trainer"], result.stderr
+    normalizations = ["ADCNormalization", "DWINormalization", "SliceMinMaxNormalization"]
+    found = ["MSCSPlanner", "MSCSPlannerZScore", *normalizations, "trainer"]
+    assert result.stdout.split()[-6:] == found, result.stderr
+
+
+def test_shims_of_another_version_on_disk_hide_no_class(tmp_path):
+    """Where nnU-Net's folder holds shims that know fewer classes, those of this version are found nevertheless."""
+    code = f"""
+from pathlib import Path
+from nnunetv2_mscs.nnunet_shims import link
+for name in ("normalization", "planner", "trainer"):
+    folder = Path({str(tmp_path)!r}, name)
+    folder.mkdir()
+    for file in link.shim_source(name).glob("*.py"):
+        (folder / file.name).write_text(file.read_text())
+    assert link.is_placed(name, folder)
+    (folder / file.name).write_text("# nnunetv2_mscs")
+    assert not link.is_placed(name, folder)
+link.shim_targets = lambda: [(name, Path({str(tmp_path)!r}, name)) for name in link.PLACES.values()]
+from nnunetv2_mscs.nnunet_shims import run
+from nnunetv2.preprocessing.normalization import default_normalization_schemes
+print(default_normalization_schemes.ADCNormalization.__name__)
+"""
+    result = subprocess.run(python(code), capture_output=True, text=True, cwd=tmp_path)
+    assert result.stdout.split()[-1:] == ["ADCNormalization"], result.stderr

@@ -1,7 +1,7 @@
 """Data sets as nnU-Net's planner sees them: a dataset.json, one tiny case, and a fingerprint of any shape and size."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +20,12 @@ def fingerprinted(nnunet_folders: Path) -> Fingerprinted:
         spacing: Sequence[float] = (6.5, 1.2, 1.2),
         cases: int = 250,
         channels: Sequence[str] = ("ADC", "DWI"),
+        intensities: Mapping[str, Mapping[str, float]] | None = None,
     ) -> str:
         name = "Dataset007_Planned"
         raw, preprocessed = nnunet_folders / "nnUNet_raw" / name, nnunet_folders / "nnUNet_preprocessed" / name
         for folder in (raw / "imagesTr", raw / "labelsTr", preprocessed):
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
         image = sitk.GetImageFromArray(np.zeros((2, 4, 4), np.float32))
         for channel in range(len(channels)):
             sitk.WriteImage(image, str(raw / "imagesTr" / f"case_{channel:04d}.nii.gz"))
@@ -40,7 +41,7 @@ def fingerprinted(nnunet_folders: Path) -> Fingerprinted:
         fingerprint = {
             "spacings": [list(spacing)] * 5,
             "shapes_after_crop": [list(size)] * 5,
-            "foreground_intensity_properties_per_channel": {},
+            "foreground_intensity_properties_per_channel": intensities or {},
             "median_relative_size_after_cropping": 1.0,
         }
         (preprocessed / "dataset_fingerprint.json").write_text(json.dumps(fingerprint))

@@ -9,7 +9,7 @@ from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.planning.planner import MSCSPlanner
+from nnunetv2_mscs.planning.planner import MSCSPlanner, MSCSPlannerZScore
 from nnunetv2_mscs.training.trainer import MSCSTrainer
 
 
@@ -92,7 +92,7 @@ def test_replacing_plans_of_other_networks_is_said(fingerprinted, nnunet_folders
     planned(name, nnunet_folders)
     assert "WARNING" not in capsys.readouterr().out
     planned(name, nnunet_folders, gpu_memory_target_in_gb=2)
-    assert "MSCSPlans.json planned other networks for 3d_fullres" in capsys.readouterr().out
+    assert "MSCSPlans.json planned other networks or input for 3d_fullres" in capsys.readouterr().out
     planned(name, nnunet_folders, gpu_memory_target_in_gb=8, plans_name="MSCSPlans8")
     assert "WARNING" not in capsys.readouterr().out
 
@@ -122,6 +122,93 @@ def test_data_are_shared_with_default_plans_that_preprocess_alike(fingerprinted,
     assert identifiers(preprocessor_name="AnotherPreprocessor") == own
     ExperimentPlanner(name, overwrite_target_spacing=[5.0, 1.2, 1.2]).plan_experiment()
     assert identifiers() == ["nnUNetPlans_2d", "MSCSPlans_3d_fullres"]
+
+
+OURS, ZSCORE = ["ADCNormalization", "DWINormalization"], ["ZScoreNormalization"] * 2
+LESIONS = {"0": {"median": 550.0, "max": 2700.0}, "1": {"median": 480.0, "max": 1500.0}}
+
+
+def schemes(plans: dict) -> list[str]:
+    both = [plans["configurations"][name]["normalization_schemes"] for name in ("2d", "3d_fullres")]
+    assert both[0] == both[1]
+    return both[0]
+
+
+def normalisation_reason(plans: dict) -> str:
+    (reason,) = [one for one in plans["configurations"]["2d"]["mscs_net"]["reasons"] if one.startswith("normalisation")]
+    return reason
+
+
+@pytest.mark.parametrize("stored", [1, 1e-3, 1e-6])
+def test_adc_and_dwi_are_normalised_by_what_they_are(fingerprinted, nnunet_folders, stored):
+    lesions = {"0": {key: value * stored for key, value in LESIONS["0"].items()}, "1": LESIONS["1"]}
+    plans = planned(fingerprinted(channels=("adc", "Dwi"), intensities=lesions), nnunet_folders)
+    assert schemes(plans) == OURS
+    assert plans["configurations"]["2d"]["use_mask_for_norm"] == [False, False]
+    unit = {1: "10^-6 mm2/s", 1e-3: "10^-3 mm2/s", 1e-6: "mm2/s"}[stored]
+    assert normalisation_reason(plans) == (
+        f"normalisation: adc by its unit (lesions are in {unit}), Dwi by the median of its parenchyma"
+    )
+    assert PlansManager(plans).get_configuration("2d").normalization_schemes == OURS
+
+
+def test_other_channels_are_normalised_by_nnunets_rules(fingerprinted, nnunet_folders):
+    lesions = LESIONS | {"2": {"median": 30.0, "max": 90.0}}
+    plans = planned(fingerprinted(channels=("ADC", "DWI", "FLAIR"), intensities=lesions), nnunet_folders)
+    assert schemes(plans) == [*OURS, "ZScoreNormalization"]
+    assert normalisation_reason(plans).endswith(", the others by nnU-Net's rules")
+    plans = planned(fingerprinted(channels=("FLAIR", "nonorm"), intensities=LESIONS), nnunet_folders)
+    assert schemes(plans) == ["ZScoreNormalization", "NoNormalization"]
+    assert "because no channel is called ADC or DWI" in normalisation_reason(plans)
+    plans = planned(fingerprinted(channels=("DWI",), intensities=LESIONS), nnunet_folders)
+    assert schemes(plans) == ["DWINormalization"]
+
+
+@pytest.mark.parametrize(
+    ("adc", "why"),
+    [
+        ({"median": 0.17, "max": 0.98}, "the ADC of the lesions (median 0.17, at most 0.98) is in no unit"),
+        ({"median": 0.5, "max": 1.0}, "is in no unit of diffusivity"),
+        ({"median": -0.3, "max": 2.1}, "is in no unit of diffusivity"),
+        ({"median": 20.0, "max": 70.0}, "is in no unit of diffusivity"),
+        ({"median": float("nan"), "max": float("nan")}, "the fingerprint has no ADC of lesions"),
+        ({}, "the fingerprint has no ADC of lesions"),
+    ],
+)
+def test_adc_without_a_unit_keeps_nnunets_normalisation(fingerprinted, nnunet_folders, adc, why):
+    plans = planned(fingerprinted(intensities={"0": adc, "1": LESIONS["1"]}), nnunet_folders)
+    assert schemes(plans) == ZSCORE
+    assert why in normalisation_reason(plans)
+
+
+def test_both_normalisations_can_be_had_by_name(fingerprinted, nnunet_folders, monkeypatch):
+    name = fingerprinted(intensities=LESIONS)
+    MSCSPlannerZScore(name).plan_experiment()
+    folder = nnunet_folders / "nnUNet_preprocessed" / name
+    plans = json.loads((folder / "MSCSPlansZScore.json").read_text())
+    assert (plans["plans_name"], plans["experiment_planner_used"]) == ("MSCSPlansZScore", "MSCSPlannerZScore")
+    assert schemes(plans) == ZSCORE
+    assert normalisation_reason(plans) == "normalisation: by nnU-Net's rules for every channel"
+    assert schemes(planned(name, nnunet_folders)) == OURS
+    monkeypatch.setattr(MSCSPlanner, "normalization", "nnunet")
+    assert schemes(planned(name, nnunet_folders)) == ZSCORE
+
+
+def test_only_plans_that_normalise_alike_share_data(fingerprinted, nnunet_folders):
+    name = fingerprinted(intensities=LESIONS)
+    ExperimentPlanner(name).plan_experiment()
+    assert planned(name, nnunet_folders)["configurations"]["2d"]["data_identifier"] == "MSCSPlans_2d"
+    plans = MSCSPlannerZScore(name).plan_experiment()
+    assert plans["configurations"]["2d"]["data_identifier"] == "nnUNetPlans_2d"
+
+
+def test_models_of_another_normalisation_are_warned_of(fingerprinted, nnunet_folders, monkeypatch, capsys):
+    name = fingerprinted(intensities=LESIONS)
+    planned(name, nnunet_folders)
+    monkeypatch.setattr(MSCSPlanner, "normalization", "nnunet")
+    capsys.readouterr()
+    planned(name, nnunet_folders)
+    assert "MSCSPlans.json planned other networks or input for 2d, 3d_fullres" in capsys.readouterr().out
 
 
 def test_a_target_below_every_patch_is_refused(fingerprinted, nnunet_folders):

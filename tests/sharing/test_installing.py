@@ -19,6 +19,7 @@ from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.sharing.exporting import Request, export
 from nnunetv2_mscs.sharing.installing import install
+from nnunetv2_mscs.sharing.plans import check_plans
 from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
 from tests.sharing.tiny_models import DATASET, DATASET_JSON, plans, rewrite
 
@@ -197,6 +198,14 @@ def test_plans_whose_preprocessing_is_none_of_nnunets_are_refused(exported, tmp_
         changed["configurations"]["2d"][key] = value
         file = rewrite(exported, tmp_path / "evil.zip", {f"{MSCS}/plans.json": json.dumps(changed).encode()})
         refused(file, there, "none of nnU-Net's|not found here")
+
+
+def test_plans_with_our_normalizations_are_known(tmp_path):
+    changed = plans()
+    changed["configurations"]["2d"]["normalization_schemes"] = ["ADCNormalization", "DWINormalization"]
+    (tmp_path / "plans.json").write_text(json.dumps(changed))
+    (tmp_path / "dataset.json").write_text(json.dumps(DATASET_JSON))
+    check_plans(tmp_path, "2d")
 
 
 MISSING = object()

@@ -1,1 +1,1 @@
-"""nnunetv2_mscs's normalization, where nnU-Net looks for normalizations."""
+"""nnunetv2_mscs's normalizations, where nnU-Net looks for normalizations."""

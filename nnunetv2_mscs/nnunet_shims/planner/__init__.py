@@ -1,1 +1,1 @@
-"""nnunetv2_mscs's planner, where nnU-Net looks for planners."""
+"""nnunetv2_mscs's planners, where nnU-Net looks for planners."""

@@ -18,6 +18,8 @@ NORMALISATIONS = {
     "NoNormalization": "not at all",
     "RescaleTo01Normalization": "from each image's minimum and maximum to [0, 1]",
     "RGBTo01Normalization": "from [0, 255] to [0, 1]",
+    "ADCNormalization": "by its unit (0 to 0.003 mm²/s)",
+    "DWINormalization": "by the median of its parenchyma",
     "SliceMinMaxNormalization": "each slice from its minimum and maximum to [0, 1]",
 }
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")

@@ -1,4 +1,4 @@
-"""`MSCSTrainer`: nnU-Net's trainer with MSCS-Net in it, timely checkpoints, and guards against losses not finite."""
+"""`MSCSTrainer`: nnU-Net's trainer with MSCS-Net in it, timely checkpoints, and guards against NaN and failed starts."""
 
 import numpy as np
 import torch
@@ -15,13 +15,14 @@ from nnunetv2_mscs.training.nonfinite import (
     restore_statistics,
     running_statistics,
 )
-from nnunetv2_mscs.training.timely import EpochSteps, TimelyCheckpoints
+from nnunetv2_mscs.training.starting import BeginsAnew
+from nnunetv2_mscs.training.timely import EpochSteps
 
 # Training steps without effect, of an epoch that is not over, in a checkpoint.
 SKIPPED = "skipped_steps"
 
 
-class MSCSTrainer(TimelyCheckpoints):
+class MSCSTrainer(BeginsAnew):
     """Trains MSCS-Net as nnU-Net trains its U-Net, on any configuration of any plans that give strides and kernels.
 
     Loss, optimiser, schedule, augmentation, deep supervision and validation are nnU-Net's. `MSCSTrainer_<N>epochs` and
@@ -76,10 +77,21 @@ class MSCSTrainer(TimelyCheckpoints):
 
     def initialize(self) -> None:
         super().initialize()
-        if self.grad_scaler is None:  # a scaler skips steps whose gradients are not finite, as its way to find a scale
-            self.optimizer.register_step_pre_hook(self._check_gradients)
+        self._watch_gradients()
         count = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
         self.print_to_log_file(f"MSCS-Net with {count:,} parameters", add_timestamp=False)
+
+    def _watch_gradients(self) -> None:
+        if self.grad_scaler is None:  # a scaler skips steps whose gradients are not finite, as its way to find a scale
+            self.optimizer.register_step_pre_hook(self._check_gradients)
+
+    def renew_optimizer(self) -> None:
+        super().renew_optimizer()
+        self._watch_gradients()
+
+    def reset_training(self, seed: int) -> None:
+        super().reset_training(seed)
+        self.skipped_steps = SkippedSteps()
 
     def _check_gradients(self, optimizer: torch.optim.Optimizer, *_) -> None:
         self.gradients_dropped = drop_gradients_unless_finite(optimizer)
@@ -131,7 +143,7 @@ class MSCSTrainer(TimelyCheckpoints):
         super().on_train_end()
 
     def save_checkpoint(self, filename: str) -> None:
-        """As `TimelyCheckpoints`'s, but never with weights that are not finite or were never trained."""
+        """As `BeginsAnew`'s, but never with weights that are not finite or were never trained."""
         if self.disable_checkpointing:
             super().save_checkpoint(filename)
             return

@@ -1,4 +1,4 @@
-"""`MSCSTrainer`: nnU-Net's trainer with MSCS-Net in it, timely checkpoints, and guards against NaN and failed starts."""
+"""`MSCSTrainer`: nnU-Net's trainer with MSCS-Net in it, and guards against failed starts and losses not finite."""
 
 import numpy as np
 import torch

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.evaluation.sources import FOLD
 from nnunetv2_mscs.reporting.checkpoints import read_checkpoint
 from nnunetv2_mscs.reporting.report.content import Notice
 from nnunetv2_mscs.reporting.training_curves import CHECKPOINTS
@@ -18,7 +17,7 @@ REMEDY = (
 
 def notices_of_starts(model: str, folder: Path) -> list[Notice]:
     """A warning for each fold of a model folder whose training had to begin anew."""
-    folds = sorted(path for path in folder.glob("fold_*") if FOLD.fullmatch(path.name))
+    folds = sorted(path for path in folder.glob("fold_*") if path.is_dir())
     starts = {fold.name.removeprefix("fold_"): starts_of(fold) for fold in folds}
     return [
         Notice("warning", f"{model}: the training of fold {fold} needed {number} starts.", REMEDY)

@@ -98,15 +98,15 @@ def test_a_single_head_and_a_patch_of_nothing_but_the_ignore_label():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("above", [0.0, 0.5])
 def test_a_head_whose_logit_never_exceeds_its_bias(labels, dtype, above):
-    """Also in half precision, where the bias itself is rounded."""
-    bias = torch.tensor([2.71828, -3.14159])
+    """Also in half precision, where the bias itself is rounded: here the two by 0.0018 towards each other."""
+    bias = torch.tensor([2.7176, -3.1416])
     features = torch.rand(2, 1, 8, 8)
     features[0, 0, 0, 0] = 0
     logits = bias.reshape(1, 2, 1, 1) + features * torch.tensor([1.0, -1.0]).reshape(1, 2, 1, 1)
     if labels.has_regions:
-        logits = -3.14159 - features.expand(2, 2, 8, 8)
-        bias = torch.tensor([-3.14159, -3.14159])
-    logits[1, 1, 3, 3] = -3.14159 + above + (0 if labels.has_regions else 1e-6)
+        logits = -3.1416 - features.expand(2, 2, 8, 8)
+        bias = torch.tensor([-3.1416, -3.1416])
+    logits[1, 1, 3, 3] = -3.1416 + above + (0 if labels.has_regions else 1e-6)
     logits[1, 0, 3, 3] = bias[0]
     target = torch.ones(2, 2 if labels.has_regions else 1, 8, 8)
     counts = HeadCounts()

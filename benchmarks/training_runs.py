@@ -33,12 +33,14 @@ class Variant:
         trainer: class name that nnU-Net finds.
         network: arguments of the network in place of the plan's; `features_per_stage.0` is the first of a list.
         attributes: of the trainer, set before it builds its network and optimiser.
+        optimiser: `kind` (adamw), `momentum`, and `warmup`, steps over which the learning rate rises from 0.
     """
 
     name: str
     trainer: str
     network: dict[str, Any] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
+    optimiser: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Task:
 
 
 def variant_from_text(text: str) -> Variant:
-    """`[NAME=]TRAINER[:key=value,...]`; keys are the network's arguments, or the trainer's attributes as `trainer.KEY`.
+    """`[NAME=]TRAINER[:key=value,...]`; keys are the network's arguments, `trainer.ATTRIBUTE` or `optimiser.SETTING`.
 
     Values are JSON, or words.
 
@@ -71,18 +73,17 @@ def variant_from_text(text: str) -> Variant:
     if label:
         label, rest = text.split("=", 1)
     trainer, _, settings = rest.partition(":")
-    network, attributes = {}, {}
+    groups: dict[str, dict] = {"network": {}, "trainer": {}, "optimiser": {}}
     for setting in filter(None, settings.split(",")):
         key, equals, value = setting.partition("=")
         if not equals:
             raise ValueError(f"{setting!r} in {text!r} is not of the form key=value")
         with contextlib.suppress(json.JSONDecodeError):
             value = json.loads(value)
-        if key.startswith("trainer."):
-            attributes[key.removeprefix("trainer.")] = value
-        else:
-            network[key] = value
-    return Variant(label or text, trainer, network, attributes)
+        group, dot, rest = key.partition(".")
+        in_group = dot and group in ("trainer", "optimiser")
+        groups[group if in_group else "network"][rest if in_group else key] = value
+    return Variant(label or text, trainer, groups["network"], groups["trainer"], groups["optimiser"])
 
 
 def new_trainer(task: Task, variant: Variant):
@@ -121,6 +122,23 @@ def new_trainer(task: Task, variant: Variant):
         trainer.num_iterations_per_epoch = task.epoch_steps
         trainer.num_epochs = math.ceil(task.steps / task.epoch_steps)
     return trainer
+
+
+def set_optimiser(trainer, kind: str = "", momentum: float | None = None, warmup: int = 0) -> int:
+    """Give the trainer another optimiser than its own; the steps of its warm-up."""
+    from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+
+    if kind == "adamw":
+        trainer.optimizer = torch.optim.AdamW(
+            trainer.network.parameters(), trainer.initial_lr, weight_decay=trainer.weight_decay
+        )
+        trainer.lr_scheduler = PolyLRScheduler(trainer.optimizer, trainer.initial_lr, trainer.num_epochs)
+    elif kind:
+        raise ValueError(f"optimiser.kind is adamw or left out, not {kind!r}")
+    if momentum is not None:
+        for group in trainer.optimizer.param_groups:
+            group["momentum"] = momentum
+    return warmup
 
 
 def set_seed(seed: int) -> None:
@@ -166,30 +184,21 @@ def precision(task: Task) -> contextlib.AbstractContextManager:
     return torch.autocast("cpu", torch.bfloat16, enabled=task.bf16 and task.device == "cpu")
 
 
-def heads(trainer, task: Task, batch_list: list[dict]) -> dict[str, list]:
-    """Of every head, full resolution first: Dice, largest lesion probability, and lesion voxels found per batch."""
-    network = trainer.network
-    network.eval()
-    counts: list[np.ndarray] = []
-    largest: list[float] = []
+def heads(trainer, task: Task, batch_list: list[dict]) -> list[dict]:
+    """What every head predicts on batches of unseen cases, full resolution first."""
+    from nnunetv2_mscs.training.heads import HeadCounts, head_biases
+
+    trainer.network.eval()
+    counts = HeadCounts()
+    biases = head_biases(trainer.network)
     for batch in batch_list:
         ready = _usable(batch, True)
         with torch.no_grad(), precision(task):
-            outputs = network(ready["data"].to(task.device))
+            outputs = trainer.network(ready["data"].to(task.device))
         outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-        for head, (output, target) in enumerate(zip(outputs, ready["target"], strict=False)):
-            probability = torch.softmax(output.float(), 1)[:, 1:].sum(1).cpu()
-            found, lesion = probability > 0.5, target[:, 0] > 0
-            if head == len(counts):
-                counts.append(np.zeros(3))
-                largest.append(0.0)
-            counts[head] += [int((found & lesion).sum()), int(found.sum()), int(lesion.sum())]
-            largest[head] = max(largest[head], float(probability.max()))
-    return {
-        "dice": [2 * both / (found + lesion) if found + lesion else math.nan for both, found, lesion in counts],
-        "largest_probability": largest,
-        "found_voxels": [int(found) for _, found, _ in counts],
-    }
+        spoken = len(outputs)
+        counts.add(outputs, ready["target"][:spoken], trainer.label_manager, biases[:spoken])
+    return [asdict(result) for result in counts.results()]
 
 
 def unseen(trainer, task: Task) -> dict[str, Any]:
@@ -236,6 +245,7 @@ def run(task: Task, variant: Variant, seed: int) -> dict[str, Any]:
     set_seed(seed)
     with contextlib.redirect_stdout(io.StringIO()):
         trainer.initialize()
+        warmup = set_optimiser(trainer, **variant.optimiser)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     losses, seconds, checks = [], [], {}
     with contextlib.redirect_stdout(io.StringIO()):
@@ -243,6 +253,9 @@ def run(task: Task, variant: Variant, seed: int) -> dict[str, Any]:
             if step % task.epoch_steps == 0:
                 trainer.current_epoch = step // task.epoch_steps
                 trainer.on_train_epoch_start()
+                rate = trainer.optimizer.param_groups[0]["lr"]
+            for group in trainer.optimizer.param_groups if warmup else ():
+                group["lr"] = rate * min(1.0, (step + 1) / warmup)
             begin = time.perf_counter()
             with precision(task):
                 output = trainer.train_step(_usable(batch, trainer.enable_deep_supervision))
@@ -251,11 +264,13 @@ def run(task: Task, variant: Variant, seed: int) -> dict[str, Any]:
             if step == 1:
                 memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / GIGA
             if step + 1 in (task.steps // 2, task.steps):
-                checks[step + 1] = {"unseen": unseen(trainer, task), "heads": heads(trainer, task, made["validation"])}
+                checks[step + 1] = {"heads": heads(trainer, task, made["validation"])}
                 trainer.network.train()
+        whole = unseen(trainer, task)
     if task.device == "cuda":
         memory = torch.cuda.max_memory_allocated() / GIGA
-    last = checks[task.steps]
+    found = checks[task.steps]["heads"]
+    supervised = found[:-1] or found  # nnU-Net's loss gives the lowest head no weight
     return {
         "variant": asdict(variant),
         "seed": seed,
@@ -264,6 +279,7 @@ def run(task: Task, variant: Variant, seed: int) -> dict[str, Any]:
         "seconds_per_step": median(seconds),
         "peak_memory_gb": memory,
         "checks": checks,
-        "dead_heads": [head for head, found in enumerate(last["heads"]["found_voxels"][:-1]) if not found],
-        "all_empty": not any(last["unseen"]["dice"].values()),
+        "unseen": whole,
+        "dead_heads": [i for i, head in enumerate(supervised) if not head["predicted_voxels"]],
+        "all_empty": not any(whole["dice"].values()),
     }

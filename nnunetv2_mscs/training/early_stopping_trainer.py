@@ -3,12 +3,11 @@
 from os.path import basename, isfile, join
 
 import torch
-from torch import distributed, nn
+from torch import distributed
 
 from nnunetv2_mscs.training.early_stopping import PATIENCE, PSEUDO_DICE, Progress, Watched
+from nnunetv2_mscs.training.restarting import BEST
 from nnunetv2_mscs.training.trainer import MSCSTrainer
-
-BEST = "checkpoint_best.pth"
 
 
 class PatienceExhausted(Exception):
@@ -114,6 +113,10 @@ class MSCSTrainerEarlyStopping(MSCSTrainer):
         progress = self.progress
         return (kept.best_epoch, kept.best) == (progress.best_epoch, progress.best)
 
+    def reset_training(self, seed: int) -> None:
+        super().reset_training(seed)
+        self.kept = None
+
     def on_train_end(self) -> None:
         self._restore_best()
         super().on_train_end()
@@ -133,8 +136,3 @@ class MSCSTrainerEarlyStopping(MSCSTrainer):
             f"checkpoint_final.pth and the validation take the weights of epoch {kept.best_epoch}, the best by "
             f"{self.watched.name} ({kept.best:.4f}){where}"
         )
-
-    def _bare_network(self) -> nn.Module:
-        """The network without the wrappers of distribution and compilation, as nnU-Net saves it."""
-        network = self.network.module if self.is_ddp else self.network
-        return getattr(network, "_orig_mod", network)

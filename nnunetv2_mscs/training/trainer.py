@@ -1,10 +1,9 @@
-"""`MSCSTrainer`: nnU-Net's trainer with MSCS-Net in it, timely checkpoints, and guards against losses not finite."""
+"""`MSCSTrainer`: nnU-Net's trainer with MSCS-Net in it, and guards against failed starts and losses not finite."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import distributed, nn
@@ -18,13 +17,14 @@ from nnunetv2_mscs.training.nonfinite import (
     restore_statistics,
     running_statistics,
 )
-from nnunetv2_mscs.training.timely import EpochSteps, TimelyCheckpoints
+from nnunetv2_mscs.training.starting import BeginsAnew
+from nnunetv2_mscs.training.timely import EpochSteps
 
 # Training steps without effect, of an epoch that is not over, in a checkpoint.
 SKIPPED = "skipped_steps"
 
 
-class MSCSTrainer(TimelyCheckpoints):
+class MSCSTrainer(BeginsAnew):
     """Trains MSCS-Net as nnU-Net trains its U-Net, on any configuration of any plans that give strides and kernels.
 
     Loss, optimiser, schedule, augmentation, deep supervision and validation are nnU-Net's. `MSCSTrainer_<N>epochs` and
@@ -33,9 +33,6 @@ class MSCSTrainer(TimelyCheckpoints):
 
     epochs: int | None = None
     iterations: int | None = None
-    optimiser = "sgd"
-    momentum = 0.99
-    warmup_steps = 0
 
     def __init__(
         self,
@@ -96,34 +93,30 @@ class MSCSTrainer(TimelyCheckpoints):
 
     def initialize(self) -> None:
         super().initialize()
-        if self.grad_scaler is None:  # a scaler skips steps whose gradients are not finite, as its way to find a scale
-            self.optimizer.register_step_pre_hook(self._check_gradients)
+        self._watch_gradients()
         count = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
         self.print_to_log_file(f"MSCS-Net with {count:,} parameters", add_timestamp=False)
 
-    def configure_optimizers(self):
-        if self.optimiser == "adamw":
-            optimizer = torch.optim.AdamW(self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay)
-        else:
-            optimizer = torch.optim.SGD(
-                self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay, momentum=self.momentum, nesterov=True
-            )
-        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+    def _watch_gradients(self) -> None:
+        if self.grad_scaler is None:  # a scaler skips steps whose gradients are not finite, as its way to find a scale
+            self.optimizer.register_step_pre_hook(self._check_gradients)
+
+    def renew_optimizer(self) -> None:
+        super().renew_optimizer()
+        self._watch_gradients()
+
+    def reset_training(self, seed: int) -> None:
+        super().reset_training(seed)
+        self.skipped_steps = SkippedSteps()
 
     def _check_gradients(self, optimizer: torch.optim.Optimizer, *_) -> None:
         self.gradients_dropped = drop_gradients_unless_finite(optimizer)
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
-        self.scheduled_lr = self.optimizer.param_groups[0]["lr"]
-        self.step_number = self.current_epoch * self.num_iterations_per_epoch
         self.skipped_steps.begin_epoch((self.resumed or {}).get(SKIPPED, 0))
 
     def train_step(self, batch: dict) -> dict:
-        if self.warmup_steps:
-            self.step_number += 1
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.scheduled_lr * min(1.0, self.step_number / self.warmup_steps)
         statistics = running_statistics(self.network)
         scale = None if self.grad_scaler is None else self.grad_scaler.get_scale()
         self.gradients_dropped = False
@@ -183,7 +176,7 @@ class MSCSTrainer(TimelyCheckpoints):
             self.plans_manager.plans["configurations"][self.configuration_name]["architecture"] = architecture
 
     def save_checkpoint(self, filename: str) -> None:
-        """As `TimelyCheckpoints`'s, but never with weights that are not finite or were never trained."""
+        """As `BeginsAnew`'s, but never with weights that are not finite or were never trained."""
         if self.disable_checkpointing:
             super().save_checkpoint(filename)
             return

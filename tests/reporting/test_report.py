@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.errors import MscsError
@@ -349,6 +350,8 @@ def test_a_model_folder_is_evaluated_and_what_it_lacks_is_told(evaluation, tmp_p
     images.mkdir()
     for image in references.glob("*_dwi*"):
         image.rename(images / image.name)
+    arguments = {"start": {"number": 3, "steps_without_foreground": 0, "initial_lr": 0.0009}}
+    torch.save({"network_weights": {}, "init_args": arguments}, model / "fold_1" / "checkpoint_final.pth")
     out = tmp_path / "report.html"
     words = ["report", str(model), "-o", str(out), "--references", str(references), "--images", str(images)]
     assert main([*words, "--names", "ours", "-np", "1"]) == 0
@@ -358,6 +361,8 @@ def test_a_model_folder_is_evaluated_and_what_it_lacks_is_told(evaluation, tmp_p
     text = out.read_text(encoding="utf-8")
     assert "labelled infarct" in text
     assert "No training curves of ours" in text
+    assert "ours: the training of fold 1 needed 3 starts." in text
+    assert "the training of fold 0" not in text
     assert "--images" not in re.sub(r"<dt>Command.*", "", text)
 
 

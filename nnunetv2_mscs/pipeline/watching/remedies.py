@@ -63,6 +63,12 @@ CAUSES = (
         "Look for NaN, Inf or extreme values in the scans (mscs show); the checkpoints before it are intact.",
     ),
     Remedy(
+        r"starts of the training failed: in the last, the network predicted no foreground",
+        "The network learned to predict no lesion at all, from other weights and with a lower rate, too.",
+        "See with mscs show whether the labels lie on the lesions and the normalised images look alike. Then delete "
+        "the fold's folder in nnUNet_results, or try a lower initial learning rate or --trainer nnUNetTrainer.",
+    ),
+    Remedy(
         r"Could not find requested nnunet trainer|nnU-Net finds no trainer",
         "nnU-Net does not know this trainer.",
         "Check its name; nnU-Net's own come in few lengths, MSCSTrainer_<N>epochs in any. See mscs doctor.",

@@ -25,6 +25,7 @@ EPOCHS_LEFT = re.compile(r"Training epochs (\d+) to (\d+)")
 ALL_TRAINED = re.compile(r"All (\d+) epochs are trained")
 STEPS = re.compile(r"(?:Checkpoint within epoch \d+|Epoch \d+ goes on) after (\d+) of (\d+) iterations(?! of its)")
 SKIPPED = re.compile(r"(\d+) of \d+ training steps were skipped")
+START = re.compile(r"(?:.* The training begins anew: |This is )start (\d+) of (\d+)")
 PATIENCE = re.compile(r"training ends after (\d+) epochs without a better one")
 WITHOUT_BETTER = re.compile(r"for (\d+) of \d+ epochs\.")
 VALIDATION_DICE = re.compile(r"Mean Validation Dice:\s+([\d.e-]+)")
@@ -47,6 +48,7 @@ class TrainingProgress:
         patience: epochs after which early stopping ends the training if none of them was better; None without it.
         without_better: epochs since the best one, if early stopping has said so.
         skipped_steps: of the last epoch, for NaN or Inf.
+        start: its number, and how many there may be, if the training has begun anew; None in its first start.
         trained: whether all epochs are over.
         validated: cases that were predicted, once they are.
         to_validate: cases of the fold's validation.
@@ -63,6 +65,7 @@ class TrainingProgress:
     patience: int | None = None
     without_better: int = 0
     skipped_steps: int = 0
+    start: tuple[int, int] | None = None
     trained: bool = False
     validated: int = 0
     to_validate: int | None = None
@@ -153,6 +156,8 @@ class _Reader:
             self.values["trained"] = True
         elif match := STEPS.match(line):
             self.values["steps"] = (int(match[1]), int(match[2]))
+        elif match := START.match(line):
+            self._take_up_start(int(match[1]), int(match[2]))
         elif match := SKIPPED.match(line):
             self.values["skipped_steps"] = int(match[1])
         elif match := VALIDATION_CASES.search(line):
@@ -165,6 +170,12 @@ class _Reader:
             self.values["without_better"] = int(match[1])
         elif line.startswith(("Early stopping after epoch", "checkpoint_final.pth and the validation")):
             self.values["trained"] = True
+
+    def _take_up_start(self, number: int, starts: int) -> None:
+        if self.values.get("start") != (number, starts):
+            for of_the_former in ("pseudo_dice", "best_ema", "without_better"):
+                self.values.pop(of_the_former, None)
+        self.values["start"] = (number, starts)
 
     def _epochs_end(self, seconds: float | None, written: float) -> float | None:
         """By the file's time: the stamps in the log are of another machine's time zone, perhaps."""

@@ -23,7 +23,7 @@ from nnunetv2_mscs.pipeline.watching.status import (
     StageStatus,
     run_status,
 )
-from nnunetv2_mscs.pipeline.watching.wording import duration, moment, training_words
+from nnunetv2_mscs.pipeline.watching.wording import duration, moment, start_words, training_words
 
 INTERVAL_S = 2.0
 HEADER = ("state", "stage", "progress", "took", "where")
@@ -98,6 +98,7 @@ def _progress_words(stage: StageStatus) -> str:
         words.append(f"validation Dice {stage.progress.validation_dice:.2f}")
     elif stage.progress is not None and stage.progress.epoch is not None and stage.state != DONE:
         words.append(f"stood in epoch {stage.progress.epoch + 1}")
+        words += [start_words(stage.progress.start)] if stage.progress.start else []
     words += [stage.reason] if stage.reason else []
     words += [f"attempt {stage.attempts}"] if stage.attempts > 1 else []
     return "; ".join(words)

@@ -39,7 +39,13 @@ def training_words(progress: TrainingProgress, now: float) -> str:
         words.append(f"ends {'by ' if progress.is_latest_end else ''}{moment(progress.epochs_end, now)}")
     if progress.skipped_steps:
         words.append(f"{progress.skipped_steps} steps skipped (NaN)")
+    if progress.start:
+        words.append(start_words(progress.start))
     return ", ".join(words)
+
+
+def start_words(start: tuple[int, int]) -> str:
+    return f"start {start[0]} of {start[1]}"
 
 
 def _epoch_words(progress: TrainingProgress) -> str:

@@ -11,6 +11,7 @@ from nnunetv2_mscs.reporting.plots import distributions, recall_by_size, score_o
 from nnunetv2_mscs.reporting.report.content import Notice, Plot
 from nnunetv2_mscs.reporting.report.numbers import Statistics
 from nnunetv2_mscs.reporting.report.rows import data_uri
+from nnunetv2_mscs.reporting.report.starts import notices_of_starts
 from nnunetv2_mscs.reporting.training_curves import draw_training_curves, read_training_curves
 
 SVG = "image/svg+xml"
@@ -87,6 +88,7 @@ def plots_of_training(
     for evaluation, folder in zip(evaluations, models, strict=True):
         if folder is None:
             continue
+        notices += notices_of_starts(evaluation.model, folder)
         try:
             read = read_training_curves(folder, name=evaluation.model)
         except MscsError as error:

@@ -45,6 +45,7 @@ def _source(module):
         ("torch.cuda", "PyTorch cannot use the GPU"),
         ("nnunetv2.training.nnUNetTrainer.nnUNetTrainer", "The batch has fewer patches"),
         ("nnunetv2_mscs.training.nonfinite", "The training's loss"),
+        ("nnunetv2_mscs.training.starting", "The network learned to predict no lesion"),
         ("nnunetv2_mscs.workplace.whole_files", "A disk is full"),
         ("nnunetv2_mscs.workplace.parallel", "A process was killed"),
     ],
@@ -136,6 +137,18 @@ def test_dead_workers_are_a_symptom_that_a_cause_explains():
 
 def test_a_command_killed_by_signal_9_lacked_memory():
     assert _finding("", "nnUNetv2_train 1 2d 0 was killed by signal 9:") == [SYMPTOMS[0].finding]
+
+
+def test_a_training_whose_starts_all_failed():
+    from nnunetv2_mscs.training.starting import StartFailedError
+
+    finding = "All 3 starts of the training failed: in the last, the network predicted no foreground during 500 steps."
+
+    assert len(_finding(_traceback(lambda: _raise(StartFailedError(finding, "Look at the labels."))))) == 1
+
+
+def _raise(error):
+    raise error
 
 
 def test_nothing_is_made_up():

@@ -112,3 +112,25 @@ def test_all_epochs_trained_before(tmp_path):
     text = command() + "2026-11-23 20:00:00.1: All 5 epochs are trained\n2026-11-23 20:00:01.1: Training done.\n"
 
     assert _progress(tmp_path, text) == TrainingProgress(epochs=5, trained=True)
+
+
+ANEW = (
+    "Start 1 of 3 failed: no foreground in 500 training steps. The training begins anew: start 2 of 3, seed 1234, "
+    "initial learning rate 0.003. "
+)
+
+
+def test_a_new_start_counts_from_its_beginning(tmp_path):
+    progress = _progress(tmp_path, attempt(0, 1, dice=0.05, extra=[ANEW, "", "Epoch 0", "This is start 2 of 3. "]))
+
+    assert (progress.start, progress.epoch) == ((2, 3), 0)
+    assert (progress.pseudo_dice, progress.best_ema) == (None, None)
+    assert _progress(tmp_path, attempt(0, 1)).start is None
+
+
+def test_every_epoch_tells_the_start(tmp_path):
+    """The line of its beginning is in the middle of a long log, or in the log of an attempt before."""
+    extra = ["Epoch 7", "This is start 3 of 3. ", "Pseudo dice [np.float32(0.4)]", "This is start 3 of 3. "]
+
+    progress = _progress(tmp_path, attempt(0, 6, extra=[ANEW]) + attempt(7, 6, extra=extra))
+    assert (progress.start, progress.pseudo_dice) == ((3, 3), 0.4)

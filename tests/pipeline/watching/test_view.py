@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import os
 import re
@@ -79,6 +80,18 @@ def test_a_wide_table_tells_all():
         r"epoch 37/1000, pseudo Dice 0\.71, 34\.2 s/epoch, ends \d\d:\d\d +1 h 23 min +gpu-node-0.*GPU 3", row
     )
     assert "\x1b" not in table(STATUS, width=200)
+
+
+def test_a_training_that_began_anew_says_its_start():
+    progress = dataclasses.replace(PROGRESS, start=(2, 3))
+    running, stood = (
+        StageStatus("train_0", "train fold 0", state, progress=progress) for state in ("running", "interrupted")
+    )
+    lines = table(dataclasses.replace(STATUS, stages=(running, stood)), width=200).splitlines()
+
+    assert "start 2 of 3" in lines[2]
+    assert "stood in epoch 37; start 2 of 3" in lines[3]
+    assert "start" not in table(STATUS, width=200)
 
 
 def test_shortened_names_keep_both_ends():

@@ -82,7 +82,9 @@ def results(task: Task, variants: Sequence[Variant], seeds: Sequence[int], proce
     jobs = []
     for seed in seeds:
         for variant in variants:
-            spec = json.dumps([asdict(task), variant.trainer, variant.network, variant.attributes, variant.optimiser, seed])
+            spec = json.dumps(
+                [asdict(task), variant.trainer, variant.network, variant.attributes, variant.optimiser, seed]
+            )
             file = Path(task.cache, "runs", hashlib.sha256(spec.encode()).hexdigest()[:16] + ".json")
             if file.is_file():
                 yield json.loads(file.read_text()) | {"variant": asdict(variant)}
@@ -125,7 +127,12 @@ def summary(runs: Sequence[dict], steps: int) -> dict:
 def table(summaries: dict[str, dict], steps: int) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the printed table."""
     header = [
-        *("variant", f"loss, steps {EARLY[0] + 1} to {EARLY[1]}", f"patch Dice at {steps // 2}", f"Dice at {steps}, by seed"),
+        *(
+            "variant",
+            f"loss, steps {EARLY[0] + 1} to {EARLY[1]}",
+            f"patch Dice at {steps // 2}",
+            f"Dice at {steps}, by seed",
+        ),
         *("mean", "all empty", "dead head", "s per step", "peak GB", "million parameters"),
     ]
     rows = []
@@ -184,7 +191,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--plans", default="nnUNetPlans")
     parser.add_argument("-c", "--configuration", default="2d")
     parser.add_argument("--fold", type=int, default=0)
-    parser.add_argument("--patch", nargs="+", type=int, help="voxels, in place of the plan's (default for phantoms: 64 64)")
+    parser.add_argument(
+        "--patch", nargs="+", type=int, help="voxels, in place of the plan's (default for phantoms: 64 64)"
+    )
     parser.add_argument("--batch-size", type=int, help="in place of the plan's (default for phantoms: 5)")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--epoch-steps", type=int, default=50, help="steps after which the learning rate falls")

@@ -4,7 +4,6 @@ Source of every formula: Zaman et al., "MSCS-Net: A deep learning framework for 
 stroke lesions", Measurement (2025) 118925. Shapes are (N, C, *space) with two or three space axes throughout.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -249,44 +248,32 @@ class DecoderDesign:
         norm: makes the norm behind each conv; None leaves the norms out, as in the paper.
         nonlin: "relu", the paper's, or "leaky_relu", which passes a gradient on at negative values.
         dropout: probability between the two convs.
-        unit_upsampling: let the upsampled path start with the variance of its input (`unit_variance`).
     """
 
     norm: NormFactory | None = None
     nonlin: str = "relu"
     dropout: float = 0.3
-    unit_upsampling: bool = False
 
 
 class DecoderBlock(nn.Sequential):
-    """Conv, norm, nonlinearity, dropout, conv, norm, nonlinearity; the paper's has no norms."""
+    """Conv, norm, nonlinearity, dropout, conv, norm, nonlinearity. Without a norm the convs have a bias."""
 
     def __init__(
-        self, conv_op: ConvOp, in_channels: int, features: int, kernel: Kernel, design: DecoderDesign = DecoderDesign()
+        self, conv_op: ConvOp, in_channels: int, features: int, kernel: Kernel, design: DecoderDesign | None = None
     ):
-        def conv_norm(channels: int) -> list[nn.Module]:
+        design = design or DecoderDesign()
+
+        def convolution(channels: int) -> list[nn.Module]:
             conv = SameConv(conv_op, channels, features, kernel, bias=design.norm is None)
-            return [conv, NONLINEARITIES[design.nonlin]()] if design.norm is None else [
-                conv, design.norm(features), NONLINEARITIES[design.nonlin]()
-            ]
+            norm = [design.norm(features)] if design.norm is not None else []
+            return [conv, *norm, NONLINEARITIES[design.nonlin]()]
 
-        dropout = [nn.Dropout(design.dropout)] if design.dropout or design.norm is None else []
-        super().__init__(*conv_norm(in_channels), *dropout, *conv_norm(features))
+        super().__init__(*convolution(in_channels), nn.Dropout(design.dropout), *convolution(features))
 
 
-def unit_variance(weight: torch.Tensor) -> torch.Tensor:
-    """Draw the weight of a transposed convolution whose kernel is its stride so that its output keeps the variance.
-
-    Every output voxel then gets one tap of each input channel: the fan-in is the number of these, without the kernel.
-    """
-    return nn.init.uniform_(weight, -math.sqrt(3 / weight.shape[0]), math.sqrt(3 / weight.shape[0]))
-
-
-def upsampling(
-    conv_op: ConvOp, in_channels: int, features: int, stride: Sequence[int], initialise=glorot_uniform
-) -> nn.Module:
+def upsampling(conv_op: ConvOp, in_channels: int, features: int, stride: Sequence[int]) -> nn.Module:
     """Transposed convolution whose kernel is its stride: every voxel becomes a block of `stride` voxels."""
-    return initialised(TRANSPOSED[conv_op](in_channels, features, tuple(stride), stride=tuple(stride)), initialise)
+    return initialised(TRANSPOSED[conv_op](in_channels, features, tuple(stride), stride=tuple(stride)), glorot_uniform)
 
 
 def pointwise(conv_op: ConvOp, in_channels: int, out_channels: int) -> nn.Module:

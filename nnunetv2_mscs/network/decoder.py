@@ -1,11 +1,12 @@
 """The decoder of MSCS-Net: from the bottleneck back to the image, with a segmentation head on every stage."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from nnunetv2_mscs.network.blocks import DecoderBlock, DecoderDesign, glorot_uniform, pointwise, unit_variance, upsampling
+from nnunetv2_mscs.network.blocks import DecoderBlock, DecoderDesign, pointwise, upsampling
 from nnunetv2_mscs.network.encoder import MSCSEncoder
 from nnunetv2_mscs.network.topology import Topology
 
@@ -25,18 +26,23 @@ class MSCSDecoder(nn.Module):
         kernels = topology.decoder_kernel_sizes
         below = encoder.pyramid.out_channels + skip_channels[-1]
         self.bottleneck = DecoderBlock(conv_op, below, features[-1], kernels[-1], design)
-        initialise = unit_variance if design.unit_upsampling else glorot_uniform
         self.upsampling = nn.ModuleList()
         self.stages = nn.ModuleList()
         self.seg_layers = nn.ModuleList()
         for stage in reversed(range(len(features) - 1)):
             width, stride = features[stage], topology.strides[stage + 1]
-            self.upsampling.append(upsampling(conv_op, features[stage + 1], width, stride, initialise))
+            self.upsampling.append(upsampling(conv_op, features[stage + 1], width, stride))
             joined = width + skip_channels[stage]
             self.stages.append(DecoderBlock(conv_op, joined, width, kernels[stage], design))
             self.seg_layers.append(pointwise(conv_op, width, num_classes))
         self._frozen: list[nn.Parameter] = []
         self.deep_supervision = deep_supervision
+
+    @torch.no_grad()
+    def start_at(self, prior: float) -> None:
+        """Set the heads' biases so that every foreground class begins with that probability against background."""
+        for head in self.seg_layers:
+            head.bias[1:] = math.log(prior / (1 - prior))  # type: ignore[union-attr, index]
 
     @property
     def deep_supervision(self) -> bool:

@@ -10,12 +10,17 @@ from nnunetv2_mscs.network.topology import Topology
 class MSCSEncoder(nn.Module):
     """The image, then a CBS and a DMSA a stage, then SPPF.
 
-    The skip connections leave from the CBS, before the DMSA of their stage. That of stage 0 is the image itself, or with
-    a stem a CBS of the image, which the stages below then see, too.
+    The skip connections leave from the CBS, before the DMSA of their stage. That of stage 0 is the image itself, or,
+    with a stem, a CBS of the image, which the stages below then see, too.
     """
 
     def __init__(
-        self, input_channels: int, topology: Topology, norm: NormFactory, inner_norm: NormFactory, stem_features: int = 0
+        self,
+        input_channels: int,
+        topology: Topology,
+        norm: NormFactory,
+        inner_norm: NormFactory,
+        stem_features: int = 0,
     ):
         super().__init__()
         conv_op = topology.conv_op

@@ -1,6 +1,5 @@
 """MSCS-Net as encoder and decoder over any number of stages, in the terms of nnU-Net's plans."""
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nnunetv2_mscs.network.blocks import ConvOp, DecoderDesign, NormFactory, ShiftOnlyNorm
+from nnunetv2_mscs.network.blocks import NONLINEARITIES, ConvOp, DecoderDesign, NormFactory, ShiftOnlyNorm
 from nnunetv2_mscs.network.decoder import MSCSDecoder
 from nnunetv2_mscs.network.encoder import MSCSEncoder
 from nnunetv2_mscs.network.topology import N_AXES, Topology, features_of_stages, multi_scale_kernels, per_axis
@@ -38,6 +37,13 @@ class MSCSNet(nn.Module):
         norm_op_kwargs: its arguments, default eps 1e-5 and affine.
         shift_only_dmsa_norm: let the norms inside DMSA learn a shift and no scale, as the paper's do.
         dropout: probability inside the decoder's blocks, 0.3 in the paper.
+        decoder_norm: set the norm behind every conv of the decoder's blocks; the paper has none there.
+        decoder_nonlin: "relu", the paper's, or "leaky_relu". Over features that are never negative a head whose weights
+            have all become negative stays at background, and ReLU passes no gradient that could lead out.
+        stem_features: width of a CBS of the image, which is then stage 0's skip connection and what stage 1 sees.
+            0, the paper's: no such block.
+        foreground_prior: probability that every foreground class has in every voxel before training, by the heads'
+            biases, for classes that exclude each other. None, the paper's: biases 0.
         deep_supervision: see above; `net.decoder.deep_supervision` can be set at any time, and off freezes the heads
             that are not in use.
 
@@ -64,7 +70,6 @@ class MSCSNet(nn.Module):
         dropout: float = 0.3,
         decoder_norm: bool = False,
         decoder_nonlin: str = "relu",
-        unit_upsampling: bool = False,
         stem_features: int = 0,
         foreground_prior: float | None = None,
         deep_supervision: bool = False,
@@ -74,6 +79,12 @@ class MSCSNet(nn.Module):
             raise ValueError(f"MSCS-Net has 2 or 3 space axes: conv_op is nn.Conv2d or nn.Conv3d, not {conv_op}.")
         if not 0 <= dropout < 1:
             raise ValueError(f"Dropout is a probability below 1: got {dropout}.")
+        if decoder_nonlin not in NONLINEARITIES:
+            raise ValueError(f"decoder_nonlin is one of {', '.join(NONLINEARITIES)}: got {decoder_nonlin!r}.")
+        if stem_features < 0:
+            raise ValueError(f"A stem has a width from 1, and 0 leaves it out: got {stem_features}.")
+        if foreground_prior is not None and not 0 < foreground_prior < 1:
+            raise ValueError(f"The foreground's prior is a probability between 0 and 1: got {foreground_prior}.")
         n_axes = N_AXES[conv_op]
         kernels = [per_axis(kernel, n_axes) for kernel in kernel_sizes]
         topology = Topology(
@@ -92,13 +103,11 @@ class MSCSNet(nn.Module):
         inner_norm = _shift_only(norm_op, norm_op_kwargs, conv_op) if shift_only_dmsa_norm else norm
         self.input_channels = input_channels
         self.divisors = topology.divisors
-        design = DecoderDesign(norm if decoder_norm else None, decoder_nonlin, dropout, unit_upsampling)
+        design = DecoderDesign(norm if decoder_norm else None, decoder_nonlin, dropout)
         self.encoder = MSCSEncoder(input_channels, topology, norm, inner_norm, stem_features)
         self.decoder = MSCSDecoder(self.encoder, num_classes, topology, design, deep_supervision)
         if foreground_prior is not None:
-            for head in self.decoder.seg_layers:
-                with torch.no_grad():
-                    head.bias[1:] = math.log(foreground_prior / (1 - foreground_prior))
+            self.decoder.start_at(foreground_prior)
 
     @classmethod
     def original(

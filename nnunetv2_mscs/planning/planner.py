@@ -10,6 +10,7 @@ from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner
 from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.json_export import recursive_fix_for_json_export
+from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 from nnunetv2_mscs.planning.memory import GIGABYTE, TrainingMemory, training_memory
 from nnunetv2_mscs.planning.normalization_choice import (
@@ -18,7 +19,7 @@ from nnunetv2_mscs.planning.normalization_choice import (
     choose_normalisation,
     schemes_with,
 )
-from nnunetv2_mscs.planning.topology import BASE_FEATURES, MAX_FEATURES, mscs_architecture
+from nnunetv2_mscs.planning.topology import BASE_FEATURES, FULL_RESOLUTION_FEATURES, MAX_FEATURES, mscs_architecture
 
 DEFAULT_PLANS = "nnUNetPlans"
 OWN_DATA = "MSCS_OWN_DATA"
@@ -100,7 +101,8 @@ class MSCSPlanner(ExperimentPlanner):
         plan["data_identifier"] = self._data_identifier(plan)
         patch_size = plan["patch_size"]
         channels, labels = len(self._channel_names), len(self.dataset_json["labels"])
-        plan["architecture"] = mscs_architecture(plan["architecture"], patch_size)
+        regions = LabelManager(self.dataset_json["labels"], self.dataset_json.get("regions_class_order")).has_regions
+        plan["architecture"] = mscs_architecture(plan["architecture"], patch_size, regions=regions)
         memory = _architecture_memory(plan["architecture"], channels, labels, patch_size)
 
         fitting = memory.largest_batch_size(USABLE_SHARE * self.UNet_vram_target_GB * GIGABYTE)
@@ -174,7 +176,8 @@ class MSCSPlanner(ExperimentPlanner):
         return [
             f"topology: {len(strides) - 1} levels below the image, strides and kernels by nnU-Net's rules from "
             f"spacing {_joined(plan['spacing'])} mm and the patch",
-            f"width: {BASE_FEATURES} at level 1 as in the paper, doubling to at most {MAX_FEATURES[n_axes]}",
+            f"width: {BASE_FEATURES} at level 1 as in the paper, doubling to at most {MAX_FEATURES[n_axes]}; "
+            f"{FULL_RESOLUTION_FEATURES} at full resolution, where the paper's 8 often learned nothing but background",
             "patch: holds the median image"
             if covers
             else f"patch: smaller than the median image ({_joined(median_shape)}), by the initial aspect ratio or "

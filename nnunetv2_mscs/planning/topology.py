@@ -11,7 +11,8 @@ PLANNED_DESIGN = {
     "dropout": 0.0,
     "decoder_norm": True,
     "decoder_nonlin": "leaky_relu",
-    "unit_upsampling": True,
+    "stem_features": 32,
+    "foreground_prior": 0.01,
 }
 
 MSCS_NET = "nnunetv2_mscs.network.MSCSNet"
@@ -21,7 +22,7 @@ BASE_FEATURES = 16
 MAX_FEATURES = {2: 16 * BASE_FEATURES, 3: 8 * BASE_FEATURES}
 
 
-def mscs_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
+def mscs_architecture(architecture: dict, patch_size: Sequence[int], *, regions: bool = False) -> dict:
     """The plan entry `architecture` of a configuration with the planned MSCS-Net in the place of its U-Net.
 
     Everything that decides is written into it, so that a plan gives the same network whatever is planned later.
@@ -29,6 +30,7 @@ def mscs_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
     Args:
         architecture: as in nnU-Net's plans: network_class_name, arch_kwargs, _kw_requires_import.
         patch_size: voxels per axis that the network will see.
+        regions: whether the labels are regions that overlap, so that no head speaks for background.
 
     Returns:
         A new entry; that of MSCS-Net itself is returned as it is.
@@ -44,7 +46,8 @@ def mscs_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
         "features_per_stage": [FULL_RESOLUTION_FEATURES, *arguments["features_per_stage"][1:]],
         "dmsa_kernel_sizes": _narrow_along_thick_slices(arguments["dmsa_kernel_sizes"], arguments["strides"]),
     }
-    return {**planned, "arch_kwargs": {**arguments, **own, **PLANNED_DESIGN}}
+    design = PLANNED_DESIGN | {"foreground_prior": None if regions else PLANNED_DESIGN["foreground_prior"]}
+    return {**planned, "arch_kwargs": {**arguments, **own, **design}}
 
 
 def _narrow_along_thick_slices(kernels: list[list[list[int]]], strides: list[list[int]]) -> list[list[list[int]]]:
@@ -66,7 +69,9 @@ def stored_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
 
     Models trained before version 0.2 on plans of nnU-Net's own networks have such a network's entry there.
     """
-    return architecture if architecture["network_class_name"] == MSCS_NET else paper_architecture(architecture, patch_size)
+    return (
+        architecture if architecture["network_class_name"] == MSCS_NET else paper_architecture(architecture, patch_size)
+    )
 
 
 def paper_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:

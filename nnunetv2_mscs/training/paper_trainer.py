@@ -57,7 +57,7 @@ class MSCSTrainerPaper(MSCSTrainerEarlyStopping):
         self.enable_deep_supervision = False
 
     @staticmethod
-    def planned_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
+    def planned_architecture(architecture: dict, patch_size: Sequence[int], regions: bool) -> dict:
         return paper_architecture(architecture, patch_size)
 
     @staticmethod

@@ -42,7 +42,9 @@ class MSCSTrainer(BeginsAnew):
         dataset_json: dict,
         device: torch.device = torch.device("cuda"),  # noqa: B008  nnU-Net's own signature
     ):
-        super().__init__(self._with_network(plans, configuration), configuration, fold, dataset_json, device)
+        super().__init__(
+            self._with_network(plans, configuration, dataset_json), configuration, fold, dataset_json, device
+        )
         if self.epochs is not None:
             self.num_epochs = self.epochs
         if self.iterations is not None:
@@ -57,15 +59,20 @@ class MSCSTrainer(BeginsAnew):
         self.gradients_dropped = False
 
     @staticmethod
-    def planned_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
-        """The plan entry of the network to train, from that of the plans; kept in the model's own plans."""
-        return mscs_architecture(architecture, patch_size)
+    def planned_architecture(architecture: dict, patch_size: Sequence[int], regions: bool) -> dict:
+        """The plan entry of the network to train, from that of the plans."""
+        return mscs_architecture(architecture, patch_size, regions=regions)
 
     @classmethod
-    def _with_network(cls, plans: dict, configuration: str) -> dict:
-        """The plans with the network to train written out, so that the model predicts the same for ever."""
-        planned = PlansManager(plans).get_configuration(configuration)
-        architecture = cls.planned_architecture(planned.configuration["architecture"], planned.patch_size)
+    def _with_network(cls, plans: dict, configuration: str, dataset_json: dict) -> dict:
+        """The plans with the network to train written out, so that what other versions plan does not change a model."""
+        manager = PlansManager(plans)
+        planned = manager.get_configuration(configuration)
+        architecture = cls.planned_architecture(
+            planned.configuration["architecture"],
+            planned.patch_size,
+            manager.get_label_manager(dataset_json).has_regions,
+        )
         configurations = plans["configurations"]
         own = configurations[configuration] | {"architecture": architecture}
         return {**plans, "configurations": {**configurations, configuration: own}}

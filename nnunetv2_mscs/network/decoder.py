@@ -38,11 +38,10 @@ class MSCSDecoder(nn.Module):
         self._frozen: list[nn.Parameter] = []
         self.deep_supervision = deep_supervision
 
-    @torch.no_grad()
     def start_at(self, prior: float) -> None:
         """Set the heads' biases so that every foreground class begins with that probability against background."""
         for head in self.seg_layers:
-            head.bias[1:] = math.log(prior / (1 - prior))  # type: ignore[union-attr, index]
+            nn.init.constant_(head.bias[1:], math.log(prior / (1 - prior)))  # type: ignore[union-attr, index]
 
     @property
     def deep_supervision(self) -> bool:

@@ -44,24 +44,19 @@ def mscs_architecture(architecture: dict, patch_size: Sequence[int], *, regions:
     arguments = planned["arch_kwargs"]
     own = {
         "features_per_stage": [FULL_RESOLUTION_FEATURES, *arguments["features_per_stage"][1:]],
-        "dmsa_kernel_sizes": _narrow_along_thick_slices(arguments["dmsa_kernel_sizes"], arguments["strides"]),
+        "dmsa_kernel_sizes": _in_plane(arguments["dmsa_kernel_sizes"]),
     }
     design = PLANNED_DESIGN | {"foreground_prior": None if regions else PLANNED_DESIGN["foreground_prior"]}
     return {**planned, "arch_kwargs": {**arguments, **own, **design}}
 
 
-def _narrow_along_thick_slices(kernels: list[list[list[int]]], strides: list[list[int]]) -> list[list[list[int]]]:
-    """The kernels of every stage, at most 3 wide along an axis that has been halved less often than another.
+def _in_plane(kernels: list[list[list[int]]]) -> list[list[list[int]]]:
+    """The kernels of every stage, those of 3D at most 3 wide along the first axis.
 
-    Such an axis holds few, thick slices. Three convolutions in series see seven of them already, and kernels of 5 and 7
-    along it would double the arithmetic of the whole network.
+    nnU-Net puts the axis with the thickest slices first. Three convolutions in series see seven slices; kernels of 5 and
+    7 along this axis as well would double the arithmetic of the whole network.
     """
-    narrowed, halved = [], [1] * len(strides[0])
-    for stage, stride in zip(kernels, strides, strict=True):
-        halved = [total * s for total, s in zip(halved, stride, strict=True)]
-        lags = [total < max(halved) for total in halved]
-        narrowed.append([[min(k, 3) if lag else k for k, lag in zip(kernel, lags, strict=True)] for kernel in stage])
-    return narrowed
+    return [[[min(kernel[0], 3), *kernel[1:]] if len(kernel) == 3 else kernel for kernel in stage] for stage in kernels]
 
 
 def stored_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:

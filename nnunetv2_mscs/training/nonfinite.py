@@ -84,7 +84,8 @@ def replace_non_finite(losses: list[np.ndarray]) -> list[np.ndarray]:
 def drop_gradients_unless_finite(optimizer: torch.optim.Optimizer) -> bool:
     """Whether gradients were dropped: without them a step changes nothing, neither weights nor momentum."""
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    if all(bool(torch.isfinite(p.grad).all()) for p in parameters):
+    norms = [parameter.grad.norm() for parameter in parameters]
+    if not norms or bool(torch.isfinite(torch.stack(norms)).all()):
         return False
     for parameter in parameters:
         parameter.grad = None

@@ -96,6 +96,9 @@ def test_input_that_does_not_fit_is_named(shape):
         ({"features_per_stage": [4, 0, 8]}, "widths"),
         ({"conv_op": nn.Conv1d}, "space axes"),
         ({"dropout": 1.0}, "probability"),
+        ({"decoder_nonlin": "gelu"}, "relu, leaky_relu"),
+        ({"stem_features": -1}, "stem"),
+        ({"foreground_prior": 1.0}, "between 0 and 1"),
         ({"norm_op": "batch"}, "norm_op"),
         ({"norm_op": nn.InstanceNorm2d}, "InstanceNorm2d is not for the 3 space axes"),
     ],
@@ -112,6 +115,39 @@ def test_norm_width_and_dropout_are_taken_from_the_arguments():
     assert {m.p for m in network.modules() if isinstance(m, nn.Dropout)} == {0.1}
     assert not [m for m in build("2d", norm_op=None).modules() if isinstance(m, nn.InstanceNorm2d | nn.BatchNorm2d)]
     assert network.encoder.attention[1].out_channels == 3 * int(1.67 * 8)
+
+
+PLANNED = {"decoder_norm": True, "decoder_nonlin": "leaky_relu", "stem_features": 6, "dropout": 0.0}
+
+
+@pytest.mark.parametrize("name", TOPOLOGIES)
+def test_planned_decoder_has_norms_leaky_relu_and_a_stem(name):
+    network = build(name, num_classes=2, foreground_prior=0.1, deep_supervision=True, **PLANNED)
+    norms = (nn.InstanceNorm2d, nn.InstanceNorm3d)
+    for block in [network.decoder.bottleneck, *network.decoder.stages]:
+        kinds = [type(module) for module in block]
+        assert sum(kind in norms for kind in kinds) == 2
+        assert kinds.count(nn.LeakyReLU) == 2
+        assert nn.ReLU not in kinds
+    assert network.encoder.skip_channels[0] == 6
+    outputs = network(torch.zeros(2, 2, *TOPOLOGIES[name][3]))
+    assert [tuple(level.shape[2:]) for level in outputs][0] == TOPOLOGIES[name][3]
+    for head in network.decoder.seg_layers:
+        assert torch.softmax(head.bias, 0)[1].item() == pytest.approx(0.1)
+
+
+def test_a_head_of_negative_weights_is_a_trap_over_relu_and_none_over_leaky_relu():
+    """All lesion weights negative: over ReLU's features no voxel's logit exceeds the bias, whatever the image."""
+    image = torch.randn(1, 2, 16, 20)
+    for design, trapped in (({}, True), (PLANNED, False)):
+        torch.manual_seed(0)
+        network = build("2d", num_classes=2, **design).eval()
+        head = network.decoder.seg_layers[-1]
+        with torch.no_grad():
+            head.weight[1] = head.weight[0] - head.weight[0].abs() - 0.1
+            margin = network(image)[:, 1] - network(image)[:, 0]
+        above_bias = bool((margin > head.bias[1] - head.bias[0] + 1e-4).any())
+        assert above_bias is not trapped
 
 
 def test_dmsa_kernels_follow_the_stage():

@@ -1,6 +1,6 @@
 """Which normalisation a data set's channels get, and why: by their names and by the unit of the ADC."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from nnunetv2_mscs.planning.normalization import ADCNormalization, DWINormalization
 from nnunetv2_mscs.scans.channels import ADC, DWI
+from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.units import TO_MICRO
 
 Normalisation = Literal["adc-dwi", "nnunet"]
@@ -69,6 +70,17 @@ def unit_of_lesions(median: float, most: float) -> str | None:
     for name, factor in TO_MICRO.items():
         if low * 1e6 <= median * factor <= high * 1e6:
             return None if name == "10^-3 mm2/s" and most <= 1 + 1e-4 else name
+    return None
+
+
+def first_refusal(images: Iterable[tuple[str, np.ndarray]]) -> str | None:
+    """Which of some ADC images (identifier, (Z, Y, X)) `ADCNormalization` refuses, and why; None if it takes all."""
+    normalise = ADCNormalization(use_mask_for_norm=False, intensityproperties={})
+    for identifier, image in images:
+        try:
+            normalise.run(image)
+        except ScanError as error:
+            return f"normalisation: nnU-Net's, because of {identifier}: {error.finding}"
     return None
 
 

@@ -1,8 +1,8 @@
 """`MSCSPlanner`: nnU-Net's experiment planner, choosing patch and batch by the memory that MSCS-Net needs."""
 
 import os
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from functools import cached_property, partial
 
 import numpy as np
 from batchgenerators.utilities.file_and_folder_operations import isfile, join, load_json
@@ -13,10 +13,12 @@ from nnunetv2.utilities.json_export import recursive_fix_for_json_export
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 from nnunetv2_mscs.planning.memory import GIGABYTE, TrainingMemory, training_memory
+from nnunetv2_mscs.planning.normalization import ADCNormalization
 from nnunetv2_mscs.planning.normalization_choice import (
     Normalisation,
     NormalisationChoice,
     choose_normalisation,
+    first_refusal,
     schemes_with,
 )
 from nnunetv2_mscs.planning.topology import BASE_FEATURES, FULL_RESOLUTION_FEATURES, MAX_FEATURES, mscs_architecture
@@ -25,6 +27,8 @@ DEFAULT_PLANS = "nnUNetPlans"
 OWN_DATA = "MSCS_OWN_DATA"
 # Share of the memory target that is planned with: the estimate is calculated, and a full GPU fails late.
 USABLE_SHARE = 0.9
+# Images that are read to see whether they are in the unit that their lesions promise.
+LOOKED_AT = 8
 # What decides, beside the transposition, how nnU-Net preprocesses a configuration.
 PREPROCESSING_KEYS = (
     "preprocessor_name",
@@ -87,10 +91,24 @@ class MSCSPlanner(ExperimentPlanner):
         schemes, masks = super().determine_normalization_scheme_and_whether_mask_is_used_for_norm()
         return schemes_with(self._normalisation_choice, self._channel_names, schemes, masks)
 
-    @property
+    @cached_property
     def _normalisation_choice(self) -> NormalisationChoice:
         intensities = self.dataset_fingerprint["foreground_intensity_properties_per_channel"]
-        return choose_normalisation(self.normalization, self._channel_names, intensities)
+        choice = choose_normalisation(self.normalization, self._channel_names, intensities)
+        for key, scheme in choice.schemes.items():
+            refusal = first_refusal(self._some_images(key)) if scheme == ADCNormalization.__name__ else None
+            if refusal:
+                return NormalisationChoice({}, refusal)
+        return choice
+
+    def _some_images(self, channel: str) -> Iterator[tuple[str, np.ndarray]]:
+        """A few cases spread over the data set: the fingerprint knows lesions alone, and no image as a whole."""
+        reader = self.determine_reader_writer()()
+        cases = list(self.dataset.items())
+        index = list(self._channel_names).index(channel)
+        for identifier, files in cases[:: max(1, len(cases) // LOOKED_AT)][:LOOKED_AT]:
+            image, _ = reader.read_images([files["images"][index]])
+            yield identifier, image[0]
 
     def get_plans_for_configuration(
         self, spacing, median_shape, data_identifier, approximate_n_voxels_dataset, _cache

@@ -11,7 +11,7 @@ PLANNED_DESIGN = {
     "dropout": 0.0,
     "decoder_norm": True,
     "decoder_nonlin": "leaky_relu",
-    "stem_features": 32,
+    "stem_features": 16,
     "foreground_prior": 0.01,
 }
 
@@ -53,8 +53,8 @@ def mscs_architecture(architecture: dict, patch_size: Sequence[int], *, regions:
 def _in_plane(kernels: list[list[list[int]]]) -> list[list[list[int]]]:
     """The kernels of every stage, those of 3D at most 3 wide along the first axis.
 
-    nnU-Net puts the axis with the thickest slices first. Three convolutions in series see seven slices; kernels of 5 and
-    7 along this axis as well would double the arithmetic of the whole network.
+    nnU-Net puts the axis with the thickest slices first. Three convolutions in series see seven slices. With kernels of
+    5 and 7 along this axis, too, the whole network would cost up to twice as much.
     """
     return [[[min(kernel[0], 3), *kernel[1:]] if len(kernel) == 3 else kernel for kernel in stage] for stage in kernels]
 
@@ -62,11 +62,12 @@ def _in_plane(kernels: list[list[list[int]]]) -> list[list[list[int]]]:
 def stored_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
     """The plan entry of the network that a trained model has, from the plans that lie beside it.
 
-    Models trained before version 0.2 on plans of nnU-Net's own networks have such a network's entry there.
+    Where this is nnU-Net's own network, the model was trained before the network was written into its plans, and has the
+    paper's design.
     """
-    return (
-        architecture if architecture["network_class_name"] == MSCS_NET else paper_architecture(architecture, patch_size)
-    )
+    if architecture["network_class_name"] == MSCS_NET:
+        return architecture
+    return paper_architecture(architecture, patch_size)
 
 
 def paper_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:

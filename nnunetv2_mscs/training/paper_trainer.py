@@ -77,10 +77,6 @@ class MSCSTrainerPaper(MSCSTrainerEarlyStopping):
         _, reason = paper_network(self._architecture, self.configuration_manager.patch_size)
         self.print_to_log_file(reason, add_timestamp=False)
 
-    @property
-    def _architecture(self) -> dict:
-        return self.configuration_manager.configuration["architecture"]
-
     def _set_batch_size_and_oversample(self) -> None:
         """The paper's batch size as far as it fits, in the place of the plans', shared among workers by nnU-Net."""
         batch_size, reason = self._batch_size()

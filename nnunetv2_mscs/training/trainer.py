@@ -1,6 +1,7 @@
 """`MSCSTrainer`: nnU-Net's trainer with MSCS-Net in it, and guards against failed starts and losses not finite."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -104,6 +105,30 @@ class MSCSTrainer(BeginsAnew):
         count = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
         self.print_to_log_file(f"MSCS-Net with {count:,} parameters", add_timestamp=False)
 
+    def on_train_start(self) -> None:
+        self._warn_of_folds_with_another_network()
+        super().on_train_start()
+
+    def _warn_of_folds_with_another_network(self) -> None:
+        """Folds of one model share its plans.json, which this training is about to replace."""
+        folder = Path(self.output_folder_base)
+        if self.local_rank or not (folder / "plans.json").is_file():
+            return
+        former = PlansManager(str(folder / "plans.json")).get_configuration(self.configuration_name)
+        if stored_architecture(former.configuration["architecture"], former.patch_size) == self._architecture:
+            return
+        others = {file.parent.name for file in folder.glob("fold_*/checkpoint_final.pth")} - {f"fold_{self.fold}"}
+        if others:
+            self.print_to_log_file(
+                f"WARNING: {', '.join(sorted(others))} of this model were trained with another network. With this fold's "
+                "plans.json beside them they can no longer be loaded. Train them anew, too, or train this fold with "
+                "plans of another name."
+            )
+
+    @property
+    def _architecture(self) -> dict:
+        return self.configuration_manager.configuration["architecture"]
+
     def _watch_gradients(self) -> None:
         if self.grad_scaler is None:  # a scaler skips steps whose gradients are not finite, as its way to find a scale
             self.optimizer.register_step_pre_hook(self._check_gradients)
@@ -177,7 +202,7 @@ class MSCSTrainer(BeginsAnew):
         if made.patch_size != self.configuration_manager.patch_size:
             return
         architecture = stored_architecture(made.configuration["architecture"], made.patch_size)
-        if architecture != self.configuration_manager.configuration["architecture"]:
+        if architecture != self._architecture:
             self.print_to_log_file("The network is that of the checkpoint; a new training would take another.")
             self.configuration_manager.configuration["architecture"] = architecture
             self.plans_manager.plans["configurations"][self.configuration_name]["architecture"] = architecture

@@ -90,7 +90,7 @@ def preprocessed(tmp_path_factory) -> Iterator[Callable[[int], Path]]:
 def new_trainer(preprocessed, tmp_path, monkeypatch) -> Callable[..., MSCSTrainer]:
     """A function that makes a trainer as nnUNetv2_train does, with results in a folder of the test's own.
 
-    `arch_kwargs` replace those of the plans' architecture.
+    `architecture` replaces the plans' entry, `arch_kwargs` some of its arguments.
     """
     monkeypatch.setenv("nnUNet_results", str(tmp_path))
 
@@ -100,10 +100,13 @@ def new_trainer(preprocessed, tmp_path, monkeypatch) -> Callable[..., MSCSTraine
         dataset_id: int = 601,
         fold: int | str = 0,
         device: str = "cpu",
+        architecture: dict | None = None,
         **arch_kwargs,
     ) -> MSCSTrainer:
         folder = preprocessed(dataset_id)
         plans = json.loads((folder / "MSCSPlans.json").read_text()) | {"continue_training": False}
+        if architecture:
+            plans["configurations"][configuration]["architecture"] = architecture
         if arch_kwargs:
             plans["configurations"][configuration]["architecture"]["arch_kwargs"] |= arch_kwargs
         dataset = json.loads((folder / "dataset.json").read_text())

@@ -270,3 +270,79 @@ def test_a_gpu_trains_compiled_in_mixed_precision_and_resumes(new_trainer):
     resumed.load_checkpoint(str(Path(trainer.output_folder) / "checkpoint_final.pth"))
     assert resumed.current_epoch == 2
     resumed.perform_actual_validation()
+
+
+UNET = "dynamic_network_architectures.architectures.unet.PlainConvUNet"
+
+
+@pytest.fixture
+def on_nnunets_plans(new_trainer):
+    """A function that makes a trainer on plans with a U-Net in them, as nnU-Net's default planner writes them."""
+    arguments = {
+        "n_stages": 3,
+        "features_per_stage": [32, 64, 128],
+        "conv_op": "torch.nn.modules.conv.Conv2d",
+        "kernel_sizes": [[3, 3]] * 3,
+        "strides": [[1, 1], [2, 2], [2, 2]],
+        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm2d",
+        "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+    }
+    entry = {"network_class_name": UNET, "arch_kwargs": arguments, "_kw_requires_import": ["conv_op", "norm_op"]}
+    return lambda trainer_class=SHORT, fold=0: new_trainer(trainer_class, architecture=entry, fold=fold)
+
+
+@pytest.fixture
+def former_trainer(on_nnunets_plans, monkeypatch):
+    """A function that makes trainers as they were when the network did not stand in the model's plans."""
+
+    def make(fold: int = 0) -> MSCSTrainer:
+        with monkeypatch.context() as patch:
+            patch.setattr(MSCSTrainer, "planned_architecture", staticmethod(lambda architecture, *_: architecture))
+            return on_nnunets_plans(fold=fold)
+
+    return make
+
+
+def network_in(plans: dict) -> dict:
+    return plans["configurations"]["2d"]["architecture"]
+
+
+def test_the_network_stands_in_the_models_own_plans(on_nnunets_plans, preprocessed):
+    trainer = on_nnunets_plans()
+    trainer.run_training()
+    folder = Path(trainer.output_folder)
+    stored = json.loads((folder.parent / "plans.json").read_text())
+    checkpoint = torch.load(folder / "checkpoint_final.pth", weights_only=False)
+    for plans in (stored, checkpoint["init_args"]["plans"]):
+        assert network_in(plans)["network_class_name"] == "nnunetv2_mscs.network.MSCSNet"
+        assert network_in(plans)["arch_kwargs"]["features_per_stage"] == [32, 16, 32]
+        assert network_in(plans)["arch_kwargs"]["stem_features"] > 0
+
+
+def test_a_model_of_former_plans_predicts_and_goes_on_with_its_own_network(former_trainer, on_nnunets_plans, tmp_path):
+    """Its plans hold a U-Net; the network was, and stays, the paper's design."""
+    former = former_trainer()
+    former.initialize()
+    former.save_checkpoint(str(tmp_path / "former.pth"))
+    assert network_in(former.plans_manager.plans)["network_class_name"] == UNET
+    assert former.network.decoder.stages[-1][0].conv.out_channels == 8
+    manager = PlansManager(former.plans_manager.plans)
+    predicting = MSCSTrainer.build_network_architecture(manager, manager.get_configuration("2d"), 2, 2, False)
+    predicting.load_state_dict(former.network.state_dict())
+
+    resumed = on_nnunets_plans()
+    resumed.load_checkpoint(str(tmp_path / "former.pth"))
+    assert same(weights(former), weights(resumed))
+    assert network_in(resumed.plans_manager.plans)["arch_kwargs"]["features_per_stage"] == [8, 16, 32]
+    assert "The network is that of the checkpoint" in Path(resumed.log_file).read_text()
+
+
+def test_a_new_fold_beside_former_ones_warns(former_trainer, on_nnunets_plans):
+    former = former_trainer(fold=1)
+    former.run_training()
+    beside = on_nnunets_plans(fold=0)
+    beside.on_train_start()
+    assert "WARNING: fold_1 of this model were trained with another network" in Path(beside.log_file).read_text()
+    alike = on_nnunets_plans(fold=1)
+    alike.on_train_start()
+    assert "another network" not in Path(alike.log_file).read_text()

@@ -13,7 +13,10 @@ Fingerprinted = Callable[..., str]
 
 @pytest.fixture
 def fingerprinted(nnunet_folders: Path) -> Fingerprinted:
-    """A function that lays down a data set of `cases` scans and returns its name. Sizes and spacings are (z, y, x)."""
+    """A function that lays down a data set of `cases` scans and returns its name. Sizes and spacings are (z, y, x).
+
+    `value` is that of every voxel of the one case that there is.
+    """
 
     def lay_down(
         size: Sequence[int] = (20, 192, 192),
@@ -21,12 +24,13 @@ def fingerprinted(nnunet_folders: Path) -> Fingerprinted:
         cases: int = 250,
         channels: Sequence[str] = ("ADC", "DWI"),
         intensities: Mapping[str, Mapping[str, float]] | None = None,
+        value: float = 0.0,
     ) -> str:
         name = "Dataset007_Planned"
         raw, preprocessed = nnunet_folders / "nnUNet_raw" / name, nnunet_folders / "nnUNet_preprocessed" / name
         for folder in (raw / "imagesTr", raw / "labelsTr", preprocessed):
             folder.mkdir(parents=True, exist_ok=True)
-        image = sitk.GetImageFromArray(np.zeros((2, 4, 4), np.float32))
+        image = sitk.GetImageFromArray(np.full((2, 4, 4), value, np.float32))
         for channel in range(len(channels)):
             sitk.WriteImage(image, str(raw / "imagesTr" / f"case_{channel:04d}.nii.gz"))
         sitk.WriteImage(sitk.Cast(image, sitk.sitkUInt8), str(raw / "labelsTr" / "case.nii.gz"))

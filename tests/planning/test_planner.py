@@ -181,6 +181,14 @@ def test_adc_without_a_unit_keeps_nnunets_normalisation(fingerprinted, nnunet_fo
     assert why in normalisation_reason(plans)
 
 
+@pytest.mark.parametrize(("value", "taken"), [(800.0, True), (104.0, False)])
+def test_images_have_to_be_in_the_unit_that_their_lesions_promise(fingerprinted, nnunet_folders, value, taken):
+    """Preprocessing would refuse the data set: z-scores and the reason are the better answer."""
+    plans = planned(fingerprinted(intensities=LESIONS, value=value), nnunet_folders)
+    assert schemes(plans) == (OURS if taken else ZSCORE)
+    assert ("because of case: ADC unit not recognised" in normalisation_reason(plans)) is not taken
+
+
 def test_both_normalisations_can_be_had_by_name(fingerprinted, nnunet_folders, monkeypatch):
     name = fingerprinted(intensities=LESIONS)
     MSCSPlannerZScore(name).plan_experiment()

@@ -1,17 +1,26 @@
 """Trainers and networks beside each other: equal steps, equal batches, several seeds, Dice on unseen cases.
 
     python benchmarks/training.py
-    python benchmarks/training.py --trainers nnUNetTrainer MSCSTrainer "narrow=MSCSTrainer:features_per_stage.0=8,dropout=0.3"
-    python benchmarks/training.py --dataset 501 --plans MSCSPlans -c 3d_fullres --patch 16 64 64 --batch-size 2 --device cuda
+    python benchmarks/training.py --trainers nnUNetTrainer "narrow=MSCSTrainer:features_per_stage.0=8,dropout=0.3"
+    python benchmarks/training.py --dataset 501 -c 3d_fullres --patch 16 64 64 --batch-size 2 --device cuda
 
-Without --dataset it makes phantoms first. A trainer is any that nnU-Net finds by name. After a colon follow arguments of
-the network that differ from the plan's, and attributes of the trainer (trainer.initial_lr=0.001). Before an equals sign
-stands a name for the table. All variants of a seed train on the same batches, drawn once by nnU-Net's own loaders with
-its augmentation. Loss, optimiser and schedule are the trainer's, the schedule shortened to the steps. What is measured:
-mean Dice of the fold's unseen cases that have a lesion at the end (sliding window without mirroring), Dice on patches of
-them after half of the steps, the loss, heads of deep supervision that find no lesion voxel at the end (dead heads), models that find none in
-any unseen case (all empty), seconds per step, and peak memory. Runs that were done are read from the work folder.
-The default takes about 25 minutes on two CPU cores: 3 seeds of 2 trainers, 200 steps of 5 patches of 64 x 64.
+Without --dataset it makes phantoms first. A trainer is any that nnU-Net finds by name. After a colon follow arguments
+of the network that differ from the plan's, attributes of the trainer (trainer.initial_lr=0.001), and the optimiser's
+kind, momentum and warm-up (optimiser.kind=adamw,optimiser.warmup=50). A name for the table can stand before an equals
+sign.
+
+All trainers get the same batches for a seed. nnU-Net's own loaders draw them once, with its augmentation. Loss,
+optimiser and schedule are the trainer's; the schedule is shortened to the steps. Measured are:
+
+- the mean Dice of the fold's unseen cases with a lesion at the end (sliding window, no mirroring), and the Dice on
+  patches of unseen cases after half of the steps;
+- the loss, early and as a curve;
+- dead heads: heads of deep supervision that find no lesion voxel on those patches at the end;
+- all empty: models that find no lesion voxel in any unseen case;
+- seconds per step, and peak memory.
+
+Finished runs are kept in the work folder, and a second call reads them from there. The default takes about 15 minutes
+on two CPU cores: 3 seeds of 2 trainers, 200 steps of 5 patches of 64 x 64.
 """
 
 import argparse
@@ -28,7 +37,7 @@ from statistics import fmean
 
 import torch
 from reporting import conditions, print_table, write_json
-from training_runs import Task, Variant, batches, run, variant_from_text
+from training_runs import Task, Variant, batches, find_trainer, run, variant_from_text
 
 PHANTOMS_ID, PHANTOMS = 990, "Dataset990_Phantoms"
 EARLY = (20, 40)  # steps whose mean loss says how fast a training starts
@@ -224,6 +233,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    unknown = [variant.trainer for variant in args.trainers if find_trainer(variant.trainer) is None]
+    if unknown:
+        sys.exit(f"nnU-Net finds no trainer {', '.join(unknown)}")
     preprocessed = prepare(args)
     os.environ["nnUNet_results"] = str(args.work / "nnUNet_results")  # noqa: SIM112  nnU-Net's own name
     task = Task(

@@ -69,10 +69,8 @@ def variant_from_text(text: str) -> Variant:
     Raises:
         ValueError: if a setting is not of this form.
     """
-    label, _, rest = text.rpartition("=") if "=" in text.split(":")[0] else ("", "", text)
-    if label:
-        label, rest = text.split("=", 1)
-    trainer, _, settings = rest.partition(":")
+    head, _, settings = text.partition(":")
+    label, _, trainer = head.rpartition("=")
     groups: dict[str, dict] = {"network": {}, "trainer": {}, "optimiser": {}}
     for setting in filter(None, settings.split(",")):
         key, equals, value = setting.partition("=")
@@ -86,14 +84,22 @@ def variant_from_text(text: str) -> Variant:
     return Variant(label or text, trainer, groups["network"], groups["trainer"], groups["optimiser"])
 
 
-def new_trainer(task: Task, variant: Variant):
-    """The trainer as nnUNetv2_train makes it, with the task's patch and batch size and the variant's settings."""
+def find_trainer(name: str):
+    """The trainer class of that name as nnU-Net finds it; None if there is none."""
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
+    try:
+        return recursive_find_trainer_class_by_name(name)
+    except RuntimeError:
+        return None
+
+
+def new_trainer(task: Task, variant: Variant):
+    """The trainer as nnUNetv2_train makes it, with the task's patch and batch size and the variant's settings."""
     from nnunetv2_mscs.planning import mscs_architecture
     from nnunetv2_mscs.training.trainer import MSCSTrainer
 
-    trainer_class = recursive_find_trainer_class_by_name(variant.trainer)
+    trainer_class = find_trainer(variant.trainer)
     folder = Path(task.preprocessed)
     plans = json.loads((folder / f"{task.plans}.json").read_text())
     configuration = plans["configurations"][task.configuration]

@@ -62,8 +62,8 @@ def _in_plane(kernels: list[list[list[int]]]) -> list[list[list[int]]]:
 def stored_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
     """The plan entry of the network that a trained model has, from the plans that lie beside it.
 
-    Where this is nnU-Net's own network, the model was trained before the network was written into its plans, and has the
-    paper's design.
+    Where this is nnU-Net's own network, the model was trained before its network was written into its plans, and has
+    the paper's design.
     """
     if architecture["network_class_name"] == MSCS_NET:
         return architecture

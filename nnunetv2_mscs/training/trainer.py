@@ -120,9 +120,9 @@ class MSCSTrainer(BeginsAnew):
         others = {file.parent.name for file in folder.glob("fold_*/checkpoint_final.pth")} - {f"fold_{self.fold}"}
         if others:
             self.print_to_log_file(
-                f"WARNING: {', '.join(sorted(others))} of this model were trained with another network. With this fold's "
-                "plans.json beside them they can no longer be loaded. Train them anew, too, or train this fold with "
-                "plans of another name."
+                f"WARNING: {', '.join(sorted(others))} of this model were trained with another network. With this "
+                "fold's plans.json beside them they can no longer be loaded. Train them anew, too, or train this fold "
+                "with plans of another name."
             )
 
     @property

@@ -131,7 +131,7 @@ def test_planned_decoder_has_norms_leaky_relu_and_a_stem(name):
         assert nn.ReLU not in kinds
     assert network.encoder.skip_channels[0] == 6
     outputs = network(torch.zeros(2, 2, *TOPOLOGIES[name][3]))
-    assert [tuple(level.shape[2:]) for level in outputs][0] == TOPOLOGIES[name][3]
+    assert tuple(outputs[0].shape[2:]) == TOPOLOGIES[name][3]
     for head in network.decoder.seg_layers:
         assert torch.softmax(head.bias, 0)[1].item() == pytest.approx(0.1)
 

@@ -32,15 +32,17 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 
 import torch
 from reporting import conditions, print_table, write_json
-from training_runs import Task, Variant, batches, find_trainer, run, variant_from_text
+from training_runs import Task, Variant, batches, find_trainer, plans_digest, run, variant_from_text
 
 PHANTOMS_ID, PHANTOMS = 990, "Dataset990_Phantoms"
 EARLY = (20, 40)  # steps whose mean loss says how fast a training starts
+DECIDING = ("network", "planning", "training")  # rooms of the package that decide on a run's figures
 FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 
 
@@ -48,8 +50,19 @@ def commands_for_phantoms(work: Path, cases: int, size: Sequence[int]) -> list[l
     """The commands that make, convert, plan and preprocess the phantoms of the bench."""
     phantoms, processes = str(work / "phantoms"), str(min(os.cpu_count() or 1, 4))
     return [
-        ["mscs", "phantom", phantoms, "--cases", str(cases), "--size", *map(str, size), "-np", processes],
-        ["mscs", "convert", phantoms, str(PHANTOMS_ID), PHANTOMS.split("_")[1], "-np", processes],
+        [
+            "mscs",
+            "phantom",
+            phantoms,
+            "--cases",
+            str(cases),
+            "--size",
+            *map(str, size),
+            "--overwrite",
+            "-np",
+            processes,
+        ],
+        ["mscs", "convert", phantoms, str(PHANTOMS_ID), PHANTOMS.split("_")[1], "--overwrite", "-np", processes],
         [
             *("nnUNetv2_plan_and_preprocess", "-d", str(PHANTOMS_ID), "-c", "2d", "3d_fullres"),
             *("-np", processes, processes, "-npfp", processes),
@@ -64,16 +77,27 @@ def prepare(args: argparse.Namespace) -> Path:
         from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
         return Path(nnUNet_preprocessed, maybe_convert_to_dataset_name(args.dataset))
+    folder = args.work / f"phantoms-{args.cases}-{'x'.join(map(str, args.size))}"
     for name in FOLDERS:
-        os.environ[name] = str(args.work / name)
-    done = args.work / "phantoms-ready"
+        os.environ[name] = str(folder / name)
+    done = folder / "ready"
     if not done.is_file():
-        for words in commands_for_phantoms(args.work, args.cases, args.size):
+        folder.mkdir(parents=True, exist_ok=True)
+        for words in commands_for_phantoms(folder, args.cases, args.size):
             command = [str(Path(sys.executable).with_name(words[0])), *words[1:]]
             print("$", " ".join(words), flush=True)
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         done.touch()
-    return args.work / "nnUNet_preprocessed" / PHANTOMS
+    return folder / "nnUNet_preprocessed" / PHANTOMS
+
+
+@cache
+def code_digest() -> str:
+    """What tells this version of the package from others: a changed network or trainer has to run again."""
+    import nnunetv2_mscs
+
+    files = sorted(Path(nnunetv2_mscs.__file__).parent.glob("*/*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files if file.parent.name in DECIDING)).hexdigest()
 
 
 def _run(job: tuple[Task, Variant, int, str]) -> dict:

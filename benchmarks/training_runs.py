@@ -5,6 +5,7 @@ A run is in a process of its own, so that its peak memory is its own, and gives 
 
 import contextlib
 import copy
+import hashlib
 import io
 import json
 import math
@@ -96,7 +97,8 @@ def find_trainer(name: str):
 
 def new_trainer(task: Task, variant: Variant):
     """The trainer as nnUNetv2_train makes it, with the task's patch and batch size and the variant's settings."""
-    from nnunetv2_mscs.planning import mscs_architecture
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
     from nnunetv2_mscs.training.trainer import MSCSTrainer
 
     trainer_class = find_trainer(variant.trainer)
@@ -108,8 +110,10 @@ def new_trainer(task: Task, variant: Variant):
     if task.batch_size:
         configuration["batch_size"] = task.batch_size
     architecture = copy.deepcopy(configuration["architecture"])
+    dataset = json.loads((folder / "dataset.json").read_text())
     if issubclass(trainer_class, MSCSTrainer):
-        architecture = mscs_architecture(architecture, configuration["patch_size"])
+        regions = PlansManager(plans).get_label_manager(dataset).has_regions
+        architecture = trainer_class.planned_architecture(architecture, configuration["patch_size"], regions)
     for key, value in variant.network.items():
         name, _, index = key.partition(".")
         if index:
@@ -117,10 +121,11 @@ def new_trainer(task: Task, variant: Variant):
         else:
             architecture["arch_kwargs"][name] = value
     configuration["architecture"] = architecture
-    dataset = json.loads((folder / "dataset.json").read_text())
     plans["continue_training"] = False
     with contextlib.redirect_stdout(io.StringIO()):
         trainer = trainer_class(plans, task.configuration, task.fold, dataset, torch.device(task.device))
+        if issubclass(trainer_class, MSCSTrainer) and trainer._architecture != architecture:
+            raise ValueError(f"{variant.trainer} decides on its network itself: {variant.network} would be ignored")
         for key, value in variant.attributes.items():
             if not hasattr(trainer, key):
                 raise ValueError(f"{variant.trainer} has no attribute {key!r}")
@@ -153,11 +158,16 @@ def set_seed(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def plans_digest(task: Task) -> str:
+    """What tells the task's plans from others of the same name."""
+    return hashlib.sha256(Path(task.preprocessed, f"{task.plans}.json").read_bytes()).hexdigest()[:12]
+
+
 def batches(task: Task, seed: int) -> Path:
     """File of the training and validation batches of a seed, from nnU-Net's own loaders; made if it is not there."""
     size = "x".join(map(str, task.patch or ()))
     name = f"{Path(task.preprocessed).name}_{task.plans}_{task.configuration}_{task.fold}_{size}_{task.batch_size}"
-    file = Path(task.cache, f"{name}_{task.steps}_{seed}.pt")
+    file = Path(task.cache, f"{name}_{task.steps}_{seed}_{plans_digest(task)}.pt")
     if file.is_file():
         return file
     os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112  nnU-Net's own name
@@ -226,7 +236,7 @@ def unseen(trainer, task: Task) -> dict[str, Any]:
     )
     _, keys = trainer.do_split()
     cases = trainer.dataset_class(trainer.preprocessed_dataset_folder, keys)
-    dices, false_voxels = {}, {}
+    dices, found_voxels, false_voxels = {}, {}, {}
     trainer.set_deep_supervision_enabled(False)
     trainer.network.eval()
     for key in cases.identifiers:
@@ -235,12 +245,13 @@ def unseen(trainer, task: Task) -> dict[str, Any]:
             logits = predictor.predict_sliding_window_return_logits(torch.from_numpy(data[:]))
         found = logits.float().argmax(0).cpu().numpy() > 0
         lesion = np.asarray(reference[0]) > 0
+        found_voxels[key] = int(found.sum())
         if lesion.any():
             dices[key] = 2 * float((found & lesion).sum()) / float(found.sum() + lesion.sum())
         else:
             false_voxels[key] = int(found.sum())
     trainer.set_deep_supervision_enabled(True)
-    return {"dice": dices, "false_voxels": false_voxels}
+    return {"dice": dices, "found_voxels": found_voxels, "false_voxels": false_voxels}
 
 
 def run(task: Task, variant: Variant, seed: int) -> dict[str, Any]:
@@ -287,5 +298,5 @@ def run(task: Task, variant: Variant, seed: int) -> dict[str, Any]:
         "checks": checks,
         "unseen": whole,
         "dead_heads": [i for i, head in enumerate(supervised) if not head["predicted_voxels"]],
-        "all_empty": not any(whole["dice"].values()),
+        "all_empty": not any(whole["found_voxels"].values()),
     }

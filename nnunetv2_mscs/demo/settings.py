@@ -24,5 +24,5 @@ class DemoSettings:
     size: tuple[int, int, int] = (80, 80, 12)
     spacing_mm: tuple[float, float, float] = (2.4, 2.4, 6.0)
     configuration: str = "2d"
-    memory_target_gb: float = 0.82
+    memory_target_gb: float = 0.87
     trainer: str = "MSCSTrainer_8epochs_120iterations"

@@ -19,7 +19,7 @@ class MSCSNet(nn.Module):
     """MSCS-Net (Zaman et al., Measurement 2025, 118925) for any topology that an nnU-Net plan can describe.
 
     Input (N, input_channels, *space), output logits (N, num_classes, *space); with deep supervision a list of
-    len(strides) - 1 of them, highest resolution first. Stage 0 is the image itself: only its decoder block convolves.
+    len(strides) - 1 of them, highest resolution first. Stage 0 is the image itself, or with a stem a CBS of it.
 
     Args:
         input_channels: channels of the image.
@@ -42,13 +42,13 @@ class MSCSNet(nn.Module):
             have all become negative stays at background, and ReLU passes no gradient that could lead out.
         stem_features: width of a CBS of the image, which is then stage 0's skip connection and what stage 1 sees.
             0, the paper's: no such block.
-        foreground_prior: probability that every foreground class has in every voxel before training, by the heads'
-            biases, for classes that exclude each other. None, the paper's: biases 0.
+        foreground_prior: probability of every foreground class against background that the heads' biases give before
+            training, for classes that exclude each other. None, the paper's: biases 0.
         deep_supervision: see above; `net.decoder.deep_supervision` can be set at any time, and off freezes the heads
             that are not in use.
 
     Weights start as the original's do: He uniform for CBS, DMSA and the decoder's convs, Glorot uniform for DCA, SPPF,
-    the transposed convs and the heads, biases 0.
+    the transposed convs and the heads. Biases are 0, those of the heads by `foreground_prior`.
 
     Raises:
         ValueError: if the arguments do not describe a network.

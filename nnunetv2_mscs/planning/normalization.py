@@ -12,6 +12,8 @@ from nnunetv2_mscs.scans.units import SCALED, find_adc_unit, middle
 LARGEST_ADC, ADC_SCALE = 3.0, 2.0  # free water, in 10^-3 mm2/s
 LARGEST_DWI, DWI_SCALE = 5.0, 3.0  # in medians of parenchyma
 
+REMEDY = UNTOUCHED + " For a data set without such maps plan with -pl MSCSPlannerZScore."
+
 # A voxel is taken as signal above this multiple of the quietest corner's median: 1 in 500 of Rayleigh noise is.
 SIGNAL_TO_NOISE = 3.0
 # Of each axis of the head: most air lies outside of it, and most of a hemisphere's lesion with its mirror side inside.
@@ -43,12 +45,12 @@ class ADCNormalization(ImageNormalization):
         try:
             unit = find_adc_unit(adc)
         except ScanError as error:
-            raise ScanError(error.finding, "Check that this channel is an ADC map. " + UNTOUCHED) from error
+            raise ScanError(error.finding, "Check that this channel is an ADC map. " + REMEDY) from error
         if unit.name == SCALED:
-            raise ScanError("ADC is scaled to [0, 1], but this model reads diffusivities", UNTOUCHED)
+            raise ScanError("ADC is scaled to [0, 1], but this model reads diffusivities", REMEDY)
         normalised = sign_of_normalisation(adc, unit)
         if normalised:
-            raise ScanError(normalised, UNTOUCHED)
+            raise ScanError(normalised, REMEDY)
         to_milli = unit.factor / 1e3
         return (np.clip(adc, 0, LARGEST_ADC / to_milli) * (to_milli * ADC_SCALE)).astype(self.target_dtype)
 

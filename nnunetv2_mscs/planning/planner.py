@@ -106,7 +106,8 @@ class MSCSPlanner(ExperimentPlanner):
         reader = self.determine_reader_writer()()
         cases = list(self.dataset.items())
         index = list(self._channel_names).index(channel)
-        for identifier, files in cases[:: max(1, len(cases) // LOOKED_AT)][:LOOKED_AT]:
+        for position in np.unique(np.linspace(0, len(cases) - 1, LOOKED_AT).astype(int)):
+            identifier, files = cases[position]
             image, _ = reader.read_images([files["images"][index]])
             yield identifier, image[0]
 

@@ -17,8 +17,8 @@ PLANNED_DESIGN = {
 
 MSCS_NET = "nnunetv2_mscs.network.MSCSNet"
 BASE_FEATURES = 16
-# Widths stop doubling here. In 3D a DMSA of width 128 already holds 22 million weights and one of 256 would hold 88
-# million; two axes make them cheaper by the kernel's third.
+# Widths stop doubling here. In 3D a DMSA of the paper's kernels and width 128 holds 22 million weights, and one of 256
+# would hold 88 million; two axes make them cheaper by the kernel's third.
 MAX_FEATURES = {2: 16 * BASE_FEATURES, 3: 8 * BASE_FEATURES}
 
 

@@ -15,7 +15,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import distributed, nn
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.planning.topology import paper_architecture
+from nnunetv2_mscs.planning.topology import MSCS_NET, paper_architecture
 from nnunetv2_mscs.training.early_stopping import VALIDATION_LOSS, Watched
 from nnunetv2_mscs.training.early_stopping_trainer import MSCSTrainerEarlyStopping
 from nnunetv2_mscs.training.paper_augmentation import FactorAndNoise
@@ -56,8 +56,13 @@ class MSCSTrainerPaper(MSCSTrainerEarlyStopping):
         self.weight_decay = 0.0
         self.enable_deep_supervision = False
 
+    stored_architecture = staticmethod(lambda architecture, patch_size: architecture)
+
     @staticmethod
     def planned_architecture(architecture: dict, patch_size: Sequence[int], regions: bool) -> dict:
+        """The entry without what the planned network has and the paper's has not; `paper_network` does the rest."""
+        if architecture["network_class_name"] != MSCS_NET:
+            return architecture
         return paper_architecture(architecture, patch_size)
 
     @staticmethod

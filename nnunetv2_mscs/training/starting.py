@@ -109,6 +109,15 @@ class BeginsAnew(StartsOver):
             LOOK_AT,
         )
 
+    def on_train_end(self) -> None:
+        steps = self.start.steps_without_foreground
+        if steps and not self._is_established:
+            self.print_to_log_file(
+                f"WARNING: the training ends without a network that predicts foreground: none in its last {steps} "
+                f"steps. It was too short to begin anew after {self.steps_without_foreground}."
+            )
+        super().on_train_end()
+
     def _begin_anew(self) -> None:
         """Put the trainer back to before its first epoch, as the next start; run_training goes on from there."""
         failed, self.start = self.start, self.start.next()

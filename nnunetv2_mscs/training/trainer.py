@@ -9,7 +9,7 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import distributed, nn
 
-from nnunetv2_mscs.planning.topology import mscs_architecture, stored_architecture
+from nnunetv2_mscs.planning.topology import MSCS_NET, mscs_architecture, stored_architecture
 from nnunetv2_mscs.training.nonfinite import (
     SkippedSteps,
     drop_gradients_unless_finite,
@@ -34,6 +34,9 @@ class MSCSTrainer(BeginsAnew):
 
     epochs: int | None = None
     iterations: int | None = None
+    is_resumed = False
+    # The network's entry in the plans beside a trained model; MSCSTrainerPaper decides on its network otherwise.
+    stored_architecture = staticmethod(stored_architecture)
 
     def __init__(
         self,
@@ -100,30 +103,25 @@ class MSCSTrainer(BeginsAnew):
         )
 
     def initialize(self) -> None:
+        if self.network_is_planned_here and not self.is_resumed:
+            self._join_other_folds()
         super().initialize()
         self._watch_gradients()
         count = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
         self.print_to_log_file(f"MSCS-Net with {count:,} parameters", add_timestamp=False)
 
-    def on_train_start(self) -> None:
-        self._warn_of_folds_with_another_network()
-        super().on_train_start()
+    def _join_other_folds(self) -> None:
+        """Take the network of the model's other folds where the plans name none of ours.
 
-    def _warn_of_folds_with_another_network(self) -> None:
-        """Folds of one model share its plans.json, which this training is about to replace."""
-        folder = Path(self.output_folder_base)
-        if self.local_rank or not (folder / "plans.json").is_file():
+        Folds share the model's plans.json, and a fold with another network would make the others unreadable.
+        """
+        file = Path(self.output_folder_base, "plans.json")
+        others = {path.parent.name for path in file.parent.glob("fold_*/checkpoint_*.pth")} - {f"fold_{self.fold}"}
+        if not others or not file.is_file():
             return
-        former = PlansManager(str(folder / "plans.json")).get_configuration(self.configuration_name)
-        if stored_architecture(former.configuration["architecture"], former.patch_size) == self._architecture:
-            return
-        others = {file.parent.name for file in folder.glob("fold_*/checkpoint_final.pth")} - {f"fold_{self.fold}"}
-        if others:
-            self.print_to_log_file(
-                f"WARNING: {', '.join(sorted(others))} of this model were trained with another network. With this "
-                "fold's plans.json beside them they can no longer be loaded. Train them anew, too, or train this fold "
-                "with plans of another name."
-            )
+        made = PlansManager(str(file))
+        if made.get_configuration(self.configuration_name).patch_size == self.configuration_manager.patch_size:
+            self._take_network(made, f"The network is that of {', '.join(sorted(others))} of this model")
 
     @property
     def _architecture(self) -> dict:
@@ -189,23 +187,28 @@ class MSCSTrainer(BeginsAnew):
     def on_train_end(self) -> None:
         self.skipped_steps.end_training()
         super().on_train_end()
+        self.dataloader_train = self.dataloader_val = None  # nnU-Net has ended their processes
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
         if isinstance(filename_or_checkpoint, str) and not self.was_initialized:
             checkpoint = torch.load(filename_or_checkpoint, map_location="cpu", weights_only=False, mmap=True)
+            self.is_resumed = True
             self.take_over(checkpoint["init_args"])
         super().load_checkpoint(filename_or_checkpoint)
 
     def take_over(self, arguments: dict) -> None:
         """Prepare to go on with a checkpoint whose trainer was made with these arguments: with its network."""
-        made = PlansManager(arguments["plans"]).get_configuration(self.configuration_name)
-        if made.patch_size != self.configuration_manager.patch_size:
+        self._take_network(PlansManager(arguments["plans"]), "The network is that of the checkpoint")
+
+    def _take_network(self, made: PlansManager, reason: str) -> None:
+        """Train the network that another training was made with, if it differs from the one planned now."""
+        configuration = made.get_configuration(self.configuration_name)
+        architecture = self.stored_architecture(configuration.configuration["architecture"], configuration.patch_size)
+        if architecture == self._architecture:
             return
-        architecture = stored_architecture(made.configuration["architecture"], made.patch_size)
-        if architecture != self._architecture:
-            self.print_to_log_file("The network is that of the checkpoint; a new training would take another.")
-            self.configuration_manager.configuration["architecture"] = architecture
-            self.plans_manager.plans["configurations"][self.configuration_name]["architecture"] = architecture
+        self.print_to_log_file(f"{reason}; a new training would take another.")
+        self.configuration_manager.configuration["architecture"] = architecture
+        self.plans_manager.plans["configurations"][self.configuration_name]["architecture"] = architecture
 
     def save_checkpoint(self, filename: str) -> None:
         """As `BeginsAnew`'s, but never with weights that are not finite or were never trained."""
@@ -217,3 +220,8 @@ class MSCSTrainer(BeginsAnew):
             return
         require_finite_weights(self.network, filename)
         super().save_checkpoint(filename)
+
+
+def _names_mscs_net(plans: dict, configuration: str) -> bool:
+    planned = PlansManager(plans).get_configuration(configuration)
+    return planned.configuration["architecture"]["network_class_name"] == MSCS_NET

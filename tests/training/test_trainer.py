@@ -337,12 +337,21 @@ def test_a_model_of_former_plans_predicts_and_goes_on_with_its_own_network(forme
     assert "The network is that of the checkpoint" in Path(resumed.log_file).read_text()
 
 
-def test_a_new_fold_beside_former_ones_warns(former_trainer, on_nnunets_plans):
-    former = former_trainer(fold=1)
-    former.run_training()
+def test_a_new_fold_has_the_network_of_the_models_former_folds(former_trainer, on_nnunets_plans):
+    former_trainer(fold=1).run_training()
     beside = on_nnunets_plans(fold=0)
-    beside.on_train_start()
-    assert "WARNING: fold_1 of this model were trained with another network" in Path(beside.log_file).read_text()
-    alike = on_nnunets_plans(fold=1)
-    alike.on_train_start()
-    assert "another network" not in Path(alike.log_file).read_text()
+    beside.run_training()
+    assert beside.network.decoder.stages[-1][0].conv.out_channels == 8
+    assert "The network is that of fold_1 of this model" in Path(beside.log_file).read_text()
+    for fold in (0, 1):
+        plans = PlansManager(str(Path(beside.output_folder_base, "plans.json")))
+        network = MSCSTrainer.build_network_architecture(plans, plans.get_configuration("2d"), 2, 2, False)
+        file = Path(beside.output_folder_base, f"fold_{fold}", "checkpoint_final.pth")
+        network.load_state_dict(torch.load(file, weights_only=False)["network_weights"])
+
+
+def test_the_only_fold_of_a_model_is_trained_anew_with_the_planned_network(former_trainer, on_nnunets_plans):
+    former_trainer().run_training()
+    again = on_nnunets_plans()
+    again.initialize()
+    assert again.network.decoder.stages[-1][0].conv.out_channels == 32

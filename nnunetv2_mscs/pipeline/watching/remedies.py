@@ -66,7 +66,7 @@ CAUSES = (
         r"starts of the training failed: in the last, the network predicted no foreground",
         "The network learned to predict no lesion at all, from other weights and with a lower rate, too.",
         "See with mscs show whether the labels lie on the lesions and the normalised images look alike. Then delete "
-        "the fold's folder in nnUNet_results, or try a lower initial learning rate or --trainer nnUNetTrainer.",
+        "the fold's folder in nnUNet_results, and train it with a lower initial rate or --trainer nnUNetTrainer.",
     ),
     Remedy(
         r"Could not find requested nnunet trainer|nnU-Net finds no trainer",

@@ -173,8 +173,9 @@ class _Reader:
 
     def _take_up_start(self, number: int, starts: int) -> None:
         if self.values.get("start") != (number, starts):
-            for of_the_former in ("pseudo_dice", "best_ema", "without_better"):
+            for of_the_former in ("pseudo_dice", "best_ema", "without_better", "steps", "skipped_steps"):
                 self.values.pop(of_the_former, None)
+            self.values["epoch"] = None
         self.values["start"] = (number, starts)
 
     def _epochs_end(self, seconds: float | None, written: float) -> float | None:

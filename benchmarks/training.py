@@ -49,20 +49,10 @@ FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 def commands_for_phantoms(work: Path, cases: int, size: Sequence[int]) -> list[list[str]]:
     """The commands that make, convert, plan and preprocess the phantoms of the bench."""
     phantoms, processes = str(work / "phantoms"), str(min(os.cpu_count() or 1, 4))
+    again = ("--overwrite", "-np", processes)
     return [
-        [
-            "mscs",
-            "phantom",
-            phantoms,
-            "--cases",
-            str(cases),
-            "--size",
-            *map(str, size),
-            "--overwrite",
-            "-np",
-            processes,
-        ],
-        ["mscs", "convert", phantoms, str(PHANTOMS_ID), PHANTOMS.split("_")[1], "--overwrite", "-np", processes],
+        ["mscs", "phantom", phantoms, "--cases", str(cases), "--size", *map(str, size), *again],
+        ["mscs", "convert", phantoms, str(PHANTOMS_ID), PHANTOMS.split("_")[1], *again],
         [
             *("nnUNetv2_plan_and_preprocess", "-d", str(PHANTOMS_ID), "-c", "2d", "3d_fullres"),
             *("-np", processes, processes, "-npfp", processes),
@@ -115,9 +105,8 @@ def results(task: Task, variants: Sequence[Variant], seeds: Sequence[int], proce
     jobs = []
     for seed in seeds:
         for variant in variants:
-            spec = json.dumps(
-                [asdict(task), variant.trainer, variant.network, variant.attributes, variant.optimiser, seed]
-            )
+            settings = [variant.trainer, variant.network, variant.attributes, variant.optimiser]
+            spec = json.dumps([asdict(task), *settings, seed, plans_digest(task), code_digest()])
             file = Path(task.cache, "runs", hashlib.sha256(spec.encode()).hexdigest()[:16] + ".json")
             if file.is_file():
                 yield json.loads(file.read_text()) | {"variant": asdict(variant)}

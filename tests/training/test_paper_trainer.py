@@ -12,6 +12,7 @@ from torch import nn
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.network import MSCSNet
+from nnunetv2_mscs.network.blocks import ShiftOnlyNorm
 from nnunetv2_mscs.planning.memory import GIGABYTE
 from nnunetv2_mscs.training import paper_trainer
 from nnunetv2_mscs.training.paper_batch import batch_size_that_fits, free_memory_bytes
@@ -41,6 +42,26 @@ def unet(patch_size: list[int]) -> dict:
         },
         "_kw_requires_import": ["conv_op", "norm_op"],
     }
+
+
+@pytest.mark.parametrize("norm", ["instancenorm.InstanceNorm2d", "batchnorm.BatchNorm2d"])
+def test_nnunets_own_plans_are_left_to_the_papers_rule(new_trainer, norm):
+    """Its BatchNorm is not the paper's: that has no scale inside DMSA, and Keras's epsilon."""
+    entry = unet([40, 40])
+    entry["arch_kwargs"]["norm_op"] = f"torch.nn.modules.{norm}"
+    trainer = new_trainer(SHORT, architecture=entry)
+    trainer.initialize()
+    assert {module.eps for module in norms(trainer.network)} == {1e-3}
+    assert any(isinstance(module, ShiftOnlyNorm) for module in trainer.network.modules())
+    assert trainer.network.decoder.stages[-1][0].conv.out_channels == 8
+
+
+def test_plans_of_mscs_net_are_trained_with_the_papers_design(new_trainer):
+    trainer = new_trainer(SHORT)
+    trainer.initialize()
+    assert trainer.network.encoder.stem is None
+    assert {module.p for module in trainer.network.modules() if isinstance(module, nn.Dropout)} == {0.3}
+    assert trainer.network.decoder.stages[-1][0].conv.out_channels == 8
 
 
 def norms(network: nn.Module) -> list[nn.Module]:

@@ -336,6 +336,8 @@ def test_short_trainings_are_left_alone(begin):
     assert OURS.steps_without_foreground == 500
     assert trainer.start == Start(1, 4)
     assert checkpoint(trainer, "checkpoint_final.pth")["current_epoch"] == 2
+    warning = "WARNING: the training ends without a network that predicts foreground: none in its last 4 steps"
+    assert warning in Path(trainer.log_file).read_text()
 
 
 def test_nothing_is_written_or_removed_where_checkpoints_are_disabled(begin):

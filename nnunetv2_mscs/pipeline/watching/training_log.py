@@ -157,6 +157,8 @@ class _Reader:
         elif match := STEPS.match(line):
             self.values["steps"] = (int(match[1]), int(match[2]))
         elif match := START.match(line):
+            if "begins anew" in line:
+                self.values |= {"epoch": None, "steps": None, "skipped_steps": 0}
             self._take_up_start(int(match[1]), int(match[2]))
         elif match := SKIPPED.match(line):
             self.values["skipped_steps"] = int(match[1])
@@ -173,9 +175,8 @@ class _Reader:
 
     def _take_up_start(self, number: int, starts: int) -> None:
         if self.values.get("start") != (number, starts):
-            for of_the_former in ("pseudo_dice", "best_ema", "without_better", "steps", "skipped_steps"):
+            for of_the_former in ("pseudo_dice", "best_ema", "without_better"):
                 self.values.pop(of_the_former, None)
-            self.values["epoch"] = None
         self.values["start"] = (number, starts)
 
     def _epochs_end(self, seconds: float | None, written: float) -> float | None:

@@ -128,6 +128,11 @@ def test_a_new_start_counts_from_its_beginning(tmp_path):
     assert _progress(tmp_path, attempt(0, 1)).start is None
 
 
+def test_a_new_start_that_has_no_epoch_yet_has_none_of_the_former(tmp_path):
+    progress = _progress(tmp_path, attempt(2, 1, dice=0.05, extra=[ANEW]))
+    assert (progress.start, progress.epoch, progress.epochs_end) == ((2, 3), None, None)
+
+
 def test_every_epoch_tells_the_start(tmp_path):
     """The line of its beginning is in the middle of a long log, or in the log of an attempt before."""
     extra = ["Epoch 7", "This is start 3 of 3. ", "Pseudo dice [np.float32(0.4)]", "This is start 3 of 3. "]

@@ -49,6 +49,8 @@ class MSCSTrainer(BeginsAnew):
         super().__init__(
             self._with_network(plans, configuration, dataset_json), configuration, fold, dataset_json, device
         )
+        # Whether the plans are nnU-Net's, and the network is decided by this version of the trainer.
+        self.network_is_planned_here = not _names_mscs_net(plans, configuration)
         if self.epochs is not None:
             self.num_epochs = self.epochs
         if self.iterations is not None:

@@ -50,7 +50,8 @@ def begin(new_trainer) -> Callable[..., MSCSTrainer]:
         steps: int = 4,
         **options,
     ) -> MSCSTrainer:
-        trainer = new_trainer(trainer_class, **options)
+        # The trap needs features that are never negative.
+        trainer = new_trainer(trainer_class, **({"decoder_nonlin": "relu"} | options))
         trainer.configuration_manager.configuration["batch_size"] = 2
         trainer.steps_without_foreground = steps
         maybe_load_checkpoint(trainer, continue_training=resume, validation_only=False)

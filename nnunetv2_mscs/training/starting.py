@@ -43,6 +43,7 @@ class BeginsAnew(StartsOver):
     start: Start = Start()
 
     def run_training(self) -> None:
+        self.dataloader_train = self.dataloader_val = None  # those of a training before have ended
         while True:
             try:
                 super().run_training()

@@ -189,7 +189,6 @@ class MSCSTrainer(BeginsAnew):
     def on_train_end(self) -> None:
         self.skipped_steps.end_training()
         super().on_train_end()
-        self.dataloader_train = self.dataloader_val = None  # nnU-Net has ended their processes
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
         if isinstance(filename_or_checkpoint, str) and not self.was_initialized:

@@ -211,23 +211,8 @@ class MSCSPlannerZScore(MSCSPlanner):
 
     normalization: Normalisation = "nnunet"
 
-    def __init__(
-        self,
-        dataset_name_or_id: str | int,
-        gpu_memory_target_in_gb: float = 8,
-        preprocessor_name: str = "DefaultPreprocessor",
-        plans_name: str = "MSCSPlansZScore",
-        overwrite_target_spacing: Sequence[float] | None = None,
-        suppress_transpose: bool = False,
-    ):
-        super().__init__(
-            dataset_name_or_id,
-            gpu_memory_target_in_gb,
-            preprocessor_name,
-            plans_name,
-            overwrite_target_spacing,
-            suppress_transpose,
-        )
+    def __init__(self, *arguments, plans_name: str = "MSCSPlansZScore", **options):
+        super().__init__(*arguments, plans_name=plans_name, **options)
 
 
 def _architecture_memory(

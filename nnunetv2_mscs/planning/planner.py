@@ -211,8 +211,8 @@ class MSCSPlannerZScore(MSCSPlanner):
 
     normalization: Normalisation = "nnunet"
 
-    def __init__(self, *arguments, plans_name: str = "MSCSPlansZScore", **options):
-        super().__init__(*arguments, plans_name=plans_name, **options)
+    def __init__(self, dataset_name_or_id: str | int, *, plans_name: str = "MSCSPlansZScore", **options):
+        super().__init__(dataset_name_or_id, plans_name=plans_name, **options)
 
 
 def _architecture_memory(

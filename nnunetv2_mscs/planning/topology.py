@@ -59,6 +59,11 @@ def _in_plane(kernels: list[list[list[int]]]) -> list[list[list[int]]]:
     return [[[min(kernel[0], 3), *kernel[1:]] if len(kernel) == 3 else kernel for kernel in stage] for stage in kernels]
 
 
+def has_planned_design(architecture: dict) -> bool:
+    """Whether a plan entry of MSCS-Net says everything that the planned network has and the paper's has not."""
+    return PLANNED_DESIGN.keys() <= architecture["arch_kwargs"].keys()
+
+
 def stored_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
     """The plan entry of the network that a trained model has, from the plans that lie beside it.
 
@@ -81,7 +86,7 @@ def paper_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
     n_axes = len(patch_size)
     if architecture["network_class_name"] == MSCS_NET:
         arguments = architecture["arch_kwargs"]
-        if not PLANNED_DESIGN.keys() <= arguments.keys():
+        if not has_planned_design(architecture):
             return architecture
         kept = {key: value for key, value in arguments.items() if key not in PLANNED_DESIGN}
         widths = features_of_stages(len(arguments["strides"]), BASE_FEATURES, MAX_FEATURES[n_axes])

@@ -9,7 +9,12 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import distributed, nn
 
-from nnunetv2_mscs.planning.topology import MSCS_NET, mscs_architecture, stored_architecture
+from nnunetv2_mscs.planning.topology import (
+    MSCS_NET,
+    has_planned_design,
+    mscs_architecture,
+    stored_architecture,
+)
 from nnunetv2_mscs.training.nonfinite import (
     SkippedSteps,
     drop_gradients_unless_finite,
@@ -35,7 +40,9 @@ class MSCSTrainer(BeginsAnew):
     epochs: int | None = None
     iterations: int | None = None
     is_resumed = False
-    # The network's entry in the plans beside a trained model; MSCSTrainerPaper decides on its network otherwise.
+    # MSCSTrainerPaper decides on its network otherwise.
+    trains_planned_design = True
+    # The network's entry in the plans beside a trained model.
     stored_architecture = staticmethod(stored_architecture)
 
     def __init__(
@@ -108,6 +115,11 @@ class MSCSTrainer(BeginsAnew):
         if self.network_is_planned_here and not self.is_resumed:
             self._join_other_folds()
         super().initialize()
+        if self.trains_planned_design and not self.is_resumed and not has_planned_design(self._architecture):
+            self.print_to_log_file(
+                "The plans, or the other folds of this model, hold the paper's network. The present planner's starts "
+                "more reliably (docs/training.md): plan anew, under another name if you keep models of these plans."
+            )
         self._watch_gradients()
         count = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
         self.print_to_log_file(f"MSCS-Net with {count:,} parameters", add_timestamp=False)

@@ -15,7 +15,13 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2_mscs.planning.memory import GIGABYTE, TrainingMemory, training_memory
 from nnunetv2_mscs.planning.normalization import ADCNormalization
 from nnunetv2_mscs.planning.normalization_choice import require_acceptable, require_unit, schemes_by_name
-from nnunetv2_mscs.planning.topology import BASE_FEATURES, FULL_RESOLUTION_FEATURES, MAX_FEATURES, mscs_architecture
+from nnunetv2_mscs.planning.topology import (
+    BASE_FEATURES,
+    FULL_RESOLUTION_FEATURES,
+    LEAST_DECODER_FEATURES,
+    MAX_FEATURES,
+    mscs_architecture,
+)
 
 DEFAULT_PLANS = "nnUNetPlans"
 OWN_DATA = "MSCS_OWN_DATA"
@@ -166,8 +172,9 @@ class MSCSPlanner(ExperimentPlanner):
         return [
             f"topology: {len(strides) - 1} levels below the image, strides and kernels by nnU-Net's rules from "
             f"spacing {_joined(plan['spacing'])} mm and the patch",
-            f"width: {BASE_FEATURES} at level 1 as in the paper, doubling to at most {MAX_FEATURES[n_axes]}; "
-            f"{FULL_RESOLUTION_FEATURES} at full resolution, where the paper's 8 often learned nothing but background",
+            f"width: {BASE_FEATURES} at level 1 as in the paper, doubling to at most {MAX_FEATURES[n_axes]}; decoder "
+            f"{FULL_RESOLUTION_FEATURES} at full resolution, where the paper's 8 often learned nothing but background, "
+            f"and at least {LEAST_DECODER_FEATURES} below",
             "patch: holds the median image"
             if covers
             else f"patch: smaller than the median image ({_joined(median_shape)}), by the initial aspect ratio or "

@@ -26,6 +26,8 @@ from nnunetv2_mscs.training.nonfinite import (
 from nnunetv2_mscs.training.starting import BeginsAnew
 from nnunetv2_mscs.training.timely import EpochSteps
 
+# What the planned network learns fastest with; the paper's keeps nnU-Net's (docs/training.md).
+LEARNING_RATE = 0.02
 # Training steps without effect, of an epoch that is not over, in a checkpoint.
 SKIPPED = "skipped_steps"
 
@@ -33,7 +35,8 @@ SKIPPED = "skipped_steps"
 class MSCSTrainer(BeginsAnew):
     """Trains MSCS-Net as nnU-Net trains its U-Net, on any configuration of any plans that give strides and kernels.
 
-    Loss, optimiser, schedule, augmentation, deep supervision and validation are nnU-Net's. `MSCSTrainer_<N>epochs` and
+    Loss, optimiser, schedule, augmentation, deep supervision and validation are nnU-Net's; the planned network begins
+    with twice nnU-Net's learning rate. `MSCSTrainer_<N>epochs` and
     `MSCSTrainer_<N>epochs_<M>iterations` are this class with another length (see `variants`).
     """
 
@@ -58,6 +61,9 @@ class MSCSTrainer(BeginsAnew):
         )
         # Whether the plans are nnU-Net's, and the network is decided by this version of the trainer.
         self.network_is_planned_here = not _names_mscs_net(plans, configuration)
+        self.nnunets_learning_rate = self.initial_lr
+        if self.trains_planned_design and has_planned_design(self._architecture):
+            self.initial_lr = LEARNING_RATE
         if self.epochs is not None:
             self.num_epochs = self.epochs
         if self.iterations is not None:
@@ -219,6 +225,8 @@ class MSCSTrainer(BeginsAnew):
         architecture = self.stored_architecture(configuration.configuration["architecture"], configuration.patch_size)
         if architecture == self._architecture:
             return
+        if self.initial_lr == LEARNING_RATE and not has_planned_design(architecture):
+            self.initial_lr = self.nnunets_learning_rate
         self.print_to_log_file(f"{reason}; a new training would take another.")
         self.configuration_manager.configuration["architecture"] = architecture
         self.plans_manager.plans["configurations"][self.configuration_name]["architecture"] = architecture

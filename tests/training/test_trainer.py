@@ -317,7 +317,7 @@ def test_the_network_stands_in_the_models_own_plans(on_nnunets_plans, preprocess
     checkpoint = torch.load(folder / "checkpoint_final.pth", weights_only=False)
     for plans in (stored, checkpoint["init_args"]["plans"]):
         assert network_in(plans)["network_class_name"] == "nnunetv2_mscs.network.MSCSNet"
-        assert network_in(plans)["arch_kwargs"]["features_per_stage"] == [32, 16, 32]
+        assert network_in(plans)["arch_kwargs"]["decoder_features_per_stage"] == [24, 48, 48]
         assert network_in(plans)["arch_kwargs"]["stem_features"] > 0
 
 
@@ -335,6 +335,7 @@ def test_a_model_of_former_plans_predicts_and_goes_on_with_its_own_network(forme
     resumed = on_nnunets_plans()
     resumed.load_checkpoint(str(tmp_path / "former.pth"))
     assert same(weights(former), weights(resumed))
+    assert resumed.lr_scheduler.initial_lr == resumed.initial_lr == 0.01
     assert network_in(resumed.plans_manager.plans)["arch_kwargs"]["features_per_stage"] == [8, 16, 32]
     log = Path(resumed.log_file).read_text()
     assert "The network is that of the checkpoint" in log
@@ -346,6 +347,7 @@ def test_a_new_fold_has_the_network_of_the_models_former_folds(former_trainer, o
     beside = on_nnunets_plans(fold=0)
     beside.run_training()
     assert beside.network.decoder.stages[-1][0].conv.out_channels == 8
+    assert beside.lr_scheduler.initial_lr == 0.01
     log = Path(beside.log_file).read_text()
     assert "The network is that of fold_1 of this model" in log
     assert "hold the paper's network" in log
@@ -360,7 +362,8 @@ def test_the_only_fold_of_a_model_is_trained_anew_with_the_planned_network(forme
     former_trainer().run_training()
     again = on_nnunets_plans()
     again.initialize()
-    assert again.network.decoder.stages[-1][0].conv.out_channels == 32
+    assert again.network.decoder.stages[-1][0].conv.out_channels == 24
+    assert again.optimizer.param_groups[0]["lr"] == again.initial_lr == 0.02
     assert "hold the paper's network" not in Path(again.log_file).read_text()
 
 
@@ -370,6 +373,7 @@ def test_a_new_training_on_former_plans_of_ours_says_that_there_is_a_better_netw
     trainer = new_trainer(SHORT, architecture=former)
     trainer.initialize()
     assert trainer.network.decoder.stages[-1][0].conv.out_channels == 8
+    assert trainer.initial_lr == 0.01
     assert "hold the paper's network" in Path(trainer.log_file).read_text()
     paper = new_trainer(MSCSTrainerPaper, architecture=former)
     paper.initialize()

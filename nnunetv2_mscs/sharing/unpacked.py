@@ -6,18 +6,10 @@ from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.sharing.archive import Contents
-from nnunetv2_mscs.sharing.best_record import BEST, BestRecord, read_best_record
+from nnunetv2_mscs.sharing.best_record import BEST, read_best_record
 from nnunetv2_mscs.sharing.checkpoints import Checkpoint, inspect_checkpoint
-from nnunetv2_mscs.sharing.compatibility import check_model, trained_with
-from nnunetv2_mscs.sharing.models import (
-    CHECKPOINTS,
-    ENSEMBLES,
-    POSTPROCESSING,
-    ModelSet,
-    fold_order,
-    model_of,
-)
-from nnunetv2_mscs.sharing.plans import check_plans
+from nnunetv2_mscs.sharing.compatibility import check_model
+from nnunetv2_mscs.sharing.models import CHECKPOINTS, ENSEMBLES, POSTPROCESSING, Model, ModelSet, fold_order
 from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
 from nnunetv2_mscs.sharing.selecting import with_previous_stage
 from nnunetv2_mscs.workplace.whole_files import write_whole
@@ -43,39 +35,31 @@ def check_unpacked(
     steps = {file.parent: read_postprocessing(file) for file in sorted(new.rglob(POSTPROCESSING))}
     found: dict[str, ModelSet] = {}
     notices: list[str] = []
-    for folder in sorted(path for path in new.iterdir() if path.is_dir() and path.name != ENSEMBLES):
-        checkpoint, checkpoints = _checkpoints(folder)
-        check_plans(folder, trained_with(folder, checkpoints)[1], trust=trust)
-        notices += check_model(folder, checkpoints)
-        model = model_of(folder.name)
-        assert model is not None
-        models = ModelSet(new.name, (with_previous_stage(model, folder),), tuple(checkpoints), checkpoint)
+    for folder in (new / name for name in contents.folders if not name.startswith(f"{ENSEMBLES}/")):
+        name, checkpoints = _checkpoints(folder)
+        notices += check_model(folder, checkpoints, trust=trust)[1]
+        model = with_previous_stage(Model(*folder.name.split("__")), folder)
+        found[folder.name] = models = ModelSet(new.name, (model,), tuple(checkpoints), name)
         _refuse_incomplete(models, new, dataset)
-        found[folder.name] = models
     sets = [(models, steps.get(new / models.decisions, 0)) for models in _sets(contents, found)]
-    return sets, notices + _prepare_record(new / BEST, dataset, found)
+    return sets, notices + _renew_record(new / BEST, dataset, found)
 
 
 def _checkpoints(model: Path) -> tuple[str, dict[str, Checkpoint]]:
     """The name of the checkpoints that are predicted with, and these by fold; the others are checked as well.
 
     Raises:
-        MscsError: one of them could run code or is damaged, or no name is there in every fold.
+        MscsError: one of them could run code or is damaged, or there is no name that every fold has.
     """
     found = {file: inspect_checkpoint(file) for file in sorted(model.rglob("*.pth"))}
-    folders = sorted({file.parent for file in found}, key=_fold_order)
+    folds = sorted({file.parent.name.removeprefix("fold_") for file in found}, key=fold_order)
     for name in CHECKPOINTS:
-        chosen = {folder.name.removeprefix("fold_"): found.get(folder / name) for folder in folders}
-        whole = {fold: checkpoint for fold, checkpoint in chosen.items() if checkpoint is not None}
-        if whole and len(whole) == len(folders):
-            return name, whole
+        files = {fold: model / f"fold_{fold}" / name for fold in folds}
+        if files and all(file in found for file in files.values()):
+            return name, {fold: found[file] for fold, file in files.items()}
     raise MscsError(
         f"{model.name} has no checkpoint of one name in all of its folds.", "Ask the sender for one with all folds."
     )
-
-
-def _fold_order(folder: Path) -> tuple[bool, int]:
-    return fold_order(folder.name.removeprefix("fold_"))
 
 
 def _refuse_incomplete(models: ModelSet, new: Path, dataset: Path) -> None:
@@ -91,7 +75,7 @@ def _refuse_incomplete(models: ModelSet, new: Path, dataset: Path) -> None:
 
 
 def _sets(contents: Contents, found: Mapping[str, ModelSet]) -> list[ModelSet]:
-    """The models that predict together: those of the manifest, without one each by itself.
+    """The models that predict together: those of the manifest; without one, each model by itself.
 
     Raises:
         MscsError: the manifest names models or folds that are not there.
@@ -108,11 +92,11 @@ def _sets(contents: Contents, found: Mapping[str, ModelSet]) -> list[ModelSet]:
     return [models]
 
 
-def _prepare_record(file: Path, dataset: Path, found: Mapping[str, ModelSet]) -> list[str]:
+def _renew_record(file: Path, dataset: Path, found: Mapping[str, ModelSet]) -> list[str]:
     """Write nnU-Net's record of the best configuration anew, with paths of this machine, or drop it; returns notices.
 
     Raises:
-        MscsError: it is none.
+        MscsError: it is no such record.
     """
     if not file.is_file():
         return []
@@ -123,16 +107,13 @@ def _prepare_record(file: Path, dataset: Path, found: Mapping[str, ModelSet]) ->
         return [f"{BEST} is left out: it names models or folds that are not in the zip."]
     models = ModelSet(dataset.name, tuple(one.models[0] for one in chosen if one), record.folds)
     if not (file.parent / models.decisions / POSTPROCESSING).is_file():
-        return [f"{BEST} is left out: what it has decided on postprocessing is not in the zip."]
-    if (dataset / BEST).is_file() and not _chose(dataset / BEST, record):
-        return [f"{dataset / BEST} is left as it was: it names other models as the best of those trained here."]
+        return [f"{BEST} is left out: its decision on postprocessing is not in the zip."]
+    if (dataset / BEST).is_file():
+        try:
+            is_same = read_best_record(dataset / BEST).models == record.models
+        except MscsError:
+            is_same = False
+        if not is_same:
+            return [f"{dataset / BEST} is left as it was: it names other models as the best of those trained here."]
     write_whole(file, json.dumps(record.as_json(models, str(dataset)), indent=2) + "\n")
     return []
-
-
-def _chose(file: Path, record: BestRecord) -> bool:
-    """Whether the record that is there has chosen the same models."""
-    try:
-        return read_best_record(file).models == record.models
-    except MscsError:
-        return False

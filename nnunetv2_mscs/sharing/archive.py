@@ -10,7 +10,9 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 from tqdm import tqdm
 
@@ -21,8 +23,6 @@ from nnunetv2_mscs.sharing.manifest import (
     LARGEST_BYTES,
     Manifest,
     facts_of,
-    facts_of_file,
-    facts_of_stream,
     parse_manifest,
 )
 from nnunetv2_mscs.sharing.models import DATASET_NAME, ENSEMBLES, model_of
@@ -67,6 +67,11 @@ class Contents:
         parts = [name.split("/")[1:-1] for name in self.entries]
         return sorted({"/".join(part[: 1 + (part[0] == ENSEMBLES)]) for part in parts if part})
 
+    @property
+    def models(self) -> list[str]:
+        """The folders of models."""
+        return [folder for folder in self.folders if not folder.startswith(f"{ENSEMBLES}/")]
+
 
 @contextmanager
 def opened(file: Path) -> Iterator[tuple[zipfile.ZipFile, str]]:
@@ -77,7 +82,7 @@ def opened(file: Path) -> Iterator[tuple[zipfile.ZipFile, str]]:
         raise MscsError(f"{file} cannot be read: {error.strerror or error}.", "Check its name and rights.") from error
     with stream:
         with tqdm(total=os.fstat(stream.fileno()).st_size, desc="checksum", unit="B", unit_scale=True, delay=1) as bar:
-            sha256 = facts_of_stream(stream, lambda block: bar.update(len(block))).sha256
+            sha256 = facts_of(stream, lambda block: bar.update(len(block))).sha256
         try:
             archive = zipfile.ZipFile(stream)
         except UNREADABLE as error:
@@ -111,9 +116,10 @@ def look_into(archive: zipfile.ZipFile) -> Contents:
     if foreign:
         raise MscsError(f"{_listed(foreign)} in the zip is no part of a model.", "Ask the sender for a file without.")
     contents = Contents(dataset, entries, _manifest(archive, entries))
-    models = [folder for folder in contents.folders if not folder.startswith(f"{ENSEMBLES}/")]
-    if not models or not all(map(model_of, models)):
-        raise MscsError(f"The zip holds no model of nnU-Net, or one with another name ({_listed(models)}).", NO_MODEL)
+    strange = {name for name in contents.models if not model_of(name)}
+    if strange or not contents.models:
+        found = f"{_listed(strange)}, which is no model of nnU-Net" if strange else "no model of nnU-Net"
+        raise MscsError(f"The zip holds {found}.", NO_MODEL)
     return contents
 
 
@@ -189,41 +195,39 @@ def _blocks(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]
         raise MscsError(f"{entry.filename} in the zip is damaged: {error}.", DAMAGED) from error
 
 
-def write_archive(out: Path, files: Mapping[str, Path], made: Mapping[str, bytes], manifest: Manifest) -> None:
+def write_archive(out: Path, sources: Mapping[str, Path | bytes], manifest: Manifest) -> None:
     """Write a zip file.
 
     Args:
         out: to write.
-        files: to copy, by their names in the zip.
-        made: contents of further files, by their names in the zip.
+        sources: files to copy, or contents, by their names in the zip.
         manifest: without checksums; the zip gets it with them, as its first entry, so that damage cannot hide it.
 
     Raises:
         MscsError: a file changed meanwhile.
     """
-    facts = {name: facts_of(content) for name, content in made.items()}
-    total = sum(file.stat().st_size for file in files.values())
+    facts = {}
+    total = sum(len(one) if isinstance(one, bytes) else one.stat().st_size for one in sources.values())
     with tqdm(total=2 * total, desc="export", unit="B", unit_scale=True, delay=1) as bar:
-        for name, file in files.items():
-            facts[name] = facts_of_file(file, lambda block: bar.update(len(block)))
-        text = replace(manifest, files=facts).as_json().encode()
+        for name, source in sources.items():
+            with _stream(source) as stream:
+                facts[name] = facts_of(stream, lambda block: bar.update(len(block)))
+        manifest = replace(manifest, files=facts)
+        first = {manifest.name: manifest.as_json().encode()}
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in ((manifest.name, text), *sorted(made.items())):
-                archive.writestr(_entry(name, len(content)), content)
-            for name, file in sorted(files.items()):
-                with archive.open(_entry(name, facts[name].bytes), "w") as target:
-                    written = facts_of_file(file, target.write, lambda block: bar.update(len(block)))
-                if written != facts[name]:
-                    raise MscsError(f"{file} has changed meanwhile.", "Export once the training has ended.")
+            for name, source in (*first.items(), *sorted(sources.items())):
+                entry = zipfile.ZipInfo(name, NO_TIME)
+                entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, RIGHTS
+                entry.create_system = 3  # rights are Unix's, on every system
+                entry.file_size = len(first[name]) if name in first else facts[name].bytes
+                with archive.open(entry, "w") as target, _stream(source) as stream:
+                    written = facts_of(stream, target.write, lambda block: bar.update(len(block)))
+                if facts.get(name, written) != written:
+                    raise MscsError(f"{source!s} has changed meanwhile.", "Export once the training has ended.")
 
 
-def _entry(name: str, size: int) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name, NO_TIME)
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    entry.external_attr = RIGHTS
-    entry.create_system = 3  # rights are Unix's, on every system
-    entry.file_size = size
-    return entry
+def _stream(source: Path | bytes) -> IO[bytes]:
+    return BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
 def _listed(names: Iterable[str]) -> str:

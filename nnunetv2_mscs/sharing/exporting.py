@@ -22,7 +22,7 @@ from nnunetv2_mscs.sharing.card import Words, model_card
 from nnunetv2_mscs.sharing.checkpoints import Checkpoint, inspect_checkpoint, write_small
 from nnunetv2_mscs.sharing.compatibility import check_model
 from nnunetv2_mscs.sharing.evaluations import evaluation_of
-from nnunetv2_mscs.sharing.manifest import Manifest, facts_of_file, versions_here
+from nnunetv2_mscs.sharing.manifest import Manifest, facts_of, versions_here
 from nnunetv2_mscs.sharing.models import CHECKPOINT, POSTPROCESSING, ModelSet
 from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
 from nnunetv2_mscs.sharing.selecting import Selection, select
@@ -90,22 +90,22 @@ def export(out: Path, request: Request, *, overwrite: bool = False) -> Exported:
         versions=versions,
         file_name=out.name,
     )
-    made = {f"{models.dataset}/{models.home}/{CARD}": card.encode()}
+    sources: dict[str, Path | bytes] = {**_files(selection), f"{models.dataset}/{models.home}/{CARD}": card.encode()}
     if evaluation:
-        made[f"{models.dataset}/{models.home}/{EVALUATION}"] = _json(evaluation)
+        sources[f"{models.dataset}/{models.home}/{EVALUATION}"] = _json(evaluation)
     if selection.best and steps is not None:
         # nnU-Net's installation needs its paths relative to the folder of results.
-        made[f"{models.dataset}/{BEST}"] = _json(selection.best.as_json(models, models.dataset))
-    files = dict(_files(selection))
+        sources[f"{models.dataset}/{BEST}"] = _json(selection.best.as_json(models, models.dataset))
     clear_leftovers(out.parent, PREFIX)
     with hidden_place(out.parent, PREFIX) if request.small else nullcontext() as place:
         if place:
-            files.update(_small_checkpoints(files, place))
+            sources.update(_small_checkpoints(sources, place))
         with whole_file(out) as unfinished:
-            write_archive(unfinished, files, made, Manifest(models, bool(steps), versions))
-    count = len(files) + len(made) + 1
+            write_archive(unfinished, sources, Manifest(models, bool(steps), versions))
+    with out.open("rb") as stream:
+        facts = facts_of(stream)
     notices = tuple(_notices(steps, evaluation, foreign))
-    return Exported(models, count, out.stat().st_size, facts_of_file(out).sha256, notices)
+    return Exported(models, len(sources) + 1, facts.bytes, facts.sha256, notices)
 
 
 def read_notes(file: Path) -> str:
@@ -136,30 +136,31 @@ def _checkpoints(selection: Selection) -> dict[str, dict[str, Checkpoint]]:
     return found
 
 
-def _files(selection: Selection) -> Iterator[tuple[str, Path]]:
-    """Names in the zip and the files to copy, named and chosen as by nnU-Net's own export."""
+def _files(selection: Selection) -> dict[str, Path]:
+    """Files to copy by their names in the zip, both as nnU-Net's own export has them."""
     models = selection.models
+    wanted: list[tuple[Path, str, tuple[str, ...]]] = []
     for member in models.members:
-        folder, name = selection.folders[member.identifier], f"{models.dataset}/{member.identifier}"
-        yield from _there(folder, name, OF_MODEL)
-        for fold in models.folds:
-            yield from _there(folder / f"fold_{fold}", f"{name}/fold_{fold}", (CHECKPOINT, *OF_FOLD))
+        folder, name = selection.folders[member.identifier], member.identifier
         decision = Path(ModelSet(models.dataset, (member,), models.folds).decisions).name
-        yield from _there(folder / decision, f"{name}/{decision}", OF_DECISION)
+        wanted += [(folder, name, OF_MODEL), (folder / decision, f"{name}/{decision}", OF_DECISION)]
+        wanted += [(folder / f"fold_{fold}", f"{name}/fold_{fold}", (CHECKPOINT, *OF_FOLD)) for fold in models.folds]
     if len(models.models) > 1:
-        yield from _there(selection.decisions, f"{models.dataset}/{models.decisions}", OF_DECISION)
+        wanted.append((selection.decisions, models.decisions, OF_DECISION))
+    return {
+        f"{models.dataset}/{name}/{file}": folder / file
+        for folder, name, files in wanted
+        for file in files
+        if (folder / file).is_file()
+    }
 
 
-def _there(folder: Path, name: str, files: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
-    return ((f"{name}/{file}", folder / file) for file in files if (folder / file).is_file())
-
-
-def _small_checkpoints(files: Mapping[str, Path], place: Path) -> Iterator[tuple[str, Path]]:
-    checkpoints = [name for name in files if name.endswith(f"/{CHECKPOINT}")]
-    for number, name in enumerate(tqdm(checkpoints, desc="make smaller", unit="fold", delay=1)):
+def _small_checkpoints(sources: Mapping[str, Path | bytes], place: Path) -> Iterator[tuple[str, Path]]:
+    checkpoints = {name: file for name, file in sources.items() if name.endswith(f"/{CHECKPOINT}")}
+    for number, (name, file) in enumerate(tqdm(checkpoints.items(), desc="make smaller", unit="fold", delay=1)):
         small = place / str(number) / CHECKPOINT  # PyTorch writes the file's name into it
         small.parent.mkdir()
-        write_small(files[name], small)
+        write_small(Path(str(file)), small)
         yield name, small
 
 

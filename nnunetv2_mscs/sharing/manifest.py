@@ -7,8 +7,6 @@ import platform
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from io import BytesIO
-from pathlib import Path
 from typing import IO, Any
 
 from nnunetv2_mscs import __version__
@@ -139,19 +137,8 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"[0-9]{1,9}", version.split("+")[0]))
 
 
-def facts_of(content: bytes) -> FileFacts:
-    """Size and checksum of bytes."""
-    return facts_of_stream(BytesIO(content))
-
-
-def facts_of_file(file: Path, *on_block: Callable[[bytes], object]) -> FileFacts:
-    """Size and checksum of a file; each of `on_block` is called with its blocks of bytes, in order."""
-    with file.open("rb") as stream:
-        return facts_of_stream(stream, *on_block)
-
-
-def facts_of_stream(stream: IO[bytes], *on_block: Callable[[bytes], object]) -> FileFacts:
-    """The same of the bytes that are left to read of a stream."""
+def facts_of(stream: IO[bytes], *on_block: Callable[[bytes], object]) -> FileFacts:
+    """Size and checksum of what is left to read of a stream; each of `on_block` is called with its blocks, in order."""
     digest, size = hashlib.sha256(), 0
     while block := stream.read(CHUNK_BYTES):
         digest.update(block)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.sharing.archive import Contents
-from nnunetv2_mscs.sharing.best_record import BEST, read_best_record
+from nnunetv2_mscs.sharing.best_record import BEST, BestRecord, read_best_record
 from nnunetv2_mscs.sharing.checkpoints import Checkpoint, inspect_checkpoint
 from nnunetv2_mscs.sharing.compatibility import check_model
-from nnunetv2_mscs.sharing.models import CHECKPOINTS, ENSEMBLES, POSTPROCESSING, Model, ModelSet, fold_order
+from nnunetv2_mscs.sharing.models import CHECKPOINTS, POSTPROCESSING, Model, ModelSet, fold_order
 from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
 from nnunetv2_mscs.sharing.selecting import with_previous_stage
 from nnunetv2_mscs.workplace.whole_files import write_whole
@@ -35,14 +35,20 @@ def check_unpacked(
     steps = {file.parent: read_postprocessing(file) for file in sorted(new.rglob(POSTPROCESSING))}
     found: dict[str, ModelSet] = {}
     notices: list[str] = []
-    for folder in (new / name for name in contents.folders if not name.startswith(f"{ENSEMBLES}/")):
+    for folder in (new / name for name in contents.models):
         name, checkpoints = _checkpoints(folder)
         notices += check_model(folder, checkpoints, trust=trust)[1]
         model = with_previous_stage(Model(*folder.name.split("__")), folder)
-        found[folder.name] = models = ModelSet(new.name, (model,), tuple(checkpoints), name)
-        _refuse_incomplete(models, new, dataset)
-    sets = [(models, steps.get(new / models.decisions, 0)) for models in _sets(contents, found)]
-    return sets, notices + _renew_record(new / BEST, dataset, found)
+        found[folder.name] = ModelSet(new.name, (model,), tuple(checkpoints), name)
+    sets = list(found.values())
+    if contents.manifest:
+        sets = [contents.manifest.models]
+        if any(one.identifier not in found or found[one.identifier].models != (one,) for one in sets[0].models):
+            raise MscsError("The manifest and the plans name different models or stages.", "Ask the sender.")
+    for models in (*found.values(), *sets):
+        _refuse_incomplete(models, dict.fromkeys(found, new), dataset)
+    notices += _renew_record(new / BEST, dataset, found)
+    return [(models, steps.get(new / models.decisions, 0)) for models in sets], notices
 
 
 def _checkpoints(model: Path) -> tuple[str, dict[str, Checkpoint]]:
@@ -62,34 +68,16 @@ def _checkpoints(model: Path) -> tuple[str, dict[str, Checkpoint]]:
     )
 
 
-def _refuse_incomplete(models: ModelSet, new: Path, dataset: Path) -> None:
-    """Raise MscsError unless the stage before a cascade comes with it or is installed."""
+def _refuse_incomplete(models: ModelSet, in_zip: Mapping[str, Path], dataset: Path) -> None:
+    """Raise MscsError unless every fold is in the zip; of a stage before a cascade, in the zip or installed."""
     for member in models.members:
         for fold in models.folds:
             file = Path(member.identifier, f"fold_{fold}", models.checkpoint)
-            if not (new / file).is_file() and not (dataset / file).is_file():
+            if not (in_zip.get(member.identifier, dataset) / file).is_file():
                 raise MscsError(
                     f"{models.home} needs {file}, which is neither in the zip nor installed.",
-                    "Ask the sender for a file with both stages.",
+                    "Ask the sender for a file with all folds and both stages.",
                 )
-
-
-def _sets(contents: Contents, found: Mapping[str, ModelSet]) -> list[ModelSet]:
-    """The models that predict together: those of the manifest; without one, each model by itself.
-
-    Raises:
-        MscsError: the manifest names models or folds that are not there.
-    """
-    if not contents.manifest:
-        return list(found.values())
-    models = contents.manifest.models
-    for member in models.members:
-        there = found.get(member.identifier)
-        if there is None or set(models.folds) - set(there.folds) or there.checkpoint != models.checkpoint:
-            raise MscsError(f"The zip lacks folds of {member.identifier}.", "Ask the sender.")
-    if any(found[one.identifier].models != (one,) for one in models.models):
-        raise MscsError("The manifest and the plans name different stages.", "Ask the sender.")
-    return [models]
 
 
 def _renew_record(file: Path, dataset: Path, found: Mapping[str, ModelSet]) -> list[str]:
@@ -102,18 +90,21 @@ def _renew_record(file: Path, dataset: Path, found: Mapping[str, ModelSet]) -> l
         return []
     record = read_best_record(file)
     file.unlink()
-    chosen = [found.get(model.identifier) for model in record.models]
-    if any(one is None or set(record.folds) - set(one.folds) for one in chosen):
-        return [f"{BEST} is left out: it names models or folds that are not in the zip."]
-    models = ModelSet(dataset.name, tuple(one.models[0] for one in chosen if one), record.folds)
-    if not (file.parent / models.decisions / POSTPROCESSING).is_file():
-        return [f"{BEST} is left out: its decision on postprocessing is not in the zip."]
-    if (dataset / BEST).is_file():
-        try:
-            is_same = read_best_record(dataset / BEST).models == record.models
-        except MscsError:
-            is_same = False
-        if not is_same:
-            return [f"{dataset / BEST} is left as it was: it names other models as the best of those trained here."]
+    models = ModelSet(dataset.name, record.models, record.folds)
+    is_complete = all(
+        one.identifier in found and not set(record.folds) - set(found[one.identifier].folds) for one in record.models
+    )
+    if not is_complete or not (file.parent / models.decisions / POSTPROCESSING).is_file():
+        return [f"{BEST} is left out: the models, folds or postprocessing that it names are not all in the zip."]
+    if (dataset / BEST).is_file() and not _chose(dataset / BEST, record):
+        return [f"{dataset / BEST} is left as it was: it names other models as the best of those trained here."]
     write_whole(file, json.dumps(record.as_json(models, str(dataset)), indent=2) + "\n")
     return []
+
+
+def _chose(file: Path, record: BestRecord) -> bool:
+    """Whether the record in a file chose the same models."""
+    try:
+        return read_best_record(file).models == record.models
+    except MscsError:
+        return False

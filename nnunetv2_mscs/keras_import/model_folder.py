@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.keras_import.keras_weights import OriginalSize, load_keras_weights
 from nnunetv2_mscs.keras_import.plans import CONFIGURATION, PLANNER
-from nnunetv2_mscs.network.keras_weights import OriginalSize, load_keras_weights
 from nnunetv2_mscs.workplace.hidden_places import NEW, clear_leftovers, hidden_place, made, replace_folder
 
 FOLD = 0

@@ -15,8 +15,8 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.keras_import import model_folder
+from nnunetv2_mscs.keras_import.keras_weights import OriginalSize, keras_shapes
 from nnunetv2_mscs.keras_import.plans import dataset_json
-from nnunetv2_mscs.network.keras_weights import OriginalSize, keras_shapes
 
 GOLDEN = ["--scaling", "none", "--patch-size", "32", "48", "16"]
 

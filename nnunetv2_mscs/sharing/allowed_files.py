@@ -2,7 +2,8 @@
 
 import re
 
-from nnunetv2_mscs.sharing.models import CHECKPOINTS, FOLD_FOLDER
+from nnunetv2_mscs.nnunet_files.checkpoints import CHECKPOINTS
+from nnunetv2_mscs.nnunet_files.model_folder import FOLD_FOLDER
 
 # Left by file managers, and nnU-Net's instructions with paths of another machine: neither refused nor unpacked.
 IGNORED = re.compile(r"__MACOSX/.*|(.*/)?(\.DS_Store|Thumbs\.db|desktop\.ini)|[^/]+/inference_\w+\.txt")

@@ -16,6 +16,7 @@ from typing import IO
 from tqdm import tqdm
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_NAME
 from nnunetv2_mscs.sharing.allowed_files import ALLOWED, IGNORED
 from nnunetv2_mscs.sharing.card import CARD
 from nnunetv2_mscs.sharing.manifest import (
@@ -27,7 +28,6 @@ from nnunetv2_mscs.sharing.manifest import (
     facts_of_stream,
     parse_manifest,
 )
-from nnunetv2_mscs.sharing.models import DATASET_NAME
 
 AGAIN = "Get the file once more; if it stays so, ask the sender."
 # What reading a damaged zip file raises; OSError for places that are not in the file.

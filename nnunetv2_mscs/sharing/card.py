@@ -9,13 +9,15 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from nnunetv2_mscs.evaluation.sources import DATASET_JSON, PLANS_JSON
+from nnunetv2_mscs.nnunet_files.commands import predict_commands
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, FINGERPRINT
+from nnunetv2_mscs.nnunet_files.json_files import read_json, read_json_if_there
+from nnunetv2_mscs.nnunet_files.model_folder import Model
+from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.reporting.report.content import Subject
 from nnunetv2_mscs.reporting.report.model_facts import subjects_of_model
 from nnunetv2_mscs.sharing.foreign_text import plain
-from nnunetv2_mscs.sharing.json_files import read_json, read_json_if_there
 from nnunetv2_mscs.sharing.metrics import FoldScore, MetricRow, cross_validation, fold_scores, metric_rows
-from nnunetv2_mscs.sharing.models import Model, predict_commands
 from nnunetv2_mscs.sharing.selecting import Selection
 
 CARD = "model_card.md"
@@ -181,7 +183,7 @@ def _channels(dataset: Mapping[str, Any]) -> list[Channel]:
 
 
 def _data(dataset: Mapping[str, Any], plans: Mapping[str, Any], folder: Path) -> list[str]:
-    fingerprint = read_json_if_there(folder / "dataset_fingerprint.json")
+    fingerprint = read_json_if_there(folder / FINGERPRINT)
     cases = dataset.get("numTraining") or len(fingerprint.get("spacings") or []) or "an unknown number of"
     sentences = [f"{cases} cases of {plans.get('dataset_name') or dataset.get('name') or 'a data set without name'}."]
     backward = plans.get("transpose_backward") or [0, 1, 2]

@@ -11,14 +11,16 @@ from typing import IO
 from tqdm import tqdm
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.evaluation.sources import DATASET_JSON, PLANS_JSON
-from nnunetv2_mscs.sharing.best_record import BEST
+from nnunetv2_mscs.nnunet_files.best_configuration import BEST_RECORD
+from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, FINGERPRINT
+from nnunetv2_mscs.nnunet_files.model_folder import POSTPROCESSING, ModelSet, fold_folder
+from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.sharing.card import CARD, Words, model_card
 from nnunetv2_mscs.sharing.checkpoints import Checkpoint, inspect_checkpoint, write_small
 from nnunetv2_mscs.sharing.compatibility import check_model, trained_with
 from nnunetv2_mscs.sharing.manifest import FileFacts, Manifest, facts_of, facts_of_file, versions_here
 from nnunetv2_mscs.sharing.metrics import evaluation_of
-from nnunetv2_mscs.sharing.models import CHECKPOINT, POSTPROCESSING, ModelSet
 from nnunetv2_mscs.sharing.plans import check_plans, foreign_packages
 from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
 from nnunetv2_mscs.sharing.selecting import Selection, select
@@ -28,7 +30,7 @@ from nnunetv2_mscs.workplace.whole_files import whole_file
 PREFIX = ".mscs-export-"
 EVALUATION = "evaluation.json"
 # What nnU-Net's own export takes of each model, each fold and each decision, where it is there.
-OF_MODEL = (PLANS_JSON, DATASET_JSON, "dataset_fingerprint.json")
+OF_MODEL = (PLANS_JSON, DATASET_JSON, FINGERPRINT)
 OF_FOLD = ("debug.json", "progress.png", "network_architecture.pdf", "validation/summary.json")
 OF_DECISION = ("summary.json", POSTPROCESSING, "postprocessing.json", PLANS_JSON, DATASET_JSON)
 # Entries of a zip file bear a time; with this one the same model makes the same bytes.
@@ -92,7 +94,7 @@ def export(out: Path, request: Request, *, overwrite: bool = False) -> Exported:
     made = {f"{home}/{EVALUATION}": _json(evaluation)} if evaluation else {}
     if selection.best and steps is not None:
         # Its files by their places in the zip, which is what nnU-Net's own installation needs them to be relative to.
-        made[f"{selection.models.dataset}/{BEST}"] = _json(
+        made[f"{selection.models.dataset}/{BEST_RECORD}"] = _json(
             selection.best.as_json(selection.models, selection.models.dataset)
         )
     versions = versions_here()
@@ -142,7 +144,7 @@ def _checkpoints(selection: Selection) -> dict[str, dict[str, Checkpoint]]:
     with tqdm(total=len(members) * len(folds), desc="check", unit="fold", delay=1) as bar:
         for member in members:
             for fold in folds:
-                file = selection.folders[member.identifier] / f"fold_{fold}" / CHECKPOINT
+                file = fold_folder(selection.folders[member.identifier], fold) / FINAL_CHECKPOINT
                 found[member.identifier][fold] = inspect_checkpoint(file)
                 bar.update()
     return found
@@ -172,7 +174,7 @@ def _files(selection: Selection) -> Iterator[tuple[str, Path]]:
         folder, name = selection.folders[member.identifier], f"{models.dataset}/{member.identifier}"
         yield from _there(folder, name, OF_MODEL)
         for fold in models.folds:
-            yield from _there(folder / f"fold_{fold}", f"{name}/fold_{fold}", (CHECKPOINT, *OF_FOLD))
+            yield from _there(fold_folder(folder, fold), f"{name}/fold_{fold}", (FINAL_CHECKPOINT, *OF_FOLD))
         decision = Path(ModelSet(models.dataset, (member,), models.folds).decisions).name
         yield from _there(folder / decision, f"{name}/{decision}", OF_DECISION)
     if len(models.models) > 1:
@@ -187,9 +189,9 @@ def _there(folder: Path, name: str, files: tuple[str, ...]) -> Iterator[tuple[st
 
 def _with_small_checkpoints(files: Mapping[str, Path], place: Path) -> dict[str, Path]:
     small = dict(files)
-    checkpoints = [name for name in files if name.endswith(f"/{CHECKPOINT}")]
+    checkpoints = [name for name in files if name.endswith(f"/{FINAL_CHECKPOINT}")]
     for number, name in enumerate(tqdm(checkpoints, desc="make smaller", unit="fold", delay=1)):
-        small[name] = place / str(number) / CHECKPOINT  # its name becomes part of its bytes
+        small[name] = place / str(number) / FINAL_CHECKPOINT  # its name becomes part of its bytes
         small[name].parent.mkdir()
         write_small(files[name], small[name])
     return small

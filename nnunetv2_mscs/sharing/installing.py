@@ -10,16 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2_mscs.dataset_conversion.destination import PREPROCESSED, RAW, Destination, refuse_namesakes
+from nnunetv2_mscs.dataset_conversion.destination import Destination, refuse_namesakes
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.evaluation.sources import DATASET_JSON, PLANS_JSON
+from nnunetv2_mscs.nnunet_files.best_configuration import BEST_RECORD
+from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT
+from nnunetv2_mscs.nnunet_files.commands import predict_commands
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
+from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED, RAW, RESULTS
+from nnunetv2_mscs.nnunet_files.model_folder import ENSEMBLES, model_of
+from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.sharing.archive import Contents, look_into, opened, unpack
-from nnunetv2_mscs.sharing.best_record import BEST
 from nnunetv2_mscs.sharing.card import CARD
 from nnunetv2_mscs.sharing.compatibility import compare_versions
 from nnunetv2_mscs.sharing.foreign_text import plain, plain_error
-from nnunetv2_mscs.sharing.models import CHECKPOINT, ENSEMBLES, model_of, predict_commands
-from nnunetv2_mscs.sharing.selecting import RESULTS
 from nnunetv2_mscs.sharing.unpacked import check_unpacked
 from nnunetv2_mscs.workplace.hidden_places import NEW, clear_leftovers, hidden_place, made, replace_together
 from nnunetv2_mscs.workplace.whole_files import DISK_FULL
@@ -145,7 +148,9 @@ def _units(contents: Contents) -> list[str]:
         MscsError: there is no model, or one is not whole.
     """
     names = [name.split("/", 1)[1] for name in contents.entries]
-    units = {"/".join(name.split("/")[: 2 if name.startswith(f"{ENSEMBLES}/") else 1]) for name in names} - {BEST}
+    units = {"/".join(name.split("/")[: 2 if name.startswith(f"{ENSEMBLES}/") else 1]) for name in names} - {
+        BEST_RECORD
+    }
     models = sorted(unit for unit in units if not unit.startswith(f"{ENSEMBLES}/"))
     if not models:
         raise MscsError("The zip holds no model of nnU-Net's.", "Ask the sender.")
@@ -154,7 +159,9 @@ def _units(contents: Contents) -> list[str]:
             raise MscsError(f"{model!r} in the zip is no name of a model of nnU-Net's.", "Ask the sender.")
         missing = [name for name in (PLANS_JSON, DATASET_JSON) if f"{model}/{name}" not in names]
         if missing or not any(re.fullmatch(rf"{re.escape(model)}/fold_[^/]+/[^/]+\.pth", name) for name in names):
-            raise MscsError(f"{model} in the zip has no {missing[0] if missing else CHECKPOINT}.", "Ask the sender.")
+            raise MscsError(
+                f"{model} in the zip has no {missing[0] if missing else FINAL_CHECKPOINT}.", "Ask the sender."
+            )
     return models + sorted(units - set(models))
 
 
@@ -193,4 +200,4 @@ def _place(new: Path, dataset: Path, units: list[str], place: Path, *, overwrite
         new.rename(dataset)
         return
     _refuse_taken(dataset, units, overwrite=overwrite)
-    replace_together(new, [*units, *([BEST] if (new / BEST).is_file() else [])], place)
+    replace_together(new, [*units, *([BEST_RECORD] if (new / BEST_RECORD).is_file() else [])], place)

@@ -9,9 +9,9 @@ from typing import Any
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.catalogue import MAIN_METRICS, METRICS
 from nnunetv2_mscs.evaluation.results import SUMMARY, compared_folders, is_comparison, is_evaluation
-from nnunetv2_mscs.evaluation.sources import FOLD, VALIDATION
-from nnunetv2_mscs.sharing.json_files import read_json, read_json_if_there
-from nnunetv2_mscs.sharing.models import DATASET_NAME, fold_order, model_of
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_NAME
+from nnunetv2_mscs.nnunet_files.json_files import read_json, read_json_if_there
+from nnunetv2_mscs.nnunet_files.model_folder import VALIDATION, fold_folder, fold_order, model_of, validated_fold
 from nnunetv2_mscs.sharing.selecting import Selection
 
 OF_A_RUN = "mscs_run/evaluation"
@@ -113,8 +113,7 @@ def _whose(summary: Mapping[str, Any], selection: Selection) -> str:
 
 def _is_validation(folder: Path, model: Path) -> bool:
     """Whether a folder is nnU-Net's of the validation of a numbered fold of a model."""
-    fold = folder.parent
-    return folder.name == VALIDATION and FOLD.fullmatch(fold.name) is not None and _is_same(fold.parent, model)
+    return validated_fold(folder) is not None and _is_same(folder.parent.parent, model)
 
 
 def _is_same(one: Path, other: Path) -> bool:
@@ -140,7 +139,7 @@ def fold_scores(model_folder: Path, folds: tuple[str, ...]) -> list[FoldScore]:
     """nnU-Net's mean Dice of the cases that each fold was validated on, of those folds that were."""
     scores = []
     for fold in sorted(folds, key=fold_order):
-        summary = read_json_if_there(model_folder / f"fold_{fold}" / "validation" / SUMMARY)
+        summary = read_json_if_there(fold_folder(model_folder, fold) / VALIDATION / SUMMARY)
         if summary:
             scores.append(FoldScore(fold, len(summary.get("metric_per_case", [])), _dice(summary)))
     return scores

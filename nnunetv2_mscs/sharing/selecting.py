@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.evaluation.sources import DATASET_JSON, PLANS_JSON, is_model_folder
-from nnunetv2_mscs.reporting.checkpoints import read_checkpoint
-from nnunetv2_mscs.sharing.best_record import BEST, FIND_BEST, BestRecord, read_best_record
-from nnunetv2_mscs.sharing.json_files import read_json
-from nnunetv2_mscs.sharing.models import (
-    CHECKPOINT,
-    DATASET_NAME,
-    FOLD_FOLDER,
+from nnunetv2_mscs.nnunet_files.best_configuration import BEST_RECORD, FIND_BEST, BestRecord, read_best_record
+from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT, read_checkpoint
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, DATASET_NAME, dataset_name
+from nnunetv2_mscs.nnunet_files.environment import RESULTS
+from nnunetv2_mscs.nnunet_files.json_files import read_json
+from nnunetv2_mscs.nnunet_files.model_folder import (
     MODEL_PART,
     Model,
     ModelSet,
+    fold_folder,
+    fold_folders,
     fold_order,
+    is_model_folder,
     model_of,
 )
-
-RESULTS = "nnUNet_results"
+from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,12 @@ def select(model: str, folds: Sequence[str] = ()) -> Selection:
     if not place.is_dir():
         raise MscsError(f"{model} is no folder.", "Name a model folder, or a data set by its id, name or folder.")
     place = Path(os.path.abspath(place))
-    if (place / BEST).is_file():
+    if (place / BEST_RECORD).is_file():
         return _best(place, folds)
     candidates = sorted(path for path in place.iterdir() if is_model_folder(path) and model_of(path.name))
     if len(candidates) == 1:
         return _single(candidates[0], folds)
-    found = f"{len(candidates)} models and no {BEST}" if candidates else "no trained model"
+    found = f"{len(candidates)} models and no {BEST_RECORD}" if candidates else "no trained model"
     raise MscsError(f"{place} holds {found}.", FIND_BEST if candidates else "Name a model folder.")
 
 
@@ -80,7 +80,7 @@ def _dataset_folder(name_or_id: str) -> Path:
     results = os.environ.get(RESULTS)
     if not results:
         raise MscsError(f"{RESULTS} is not set, so that {name_or_id} cannot be found.", f"export {RESULTS}=FOLDER")
-    pattern = f"Dataset{int(name_or_id):03d}_*" if name_or_id.isdecimal() else name_or_id
+    pattern = dataset_name(int(name_or_id), "*") if name_or_id.isdecimal() else name_or_id
     found = sorted(path for path in Path(results).glob(pattern) if path.is_dir())
     if len(found) != 1:
         count = f"{len(found)} folders" if found else "No folder"
@@ -106,7 +106,7 @@ def _single(folder: Path, folds: Sequence[str]) -> Selection:
 def _best(folder: Path, folds: Sequence[str]) -> Selection:
     if not DATASET_NAME.fullmatch(folder.name):
         raise MscsError(f"{folder} is not named as nnU-Net's folders are.", "Name it such as Dataset501_Stroke.")
-    record = read_best_record(folder / BEST)
+    record = read_best_record(folder / BEST_RECORD)
     chosen = tuple(sorted(set(folds), key=fold_order))
     whole = not chosen or set(chosen) == set(record.folds)
     selection = _with_folders(folder.name, record.models, record.folds if whole else chosen, folder, {}, own=True)
@@ -163,14 +163,14 @@ def _folds(folder: Path, wanted: Sequence[str]) -> tuple[str, ...]:
     for name in (PLANS_JSON, DATASET_JSON):
         if not (folder / name).is_file():
             raise MscsError(f"{folder} has no {name}.", "Is the model whole?")
-    there = sorted((m[1] for path in folder.iterdir() if (m := FOLD_FOLDER.fullmatch(path.name))), key=fold_order)
+    there = list(fold_folders(folder))
     numbered = [fold for fold in there if fold != "all"]
     folds = sorted(dict.fromkeys(wanted), key=fold_order) or numbered or there
-    missing = [fold for fold in folds if not (folder / f"fold_{fold}" / CHECKPOINT).is_file()]
+    missing = [fold for fold in folds if not (fold_folder(folder, fold) / FINAL_CHECKPOINT).is_file()]
     if missing:
-        trained = [fold for fold in there if (folder / f"fold_{fold}" / CHECKPOINT).is_file()]
+        trained = [fold for fold in there if (fold_folder(folder, fold) / FINAL_CHECKPOINT).is_file()]
         raise MscsError(
-            f"{folder}: no {CHECKPOINT} in {', '.join(f'fold_{fold}' for fold in missing)}.",
+            f"{folder}: no {FINAL_CHECKPOINT} in {', '.join(f'fold_{fold}' for fold in missing)}.",
             "Train to the end, or choose others with --folds"
             + (f" (trained to the end: {' '.join(trained)})." if trained else "."),
         )
@@ -179,7 +179,7 @@ def _folds(folder: Path, wanted: Sequence[str]) -> tuple[str, ...]:
 
 def _told_by_checkpoint(folder: Path, fold: str, plans: dict[str, Any]) -> Model:
     """The model in a folder that bears another name, such as one of `mscs import-keras`."""
-    file = folder / f"fold_{fold}" / CHECKPOINT
+    file = fold_folder(folder, fold) / FINAL_CHECKPOINT
     checkpoint = read_checkpoint(file)
     parts = (checkpoint.get("trainer_name"), plans.get("plans_name"))
     configuration = (checkpoint.get("init_args") or {}).get("configuration")

@@ -5,18 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.best_configuration import BEST_RECORD, BestRecord, read_best_record
+from nnunetv2_mscs.nnunet_files.checkpoints import CHECKPOINTS
+from nnunetv2_mscs.nnunet_files.model_folder import ENSEMBLES, POSTPROCESSING, ModelSet, fold_order, model_of
 from nnunetv2_mscs.sharing.archive import Contents
-from nnunetv2_mscs.sharing.best_record import BEST, BestRecord, read_best_record
 from nnunetv2_mscs.sharing.checkpoints import Checkpoint, inspect_checkpoint
 from nnunetv2_mscs.sharing.compatibility import check_model, trained_with
-from nnunetv2_mscs.sharing.models import (
-    CHECKPOINTS,
-    ENSEMBLES,
-    POSTPROCESSING,
-    ModelSet,
-    fold_order,
-    model_of,
-)
 from nnunetv2_mscs.sharing.plans import check_plans
 from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
 from nnunetv2_mscs.sharing.selecting import with_previous_stage
@@ -53,7 +47,7 @@ def check_unpacked(
         _refuse_incomplete(models, new, dataset)
         found[folder.name] = models
     sets = [(models, steps.get(new / models.decisions, 0)) for models in _sets(contents, found)]
-    return sets, notices + _prepare_record(new / BEST, dataset, found)
+    return sets, notices + _prepare_record(new / BEST_RECORD, dataset, found)
 
 
 def _checkpoints(model: Path) -> tuple[str, dict[str, Checkpoint]]:
@@ -120,12 +114,12 @@ def _prepare_record(file: Path, dataset: Path, found: Mapping[str, ModelSet]) ->
     file.unlink()
     chosen = [found.get(model.identifier) for model in record.models]
     if any(one is None or set(record.folds) - set(one.folds) for one in chosen):
-        return [f"{BEST} is left out: it names models or folds that are not in the zip."]
+        return [f"{BEST_RECORD} is left out: it names models or folds that are not in the zip."]
     models = ModelSet(dataset.name, tuple(one.models[0] for one in chosen if one), record.folds)
     if not (file.parent / models.decisions / POSTPROCESSING).is_file():
-        return [f"{BEST} is left out: what it has decided on postprocessing is not in the zip."]
-    if (dataset / BEST).is_file() and not _chose(dataset / BEST, record):
-        return [f"{dataset / BEST} is left as it was: it names other models as the best of those trained here."]
+        return [f"{BEST_RECORD} is left out: what it has decided on postprocessing is not in the zip."]
+    if (dataset / BEST_RECORD).is_file() and not _chose(dataset / BEST_RECORD, record):
+        return [f"{dataset / BEST_RECORD} is left as it was: it names other models as the best of those trained here."]
     write_whole(file, json.dumps(record.as_json(models, str(dataset)), indent=2) + "\n")
     return []
 

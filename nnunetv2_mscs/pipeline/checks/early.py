@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.dataset import FOLDS
+from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline.checks.asked import check_settings
 from nnunetv2_mscs.pipeline.checks.estimate import GIGABYTE, Estimate, estimate
 from nnunetv2_mscs.pipeline.checks.machine import (
@@ -21,7 +23,7 @@ from nnunetv2_mscs.pipeline.checks.machine import (
 )
 from nnunetv2_mscs.pipeline.checks.scan_sizes import Scans, measure_scans
 from nnunetv2_mscs.pipeline.graph.data_stages import SPLITS as SPLITS_STAGE
-from nnunetv2_mscs.pipeline.graph.settings import ALL_FOLDS, Folders, RunSettings
+from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.graph.source import look_at_source
 from nnunetv2_mscs.pipeline.graph.stage import Here
 from nnunetv2_mscs.pipeline.state.records import read_record
@@ -124,7 +126,7 @@ def _check_folds(settings: RunSettings, folders: Folders, scans: Scans) -> None:
     if look_at_source(settings, folders).is_raw and file is not None:
         if read_record(RunFolder.of(folders, settings.dataset), SPLITS_STAGE) is None:
             check_splits(file, raw, settings.folds)
-    elif lacking := [fold for fold in settings.folds if scans.labelled <= fold < len(ALL_FOLDS)]:
+    elif lacking := [fold for fold in settings.folds if scans.labelled <= fold < len(FOLDS)]:
         cases = "One case" if scans.labelled == 1 else f"{scans.labelled} cases"
         raise MscsError(
             f"{cases} to train on cannot be split so that there is a fold {lacking[0]}.",

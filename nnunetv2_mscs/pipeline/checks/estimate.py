@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from nnunetv2_mscs.nnunet_files.plans import CASCADE
 from nnunetv2_mscs.pipeline.checks.scan_sizes import Scans
-from nnunetv2_mscs.pipeline.graph.models import Model, own_models, rival_models
+from nnunetv2_mscs.pipeline.graph.models import PlannedModel, own_models, rival_models
 from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 
 RAW, PREPROCESSED, RESULTS = "raw", "preprocessed", "results"
@@ -118,9 +119,9 @@ def _raw(scans: Scans) -> list[Need]:
     ]
 
 
-def _preprocessed(scans: Scans, models: Sequence[Model]) -> list[Need]:
+def _preprocessed(scans: Scans, models: Sequence[PlannedModel]) -> list[Need]:
     """The cascade's second stage has no data of its own."""
-    own = [model for model in models if model.configuration != "3d_cascade_fullres"]
+    own = [model for model in models if model.configuration != CASCADE]
     places = dict.fromkeys(f"{model.plans} {model.configuration}" for model in own)
     each = scans.labelled * scans.values_per_scan * PREPROCESSED_PER_VALUE
     rule = f"{scans.labelled} x {scans.values_per_scan:.3g} values x {PREPROCESSED_PER_VALUE}"
@@ -129,7 +130,7 @@ def _preprocessed(scans: Scans, models: Sequence[Model]) -> list[Need]:
     return [*(Need(PREPROCESSED, place, rule, each) for place in places), copies]
 
 
-def _checkpoints(models: Sequence[Model], folds: int, at_a_time: int) -> list[Need]:
+def _checkpoints(models: Sequence[PlannedModel], folds: int, at_a_time: int) -> list[Need]:
     needs = []
     for model in models:
         parameters, each = parameters_of(model), bytes_per_parameter(model)
@@ -141,19 +142,19 @@ def _checkpoints(models: Sequence[Model], folds: int, at_a_time: int) -> list[Ne
     return needs
 
 
-def parameters_of(model: Model) -> int:
+def parameters_of(model: PlannedModel) -> int:
     """Weights of a model's network in 3D, the largest of its configurations, as its planner plans it for stroke MRI."""
     if model.trainer.startswith("MSCS"):
         return PARAMETERS_MSCS_NET
     return PARAMETERS_RESIDUAL if "ResEnc" in model.planner else PARAMETERS_U_NET
 
 
-def bytes_per_parameter(model: Model) -> int:
+def bytes_per_parameter(model: PlannedModel) -> int:
     """Of a checkpoint."""
     return ADAM_PER_PARAMETER if model.trainer.startswith("MSCSTrainerPaper") else SGD_PER_PARAMETER
 
 
-def _predictions(scans: Scans, models: Sequence[Model], competing: int) -> list[Need]:
+def _predictions(scans: Scans, models: Sequence[PlannedModel], competing: int) -> list[Need]:
     pairs = len(list(combinations(range(competing), 2)))
     sets = 3 * (len(models) + pairs)
     masks = scans.voxels_per_scan * MASK_PER_VOXEL

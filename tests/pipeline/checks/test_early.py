@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.pipeline.checks import early
 from nnunetv2_mscs.pipeline.checks.early import EarlyChecksFailed, early_checks, early_findings
-from nnunetv2_mscs.pipeline.folders import folders_of
 from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.graph.stage import Here
 from nnunetv2_mscs.pipeline.state.records import Record, State, write_record

@@ -7,6 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.pipeline.checks.estimate import (
     PREPROCESSED,
     RAW,
@@ -16,8 +17,7 @@ from nnunetv2_mscs.pipeline.checks.estimate import (
     estimate,
 )
 from nnunetv2_mscs.pipeline.checks.scan_sizes import Scans, count_values, measure_scans
-from nnunetv2_mscs.pipeline.folders import folders_of
-from nnunetv2_mscs.pipeline.graph.models import Model
+from nnunetv2_mscs.pipeline.graph.models import PlannedModel
 from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 
 SETTINGS = RunSettings("scans", 1, "Stroke")
@@ -80,7 +80,7 @@ def test_data_shared_by_models_are_counted_once():
 
 
 def test_adam_keeps_two_moments():
-    assert bytes_per_parameter(Model("MSCSTrainerPaper_9epochs", "MSCSPlanner", "2d")) == 12
+    assert bytes_per_parameter(PlannedModel("MSCSTrainerPaper_9epochs", "MSCSPlanner", "2d")) == 12
 
 
 def test_the_table_sums_up():

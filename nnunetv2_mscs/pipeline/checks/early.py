@@ -2,7 +2,7 @@
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -12,7 +12,7 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.dataset import FOLDS
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline.checks.asked import check_settings
-from nnunetv2_mscs.pipeline.checks.estimate import GIGABYTE, Estimate, estimate
+from nnunetv2_mscs.pipeline.checks.estimate import estimate
 from nnunetv2_mscs.pipeline.checks.machine import (
     existing,
     free_disk_bytes,
@@ -32,6 +32,7 @@ from nnunetv2_mscs.pipeline.write_splits import SPLITS, check_splits
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.findings_table import findings_table
 
+GIGABYTE = 1e9
 # A disk with less than this times the estimate is told of.
 COMFORTABLE = 1.5
 LEAST_SHARED_MEMORY_BYTES = 1e9
@@ -182,11 +183,12 @@ def _is_within(place: Path, folder: Path) -> bool:
     return place.resolve().is_relative_to(folder.resolve())
 
 
-def _check_disk(settings: RunSettings, folders: Folders, needed: Estimate, findings: Findings) -> None:
+def _check_disk(settings: RunSettings, folders: Folders, needed: Mapping[str, float], findings: Findings) -> None:
     """By file system; what the run's folders hold already is not needed again."""
     by_disk: dict[int, list[tuple[Path, float]]] = defaultdict(list)
-    for kind, place in (("raw", folders.raw), ("preprocessed", folders.preprocessed), ("results", folders.results)):
-        left = max(needed.of(kind) - _bytes_in(place / settings.dataset), 0.0)
+    for variable, root in folders.environment.items():
+        place = Path(root)
+        left = max(needed[variable] - _bytes_in(place / settings.dataset), 0.0)
         by_disk[existing(place).stat().st_dev].append((place, left))
     for places in by_disk.values():
         free, need = free_disk_bytes(places[0][0]), sum(left for _, left in places)

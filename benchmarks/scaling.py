@@ -20,10 +20,10 @@ from pathlib import Path
 import torch
 from reporting import conditions, print_table, write_json
 
+from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.pipeline.commands import mscs_command, run_command
 from nnunetv2_mscs.pipeline.executors.environment import environment
 from nnunetv2_mscs.pipeline.executors.one_stage import run_stage
-from nnunetv2_mscs.pipeline.folders import folders_of
 from nnunetv2_mscs.pipeline.graph.build import build_stages
 from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.graph.stage import Here

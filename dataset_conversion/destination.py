@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, dataset_name
+from nnunetv2_mscs.nnunet_files.environment import RAW, VARIABLES, folder_named_by
 from nnunetv2_mscs.workplace.hidden_places import made
-
-RAW, PREPROCESSED, RESULTS = "nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,9 @@ def raw_folder() -> Path:
     Raises:
         MscsError: it is not set or not writable.
     """
-    setting = os.environ.get(RAW)
-    if not setting:
-        raise MscsError("nnUNet_raw is not set.", "Type: export nnUNet_raw=/path/to/nnUNet_raw")
-    if setting.startswith("~"):
-        home = setting.replace("~", "$HOME", 1) if setting[1:2] in ("", "/") else "/path/to/nnUNet_raw"
-        raise MscsError(
-            f"nnUNet_raw is {setting}, in which the shell left ~ as it is.", f'Type: export nnUNet_raw="{home}"'
-        )
-    _check_writable(Path(setting))
-    return Path(setting)
+    raw = folder_named_by(RAW)
+    _check_writable(raw)
+    return raw
 
 
 def find_destination(
@@ -58,7 +51,7 @@ def find_destination(
     Raises:
         MscsError: the id is taken by another name, or the dataset exists and may not, or must not, be replaced.
     """
-    destination = Destination(raw, f"Dataset{dataset_id:03d}_{name}")
+    destination = Destination(raw, dataset_name(dataset_id, name))
     refuse_namesakes(destination)
     path = destination.path
     if path.is_symlink() and not path.exists():
@@ -68,7 +61,7 @@ def find_destination(
     if not overwrite:
         raise MscsError(f"{path} exists.", "Choose another id, or replace it with --overwrite.")
     check_apart(destination, sources)
-    if not (path / "dataset.json").is_file():
+    if not (path / DATASET_JSON).is_file():
         raise MscsError(
             f"{path} is not a dataset (it has no dataset.json), so that --overwrite leaves it alone.",
             "Look what it holds and move it away, or choose another id.",
@@ -97,7 +90,7 @@ def refuse_namesakes(destination: Destination, roots: Sequence[Path] | None = No
         roots: nnU-Net's folders to look into; None for those that its variables name.
     """
     if roots is None:
-        roots = [Path(root) for variable in (RAW, PREPROCESSED, RESULTS) if (root := os.environ.get(variable))]
+        roots = [Path(root) for variable in VARIABLES if (root := os.environ.get(variable))]
     for folder in _namesakes(destination.dataset_id, destination.name, roots):
         raise MscsError(
             f"The id {destination.dataset_id} is taken by {folder}, and nnU-Net refuses two datasets with one id.",

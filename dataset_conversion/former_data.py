@@ -1,11 +1,11 @@
 """What nnU-Net still holds of a former dataset of the same name, and would mix up with the new one."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nnunetv2_mscs.dataset_conversion.destination import PREPROCESSED
+from nnunetv2_mscs.nnunet_files.dataset import FINGERPRINT, SPLITS, folder_of
+from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED
 from nnunetv2_mscs.scans.findings import Findings
 
 
@@ -20,18 +20,15 @@ def warn_of_former_data(name: str, folds: Sequence[Mapping[str, Sequence[str]]],
     Returns:
         Whether nnU-Net must be told to make its fingerprint anew (--clean).
     """
-    root = os.environ.get(PREPROCESSED)
-    if not root:
-        return False
-    folder = Path(root) / name
-    splits = folder / "splits_final.json"
+    folder = folder_of(PREPROCESSED, name)
+    splits = folder / SPLITS
     if folds and splits.is_file() and not _same_folds(splits, folds):
         findings.warning(
             "holds other folds than this dataset's; nnU-Net's planner will stop at them",
             f"Delete it before planning: rm {splits}",
             file=splits,
         )
-    fingerprint = folder / "dataset_fingerprint.json"
+    fingerprint = folder / FINGERPRINT
     if fingerprint.is_file():
         findings.warning(
             "describes the former dataset of this name; nnU-Net takes it for this one's unless told otherwise",

@@ -14,6 +14,7 @@ from nnunetv2_mscs import __version__
 from nnunetv2_mscs.dataset_conversion.cases import Case
 from nnunetv2_mscs.dataset_conversion.checking import CaseReport
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_TR, IMAGES_TS, LABELS_TR, LABELS_TS, SPLITS
 from nnunetv2_mscs.scans.channels import ReadingRules
 from nnunetv2_mscs.scans.scan import load_scan
 from nnunetv2_mscs.scans.units import SCALED
@@ -21,8 +22,8 @@ from nnunetv2_mscs.scans.writing import write_volume
 from nnunetv2_mscs.workplace.parallel import run_parallel
 
 FILE_ENDING = ".nii.gz"
-IMAGES = {"train": "imagesTr", "test": "imagesTs", "unlabelled": "imagesTs"}
-LABELS = {"train": "labelsTr", "test": "labelsTs"}
+IMAGES = {"train": IMAGES_TR, "test": IMAGES_TS, "unlabelled": IMAGES_TS}
+LABELS = {"train": LABELS_TR, "test": LABELS_TS}
 
 
 @dataclass(frozen=True)
@@ -57,16 +58,16 @@ def write_dataset(
         roots: folders that file names in cases.csv are relative to.
         processes: how many to use.
     """
-    for name in ("imagesTr", "labelsTr", *(IMAGES[role] for role in set(role_of.values()))):
+    for name in (IMAGES_TR, LABELS_TR, *(IMAGES[role] for role in set(role_of.values()))):
         (folder / name).mkdir(exist_ok=True)
     if "test" in role_of.values():
-        (folder / "labelsTs").mkdir()
+        (folder / LABELS_TS).mkdir()
     work = partial(_write_case, folder=folder, role_of=role_of, rules=facts.rules)
     run_parallel(work, [report.case for report in reports], processes=processes, description="writing")
     if folds:
-        _write_json(folds, folder / "splits_final.json")
+        _write_json(folds, folder / SPLITS)
     write_cases_csv(folder / "cases.csv", reports, role_of, folds, roots)
-    _write_json(dataset_json(reports, role_of, facts), folder / "dataset.json")
+    _write_json(dataset_json(reports, role_of, facts), folder / DATASET_JSON)
 
 
 def _write_case(case: Case, folder: Path, role_of: Mapping[str, str], rules: ReadingRules) -> None:

@@ -14,15 +14,16 @@ from pathlib import Path
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED, RAW, RESULTS
 from nnunetv2_mscs.nnunet_shims.link import hiding_folders, nnunet_folder, shim_source
 
 OK, NOTE, MISSING = "ok", "note", "MISSING"
 SUPPORTED_NNUNET = ((2, 8), (3, 0))
 # Variable -> what its folder holds, and how grave it is that it cannot be used: training reads no raw data.
 FOLDERS = {
-    "nnUNet_raw": ("the converted data sets, for convert and preprocessing", NOTE),
-    "nnUNet_preprocessed": ("plans and preprocessed data", MISSING),
-    "nnUNet_results": ("trained models", MISSING),
+    RAW: ("the converted data sets, for convert and preprocessing", NOTE),
+    PREPROCESSED: ("plans and preprocessed data", MISSING),
+    RESULTS: ("trained models", MISSING),
 }
 
 

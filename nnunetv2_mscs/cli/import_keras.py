@@ -11,6 +11,8 @@ import shlex
 from pathlib import Path
 
 from nnunetv2_mscs.cli.arguments import count, dataset_id, voxel_size_mm
+from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT
+from nnunetv2_mscs.nnunet_files.model_folder import fold_folder
 
 SUMMARY = "the authors' Keras weights -> a model folder that nnU-Net predicts with"
 EXAMPLE = "mscs import-keras mscs_net.weights.h5 ./mscs_model --dataset 501"
@@ -94,7 +96,7 @@ def _next_steps(args: argparse.Namespace) -> str:
     if args.dataset is None:
         again = f"{_as_typed(args)} --overwrite --dataset ID"
         return "\n".join([*lines, "To train on with a data set of yours, first:", f"  {again}"])
-    checkpoint = shlex.quote(str(args.model_folder / "fold_0" / "checkpoint_final.pth"))
+    checkpoint = shlex.quote(str(fold_folder(args.model_folder, 0) / FINAL_CHECKPOINT))
     return "\n".join(
         [
             *lines,

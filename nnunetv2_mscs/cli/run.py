@@ -170,7 +170,7 @@ def _here(asked: "Run", *, yes: bool) -> int:
 def _asked(args: argparse.Namespace) -> "Run":
     """The run that command line and file together ask for."""
     from nnunetv2_mscs.errors import MscsError
-    from nnunetv2_mscs.pipeline.folders import folders_of
+    from nnunetv2_mscs.nnunet_files.environment import folders_of
     from nnunetv2_mscs.pipeline.graph.settings import RunSettings
     from nnunetv2_mscs.pipeline.run import Run
 

@@ -60,12 +60,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _runs(workspace: Path | None, number: int | None) -> "list[RunFolder]":
     from nnunetv2_mscs.errors import MscsError
-    from nnunetv2_mscs.pipeline.folders import folders_of
+    from nnunetv2_mscs.nnunet_files.dataset import dataset_name
+    from nnunetv2_mscs.nnunet_files.environment import folders_of
     from nnunetv2_mscs.pipeline.state.run_folder import runs_in
 
     results = folders_of(workspace).results
     runs = [
-        run for run in runs_in(results) if number is None or run.path.parent.name.startswith(f"Dataset{number:03d}_")
+        run for run in runs_in(results) if number is None or run.path.parent.name.startswith(dataset_name(number, ""))
     ]
     if not runs:
         of = "" if number is None else f" of data set {number}"

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from nnunetv2_mscs.demo.stages import DATASET, PREDICTIONS, RAW, SUMMARY
+from nnunetv2_mscs.demo.stages import DATASET, PREDICTIONS
+from nnunetv2_mscs.nnunet_files.dataset import IMAGES_TS, LABELS_TS
+from nnunetv2_mscs.nnunet_files.environment import RAW
+from nnunetv2_mscs.nnunet_files.model_folder import SUMMARY
 from nnunetv2_mscs.reporting.overview import Case, draw_overview
 
 PICTURE = "demo.png"
@@ -116,9 +119,9 @@ def _load(folder: Path, case_identifier: str, title: str) -> Case:
     adc, dwi, truth, prediction = (
         sitk.DICOMOrient(sitk.ReadImage(str(file)), "LPS")
         for file in (
-            raw / "imagesTs" / f"{case_identifier}_0000.nii.gz",
-            raw / "imagesTs" / f"{case_identifier}_0001.nii.gz",
-            raw / "labelsTs" / f"{case_identifier}.nii.gz",
+            raw / IMAGES_TS / f"{case_identifier}_0000.nii.gz",
+            raw / IMAGES_TS / f"{case_identifier}_0001.nii.gz",
+            raw / LABELS_TS / f"{case_identifier}.nii.gz",
             folder / PREDICTIONS / f"{case_identifier}.nii.gz",
         )
     )

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_mscs.demo.settings import DemoSettings
-from nnunetv2_mscs.pipeline.commands import mscs_command, nnunet_command
+from nnunetv2_mscs.nnunet_files.commands import device_options, nnunet_command, predict_words
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_TS, LABELS_TS, dataset_name
+from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED, RAW, RESULTS, VARIABLES, Folders, process_variables
+from nnunetv2_mscs.nnunet_files.model_folder import SUMMARY, Model, ModelSet
+from nnunetv2_mscs.pipeline.commands import mscs_command
 from nnunetv2_mscs.workplace.parallel import default_processes
 
 PLANS = "MSCSPlans"
-DATASET_ID, DATASET = 1, "Dataset001_Phantoms"
-RAW, PREPROCESSED, RESULTS = "nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"
-PHANTOMS, PREDICTIONS, SUMMARY = "phantoms", "predictions", "summary.json"
+DATASET_ID, NAME = 1, "Phantoms"
+DATASET = dataset_name(DATASET_ID, NAME)
+PHANTOMS, PREDICTIONS = "phantoms", "predictions"
 FOLD = 0
 
 
@@ -46,7 +50,7 @@ def stages(settings: DemoSettings, *, device: str, epochs: int) -> list[Stage]:
     )
     convert = mscs_command(
         "convert",
-        *(PHANTOMS, DATASET_ID, DATASET.split("_")[1]),
+        *(PHANTOMS, DATASET_ID, NAME),
         *("--test-fraction", settings.unseen_fraction, "--seed", settings.seed, "-np", workers),
     )
     plan = nnunet_command(
@@ -58,14 +62,13 @@ def stages(settings: DemoSettings, *, device: str, epochs: int) -> list[Stage]:
         "nnUNetv2_train",
         *(DATASET_ID, settings.configuration, FOLD, *model, "-device", device, "--c"),
     )
+    models = ModelSet(DATASET, (Model(settings.trainer, PLANS, settings.configuration),), (str(FOLD),))
     predict = nnunet_command(
-        "nnUNetv2_predict",
-        *("-i", f"{raw}/imagesTs", "-o", PREDICTIONS, "-d", DATASET_ID, "-c", settings.configuration, "-f", FOLD),
-        *(*model, "-device", device, "-npp", "1", "-nps", "1"),
+        *predict_words(models, models.models[0], f"{raw}/{IMAGES_TS}", PREDICTIONS, *device_options(device, 1))
     )
     evaluate = nnunet_command(
         "nnUNetv2_evaluate_folder",
-        *(f"{raw}/labelsTs", PREDICTIONS, "-djfile", f"{raw}/dataset.json"),
+        *(f"{raw}/{LABELS_TS}", PREDICTIONS, "-djfile", f"{raw}/{DATASET_JSON}"),
         *("-pfile", f"{PREPROCESSED}/{DATASET}/{PLANS}.json", "-o", SUMMARY, "-np", workers),
     )
     return [
@@ -80,6 +83,8 @@ def stages(settings: DemoSettings, *, device: str, epochs: int) -> list[Stage]:
 
 def environment(folder: Path) -> dict[str, str]:
     """Variables that the commands need: nnU-Net's folders, and few workers where there are few cores."""
-    workers = "1" if default_processes() <= 4 else "4"
-    folders = {name: str(folder / name) for name in (RAW, PREPROCESSED, RESULTS)}
-    return {"nnUNet_n_proc_DA": workers, "nnUNet_def_n_proc": workers, **folders}
+    workers = 1 if default_processes() <= 4 else 4
+    return {
+        **process_variables(augmenting=workers, others=workers),
+        **Folders(*(folder / name for name in VARIABLES)).environment,
+    }

@@ -2,24 +2,38 @@
 
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.dataset import (
+    DATASET_JSON,
+    DATASET_NAME,
+    FOLDS,
+    IMAGES_OF,
+    LABELS_TR,
+    REFERENCES,
+    SPLITS,
+    folder_of,
+)
+from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED, RAW
+from nnunetv2_mscs.nnunet_files.model_folder import (
+    SUMMARY,
+    VALIDATION,
+    fold_folder,
+    fold_folders,
+    is_model_folder,
+    validated_fold,
+)
+from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.scans.findings import Findings
 from nnunetv2_mscs.scans.reading import IMAGE_ENDINGS
 
-RAW, PREPROCESSED = "nnUNet_raw", "nnUNet_preprocessed"
-DATASET_JSON, PLANS_JSON = "dataset.json", "plans.json"
-FOLD = re.compile(r"fold_(\d+)")
-VALIDATION = "validation"
-FOLDS = 5
 MOST_UNNAMED_CHANNELS = 4
 # The folder of the scans beside the folder of the masks, in nnU-Net's raw data and in the images/masks layout.
-IMAGES_BESIDE = {"labelsTr": "imagesTr", "labelsTs": "imagesTs", "masks": "images"}
+IMAGES_BESIDE = {**IMAGES_OF, "masks": "images"}
 
 
 @dataclass(frozen=True)
@@ -53,11 +67,6 @@ def case_of(file: Path) -> str:
     return file.name[: -len(ending)] if ending and not file.name.startswith(".") else ""
 
 
-def is_model_folder(folder: Path) -> bool:
-    """Whether nnU-Net's training wrote a folder: it holds plans.json and folds."""
-    return (folder / PLANS_JSON).is_file() and any(folder.glob("fold_*"))
-
-
 def model_name(place: Path) -> str:
     """How a model is called when the user gives no name: the trainer, for a folder of nnU-Net's."""
     folder = next((p for p in (place, *place.parents) if p.name.count("__") == 2), None)
@@ -74,10 +83,10 @@ def find_predictions(place: Path, findings: Findings, folds: Sequence[int] = ())
     if is_model_folder(place):
         return _of_model(place, findings, folds)
     masks = find_masks(place, findings)
-    fold = FOLD.fullmatch(place.parent.name) if place.name == VALIDATION else None
+    fold = validated_fold(place)
     if fold is None:
         return masks
-    by_case = dict.fromkeys(masks.files, int(fold[1]))
+    by_case = dict.fromkeys(masks.files, fold)
     model = place.parent.parent
     return Masks(
         place,
@@ -86,7 +95,7 @@ def find_predictions(place: Path, findings: Findings, folds: Sequence[int] = ())
         _read_json(model / DATASET_JSON),
         _dataset_of(model),
         partial=True,
-        expected=_expected(model, [int(fold[1])], findings),
+        expected=_expected(model, [fold], findings),
     )
 
 
@@ -107,16 +116,15 @@ def find_masks(place: Path, findings: Findings) -> Masks:
     if not files:
         raise MscsError(f"{place} holds no masks{_instead(place)}.", f"Masks end in {', '.join(IMAGE_ENDINGS)}.")
     dataset_json = _read_json(place / DATASET_JSON) or _read_json(place.parent / DATASET_JSON)
-    dataset = place.parent.name if re.fullmatch(r"Dataset\d{3}_.+", place.parent.name) else ""
+    dataset = place.parent.name if DATASET_NAME.fullmatch(place.parent.name) else ""
     return Masks(place, files, dataset_json=dataset_json, dataset=dataset)
 
 
 def _of_model(model: Path, findings: Findings, wanted: Sequence[int]) -> Masks:
     files: dict[str, Path] = {}
     folds: dict[str, int] = {}
-    trained = sorted(int(match[1]) for path in model.iterdir() if (match := FOLD.fullmatch(path.name)))
-    for fold in [one for one in trained if not wanted or one in wanted]:
-        folder = model / f"fold_{fold}" / VALIDATION
+    for fold in [one for one in map(int, fold_folders(model, numbered=True)) if not wanted or one in wanted]:
+        folder = fold_folder(model, fold) / VALIDATION
         for case, file in _files(folder, findings).items() if folder.is_dir() else ():
             if case in files:
                 findings.error(
@@ -126,8 +134,9 @@ def _of_model(model: Path, findings: Findings, wanted: Sequence[int]) -> Masks:
                     case=case,
                 )
             files[case], folds[case] = file, fold
+    of_all = fold_folder(model, "all")
     if not files:
-        if (model / "fold_all").is_dir():
+        if of_all.is_dir():
             raise MscsError(
                 f"{model} holds validation predictions of fold_all only, which has seen every case in training.",
                 "Train the folds 0 to 4, or evaluate what it predicts of other cases.",
@@ -136,13 +145,13 @@ def _of_model(model: Path, findings: Findings, wanted: Sequence[int]) -> Masks:
             f"{model} holds no validation predictions.",
             "Finish the training, or type: nnUNetv2_train ... --val",
         )
-    missing = tuple(fold for fold in wanted or range(len(_splits(model)) or FOLDS) if fold not in folds.values())
+    missing = tuple(fold for fold in wanted or range(len(_splits(model)) or len(FOLDS)) if fold not in folds.values())
     if wanted and missing:
         raise MscsError(f"{model} holds no validation of fold {missing[0]}.", "Finish its training, or drop it.")
     dataset_json = _read_json(model / DATASET_JSON)
     ordered = dict(sorted(files.items()))
-    if (model / "fold_all").is_dir():
-        findings.warning("fold_all is left out", "It has seen every case in training.", file=model / "fold_all")
+    if of_all.is_dir():
+        findings.warning("fold_all is left out", "It has seen every case in training.", file=of_all)
     expected = _expected(model, sorted(set(folds.values())), findings)
     return Masks(
         model,
@@ -162,18 +171,19 @@ def _expected(model: Path, folds: Sequence[int], findings: Findings) -> tuple[st
     if splits and max(folds) < len(splits):
         return tuple(sorted({str(case) for fold in folds for case in splits[fold].get("val", ())}))
     for fold in folds:
-        if not (model / f"fold_{fold}" / VALIDATION / "summary.json").is_file():
+        validation = fold_folder(model, fold) / VALIDATION
+        if not (validation / SUMMARY).is_file():
             findings.warning(
-                f"the validation of fold {fold} has no summary.json",
+                f"the validation of fold {fold} has no {SUMMARY}",
                 "Is it complete? nnU-Net writes that file at its end.",
-                file=model / f"fold_{fold}" / VALIDATION,
+                file=validation,
             )
     return ()
 
 
 def _splits(model: Path) -> list[Mapping[str, Any]]:
     """nnU-Net's splits_final.json, a row a fold; empty if it is not found."""
-    file = folder_of(PREPROCESSED, _dataset_of(model)) / "splits_final.json"
+    file = folder_of(PREPROCESSED, _dataset_of(model)) / SPLITS
     try:
         return list(json.loads(file.read_text(encoding="utf-8")))
     except OSError:
@@ -186,12 +196,6 @@ def _dataset_of(model: Path) -> str:
     return str(_read_json(model / PLANS_JSON).get("dataset_name", "")) or model.parent.name
 
 
-def folder_of(variable: str, dataset: str) -> Path:
-    """A data set's folder in $nnUNet_raw or $nnUNet_preprocessed; one that does not exist if that is not set."""
-    root = os.environ.get(variable)
-    return Path(root) / dataset if root and dataset else Path(os.devnull) / variable
-
-
 def references_of(predictions: Masks) -> Path:
     """Where the truth of a data set lies that nnU-Net trained on.
 
@@ -199,8 +203,8 @@ def references_of(predictions: Masks) -> Path:
         MscsError: it is not found.
     """
     places = (
-        folder_of(PREPROCESSED, predictions.dataset) / "gt_segmentations",
-        folder_of(RAW, predictions.dataset) / "labelsTr",
+        folder_of(PREPROCESSED, predictions.dataset) / REFERENCES,
+        folder_of(RAW, predictions.dataset) / LABELS_TR,
     )
     for place in places:
         if place.is_dir():
@@ -216,9 +220,9 @@ def images_folder(references: Masks, predictions: Masks) -> Path | None:
     """The scans that belong to references: beside them, or in nnU-Net's raw data; None if they are not found."""
     folder = references.place if references.place.is_dir() else references.place.parent
     beside = IMAGES_BESIDE.get(folder.name)
-    dataset = folder.parent.name if folder.name == "gt_segmentations" else predictions.dataset
+    dataset = folder.parent.name if folder.name == REFERENCES else predictions.dataset
     places = [folder.parent / beside] if beside else []
-    places.append(folder_of(RAW, dataset) / "imagesTr")
+    places.append(folder_of(RAW, dataset) / IMAGES_OF[LABELS_TR])
     return next((place for place in places if place.is_dir()), None)
 
 

@@ -1,9 +1,8 @@
 """The data set that imported weights are to be trained on with: what plans need of it, and the place of its plans."""
 
 import json
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -14,6 +13,9 @@ from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.keras_import.plans import PLANS_NAME, DataSet
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, FINGERPRINT, dataset_name
+from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED, RAW, folder_named_by
+from nnunetv2_mscs.workplace.whole_files import write_whole
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,12 @@ class TrainingData:
             MscsError: if they cannot be written.
         """
         files = {self.plans_file: plans}
-        if not (self.folder / "dataset.json").exists():
-            files[self.folder / "dataset.json"] = self.description
+        if not (self.folder / DATASET_JSON).exists():
+            files[self.folder / DATASET_JSON] = self.description
         with ExitStack() as undo:
             for file, content in files.items():
-                with _writing(file):
-                    former = file.read_bytes() if file.exists() else None
-                    _write(file, json.dumps(content, indent=4).encode())
+                former = file.read_bytes() if file.exists() else None
+                write_whole(file, json.dumps(content, indent=4))
                 undo.callback(_restore, file, former)
             yield
             undo.pop_all()
@@ -61,12 +62,12 @@ def find_training_data(dataset_id: int) -> TrainingData:
     Raises:
         MscsError: if nnU-Net's folders are not set, there is no such data set, or its fingerprint has not been taken.
     """
-    raw, preprocessed = _folder("nnUNet_raw"), _folder("nnUNet_preprocessed")
-    found = sorted(path for path in raw.glob(f"Dataset{dataset_id:03d}_*") if (path / "dataset.json").is_file())
+    raw, preprocessed = folder_named_by(RAW), folder_named_by(PREPROCESSED)
+    found = sorted(path for path in raw.glob(dataset_name(dataset_id, "*")) if (path / DATASET_JSON).is_file())
     if not found:
         raise MscsError(f"There is no data set {dataset_id} in {raw}.", "Make it with: mscs convert SOURCE ID NAME")
     folder = preprocessed / found[0].name
-    if not (folder / "dataset_fingerprint.json").is_file():
+    if not (folder / FINGERPRINT).is_file():
         raise MscsError(
             f"{folder} holds no fingerprint of the data set.", f"Type: nnUNetv2_extract_fingerprint -d {dataset_id}"
         )
@@ -84,38 +85,8 @@ def find_training_data(dataset_id: int) -> TrainingData:
     return TrainingData(folder, planner.dataset_json, facts)
 
 
-def _folder(variable: str) -> Path:
-    value = os.environ.get(variable)
-    if not value:
-        raise MscsError(f"{variable} is not set.", f"Type: export {variable}=/path/to/{variable}")
-    return Path(value)
-
-
-@contextmanager
-def _writing(file: Path) -> Iterator[None]:
-    """Turn a file that cannot be written into the user's error."""
-    try:
-        yield
-    except OSError as error:
-        raise MscsError(
-            f"{file} could not be written: {error.strerror or error}.", "Check the folder and the disk."
-        ) from error
-
-
-def _write(file: Path, content: bytes) -> None:
-    unfinished = file.with_name(f".{file.name}.part")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(file)
-    except BaseException:
-        with suppress(OSError):
-            unfinished.unlink()
-        raise
-
-
 def _restore(file: Path, former: bytes | None) -> None:
-    with _writing(file):
-        if former is None:
-            file.unlink()
-        else:
-            _write(file, former)
+    if former is None:
+        file.unlink()
+    else:
+        write_whole(file, former)

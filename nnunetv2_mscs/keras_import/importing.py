@@ -7,10 +7,10 @@ from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.keras_import.data_set import TrainingData, find_training_data
+from nnunetv2_mscs.keras_import.keras_files import KerasFile, read_keras_file
+from nnunetv2_mscs.keras_import.keras_weights import OriginalSize, original_size
 from nnunetv2_mscs.keras_import.model_folder import refuse_taken_folder, write_model_folder
 from nnunetv2_mscs.keras_import.plans import Preprocessing, dataset_json, keras_plans, no_data_set
-from nnunetv2_mscs.network.keras_files import KerasFile, read_keras_file
-from nnunetv2_mscs.network.keras_weights import OriginalSize, original_size
 
 DEFAULT_CHANNELS = ("ADC", "DWI")
 

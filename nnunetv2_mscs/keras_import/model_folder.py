@@ -9,12 +9,16 @@ import numpy as np
 import torch
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.keras_import.keras_weights import OriginalSize, load_keras_weights
 from nnunetv2_mscs.keras_import.plans import CONFIGURATION, PLANNER
-from nnunetv2_mscs.network.keras_weights import OriginalSize, load_keras_weights
+from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
+from nnunetv2_mscs.nnunet_files.model_folder import fold_folder
+from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.workplace.hidden_places import NEW, clear_leftovers, hidden_place, made, replace_folder
 
 FOLD = 0
-CHECKPOINT = Path(f"fold_{FOLD}") / "checkpoint_final.pth"
+CHECKPOINT = fold_folder(Path(), FOLD) / FINAL_CHECKPOINT
 TRAINER = "MSCSTrainerPaper"
 PREFIX = ".mscs-import-"
 # Keras sees x, y, z; nnU-Net reads z, y, x.
@@ -52,14 +56,14 @@ def refuse_taken_folder(folder: Path, *, overwrite: bool) -> None:
 def _planner(folder: Path) -> Any:
     """Who made plans.json, as it says; None if there is none that can be read."""
     try:
-        return json.loads((folder / "plans.json").read_bytes())["experiment_planner_used"]
+        return json.loads((folder / PLANS_JSON).read_bytes())["experiment_planner_used"]
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
 def _foreign(folder: Path) -> Path | None:
     """A file or folder that `write_model_folder` does not write, relative to the model folder."""
-    written = {Path("plans.json"), Path("dataset.json"), CHECKPOINT.parent, CHECKPOINT}
+    written = {Path(PLANS_JSON), Path(DATASET_JSON), CHECKPOINT.parent, CHECKPOINT}
     return min({path.relative_to(folder) for path in folder.rglob("*")} - written, default=None)
 
 
@@ -100,7 +104,7 @@ def write_model_folder(
                 new = place / NEW
                 (new / CHECKPOINT).parent.mkdir(parents=True)
                 torch.save(checkpoint, new / CHECKPOINT)
-                for name, content in (("plans.json", plans), ("dataset.json", dataset_json)):
+                for name, content in ((PLANS_JSON, plans), (DATASET_JSON, dataset_json)):
                     (new / name).write_text(json.dumps(content, indent=4))
                 refuse_taken_folder(folder, overwrite=overwrite)
                 with together_with:

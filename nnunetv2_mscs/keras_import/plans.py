@@ -8,9 +8,9 @@ from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner
 from nnunetv2.preprocessing.normalization.default_normalization_schemes import NoNormalization
 from nnunetv2.preprocessing.resampling.no_resampling import no_resampling_hack
 
+from nnunetv2_mscs.keras_import.keras_weights import OriginalSize
 from nnunetv2_mscs.keras_import.scaling import SliceMinMaxNormalization
 from nnunetv2_mscs.network import MSCSNet
-from nnunetv2_mscs.network.keras_weights import OriginalSize
 from nnunetv2_mscs.planning.topology import MSCS_NET
 
 PLANS_NAME = "KerasPlans"

@@ -1,4 +1,4 @@
-"""MSCS-Net in plain PyTorch: building blocks, encoder, decoder, and the weights of the original program."""
+"""MSCS-Net in plain PyTorch: building blocks, encoder and decoder."""
 
 from nnunetv2_mscs.network.mscs_net import MSCSNet
 

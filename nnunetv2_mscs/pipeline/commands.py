@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.commands import STARTER
 from nnunetv2_mscs.pipeline.leftovers import marked
 
 # Seconds that a command has to end by itself, once it was asked to.
@@ -20,8 +21,6 @@ GRACE_S = 15
 # Seconds between two looks whether a command that prints nothing still runs.
 POLL_S = 0.5
 LAST_LINES = 12
-# nnU-Net's own default: each of them holds whole scans, or their probabilities.
-MOST_WORKERS_OF_PREDICTION = 3
 
 
 class Interrupted(Exception):
@@ -30,17 +29,6 @@ class Interrupted(Exception):
 
 class CommandFailed(MscsError):
     """A command ended with an error; the message holds the last lines it printed."""
-
-
-def nnunet_command(name: str, *arguments: object) -> list[str]:
-    """The words that run nnU-Net's command `name` with this Python, whatever PATH says, and with our classes found."""
-    return [sys.executable, "-m", "nnunetv2_mscs.nnunet_shims.run", name, *map(str, arguments)]
-
-
-def prediction_words(device: str, workers: int) -> list[object]:
-    """Where nnUNetv2_predict computes, and how many processes it starts for reading and for writing."""
-    processes = min(workers, MOST_WORKERS_OF_PREDICTION)
-    return ["-device", device, "-npp", processes, "-nps", processes]
 
 
 def mscs_command(name: str, *arguments: object) -> list[str]:
@@ -57,7 +45,7 @@ def as_typed(words: Sequence[str]) -> str:
     """A command of this module as a person would type it."""
     if words[2] == "nnunetv2_mscs.cli.main":
         return shlex.join(["mscs", *words[3:]])
-    if words[2] == "nnunetv2_mscs.nnunet_shims.run":
+    if words[2] == STARTER:
         return shlex.join(words[3:])
     return shlex.join(["python", *words[1:]])
 

@@ -5,10 +5,10 @@ import threading
 import time
 from types import TracebackType
 
+from nnunetv2_mscs.nnunet_files.training_log import read_line
 from nnunetv2_mscs.pipeline.executors.local import Follower, Outcome, Slot
 from nnunetv2_mscs.pipeline.graph.stage import Stage
 from nnunetv2_mscs.pipeline.headlines import results_of
-from nnunetv2_mscs.pipeline.progress import EPOCH, PSEUDO_DICE
 from nnunetv2_mscs.pipeline.state.records import Record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 
@@ -54,13 +54,14 @@ class Narration:
     def _line(self, stage: Stage, line: str) -> None:
         if self.live or stage.training is None:
             return
-        if match := EPOCH.search(line):
-            self.epochs[stage.name] = int(match[1]) + 1
-        elif match := PSEUDO_DICE.search(line):
+        _, kind, numbers = read_line(line)
+        if kind == "epoch":
+            self.epochs[stage.name] = int(numbers[0]) + 1
+        elif kind == "pseudo_dice":
             now = time.monotonic()
             if now - self.told.get(stage.name, 0.0) >= INTERVAL_S:
                 self.told[stage.name] = now
-                self._say(f"{stage.title}: epoch {self.epochs.get(stage.name, 1)}, pseudo Dice {float(match[1]):.2f}")
+                self._say(f"{stage.title}: epoch {self.epochs.get(stage.name, 1)}, pseudo Dice {numbers[0]:.2f}")
 
     def _ends(self, stage: Stage, record: Record | None) -> None:
         if self.live:

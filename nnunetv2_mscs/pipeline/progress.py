@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-EPOCH = re.compile(r"Epoch (\d+)\s*$")
-PSEUDO_DICE = re.compile(r"Pseudo dice \[(?:np\.float32\()?([\d.]+|nan)")
+from nnunetv2_mscs.nnunet_files.training_log import read_line
+
 COUNT = re.compile(r"\b(\d+)/(\d+)\b.*\[")
 # Seconds between two states of a bar where nobody watches, as in a log file.
 UNWATCHED_INTERVAL_S = 30
@@ -31,11 +31,12 @@ class CommandBar:
             self._move_to(done)
 
     def _follow_training(self, line: str) -> None:
-        if match := EPOCH.search(line):
-            self._move_to(int(match[1]))
-        elif match := PSEUDO_DICE.search(line):
-            self.bar.set_postfix_str(f"pseudo Dice {float(match[1]):.2f}", refresh=False)
-        elif "Training done" in line:
+        _, kind, numbers = read_line(line)
+        if kind == "epoch":
+            self._move_to(int(numbers[0]))
+        elif kind == "pseudo_dice":
+            self.bar.set_postfix_str(f"pseudo Dice {numbers[0]:.2f}", refresh=False)
+        elif kind == "trained":
             self._move_to(self.epochs)
             self.bar.set_postfix_str("validating")
 

@@ -4,14 +4,12 @@ nnU-Net copies them when it preprocesses, but only those that are newer than wha
 away. Here they are those of the raw data set, all and no others; nnU-Net then finds nothing to copy.
 """
 
-import json
 import shutil
 import sys
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
-
-REFERENCES = "gt_segmentations"
+from nnunetv2_mscs.nnunet_files.dataset import IMAGES_TR, LABELS_TR, REFERENCES, file_ending
 
 
 def write_references(dataset: str) -> Path:
@@ -24,10 +22,10 @@ def write_references(dataset: str) -> Path:
     from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
     raw, folder = Path(nnUNet_raw) / dataset, Path(nnUNet_preprocessed) / dataset / REFERENCES
-    ending = json.loads((raw / "dataset.json").read_text())["file_ending"]
+    ending = file_ending(raw)
     cases = get_filenames_of_train_images_and_targets(str(raw))
     if not cases:
-        raise MscsError(f"{raw} has no training cases.", "See imagesTr and labelsTr there.")
+        raise MscsError(f"{raw} has no training cases.", f"See {IMAGES_TR} and {LABELS_TR} there.")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for case, files in cases.items():

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.dataset import FOLDS, LABELS_TR, SPLITS, file_ending
 from nnunetv2_mscs.workplace.whole_files import write_whole
-
-SPLITS = "splits_final.json"
 
 
 def write_splits(dataset: str) -> Path:
@@ -34,12 +33,12 @@ def write_splits(dataset: str) -> Path:
         write_whole(file, (raw / SPLITS).read_text())
         return file
     cases = sorted(get_filenames_of_train_images_and_targets(str(raw)))
-    if len(cases) < 5:
+    if len(cases) < len(FOLDS):
         raise MscsError(
-            f"{dataset} has {len(cases)} training cases; nnU-Net splits no fewer than 5.",
+            f"{dataset} has {len(cases)} training cases; nnU-Net splits no fewer than {len(FOLDS)}.",
             f"Give more cases, or write {raw / SPLITS} yourself.",
         )
-    write_whole(file, json.dumps(generate_crossval_split(cases, seed=12345, n_splits=5), indent=4) + "\n")
+    write_whole(file, json.dumps(generate_crossval_split(cases, seed=12345, n_splits=len(FOLDS)), indent=4) + "\n")
     return file
 
 
@@ -61,8 +60,8 @@ def check_splits(file: Path, raw: Path, folds: Sequence[int]) -> None:
             f"The data set is split into {len(splits)} folds; there is no fold {lacking[0]}.",
             f"Choose --folds {' '.join(map(str, range(len(splits))))}, or give more patients.",
         )
-    ending = json.loads((raw / "dataset.json").read_text())["file_ending"]
-    masks = {mask.name.removesuffix(ending) for mask in (raw / "labelsTr").iterdir()}
+    ending = file_ending(raw)
+    masks = {mask.name.removesuffix(ending) for mask in (raw / LABELS_TR).iterdir()}
     for number, fold in enumerate(splits):
         if unknown := sorted({*fold["train"], *fold["val"]} - masks):
             raise MscsError(f"{file} has {unknown[0]} in fold {number}, a case without a mask.", _remedy(file))

@@ -7,7 +7,7 @@ from pathlib import Path
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.labels import labels_of_dataset
 from nnunetv2_mscs.evaluation.results import Evaluation
-from nnunetv2_mscs.evaluation.sources import DATASET_JSON
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
 
 
 def ignored_by(folders: Iterable[Path]) -> int | None:

@@ -1,12 +1,12 @@
 """Cases as nnU-Net's preprocessing left them: cropped, resampled, normalised; what its training really sees."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
+from nnunetv2_mscs.nnunet_files.json_files import read_json_if_there
 from nnunetv2_mscs.reporting.ignored import ignored_by
 from nnunetv2_mscs.reporting.sheet import SheetCase
 from nnunetv2_mscs.reporting.windows import choose_windows
@@ -68,7 +68,7 @@ def _amount(truth: np.ndarray, spacing_mm: tuple[float, ...]) -> str:
 def _plans_of(folder: Path) -> tuple[list[int], list[float]]:
     """nnU-Net's order of the axes and its spacing, from the plans beside the folder."""
     for file in sorted(folder.parent.glob("*.json")):
-        plans = _read_object(file)
+        plans = read_json_if_there(file)
         for configuration in plans.get("configurations", {}).values():
             if configuration.get("data_identifier") == folder.name and "spacing" in configuration:
                 return list(plans["transpose_forward"]), list(configuration["spacing"])
@@ -83,13 +83,5 @@ def _in_order(spacing: list[float], transpose: list[int], original: list[float])
 
 def _channel_names(folder: Path, count: int) -> list[str]:
     """Of dataset.json; a cascade's further channels have none."""
-    named = _read_object(folder.parent / "dataset.json").get("channel_names", {})
+    named = read_json_if_there(folder.parent / DATASET_JSON).get("channel_names", {})
     return [str(named.get(str(i), f"channel {i}")) for i in range(count)]
-
-
-def _read_object(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -14,18 +14,10 @@ from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS
 from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.results import COMPARISON, CaseResult, is_evaluation, read_evaluation
-from nnunetv2_mscs.evaluation.sources import (
-    DATASET_JSON,
-    FOLD,
-    RAW,
-    VALIDATION,
-    find_images,
-    find_masks,
-    find_predictions,
-    images_folder,
-    is_model_folder,
-    references_of,
-)
+from nnunetv2_mscs.evaluation.sources import find_images, find_masks, find_predictions, images_folder, references_of
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_OF, dataset_name
+from nnunetv2_mscs.nnunet_files.environment import RAW
+from nnunetv2_mscs.nnunet_files.model_folder import is_model_folder, validated_fold
 from nnunetv2_mscs.reporting.ignored import ignored_by, ignored_in
 from nnunetv2_mscs.reporting.preprocessed import preprocessed_cases
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI
@@ -34,7 +26,6 @@ from nnunetv2_mscs.scans.reading import ENDINGS
 
 NUMBERED = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 PREDICTION_MARK = "predict_from_raw_data_args.json"
-SETS = {"imagesTr": "labelsTr", "imagesTs": "labelsTs"}
 WHAT_TO_SHOW = (
     "Give scans, a folder of scans, a data set of nnU-Net's (raw or preprocessed), an evaluation or a model folder."
 )
@@ -101,7 +92,7 @@ def data_set(word: str) -> Path:
             raise MscsError(f"{word} is no folder.", "Give the number of a data set in nnUNet_raw, or a folder.")
         return Path(word)
     root = os.environ.get(RAW)
-    found = sorted(Path(root).glob(f"Dataset{int(word):03d}_*")) if root else []
+    found = sorted(Path(root).glob(dataset_name(int(word), "*"))) if root else []
     if len(found) != 1:
         finding = f"{RAW} is not set" if not root else f"{root} holds {len(found)} data sets of the number {word}"
         raise MscsError(f"{finding}.", "Give the data set's folder.")
@@ -206,7 +197,7 @@ def _of_raw(folder: Path) -> list[CaseToShow]:
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise MscsError(f"{folder / DATASET_JSON} cannot be read: {error}.", "Correct it.") from error
     cases, ignored = [], ignored_by([folder])
-    for images, labels in SETS.items():
+    for labels, images in IMAGES_OF.items():
         stems = [file.name.removesuffix(ending) for file in sorted((folder / images).glob(f"*{ending}"))]
         for case in dict.fromkeys(match["case"] for stem in stems if (match := NUMBERED.fullmatch(stem))):
             truth = folder / labels / f"{case}{ending}"
@@ -232,14 +223,13 @@ def _of_scans(folder: Path) -> list[CaseToShow]:
 KINDS: tuple[tuple[Callable[[Path], bool], Callable[[Path], list[CaseToShow]]], ...] = (
     (is_evaluation, _of_evaluation),
     (lambda folder: (folder / COMPARISON).is_file(), _of_comparison),
-    (lambda folder: is_model_folder(folder) or _is_validation(folder), _of_model),
+    (lambda folder: is_model_folder(folder) or validated_fold(folder) is not None, _of_model),
     (lambda folder: (folder / PREDICTION_MARK).is_file(), _of_predictions),
-    (lambda folder: (folder / DATASET_JSON).is_file() and any((folder / i).is_dir() for i in SETS), _of_raw),
+    (
+        lambda folder: (folder / DATASET_JSON).is_file() and any((folder / i).is_dir() for i in IMAGES_OF.values()),
+        _of_raw,
+    ),
     (lambda folder: bool(preprocessed_cases(folder)), _of_preprocessed),
     (lambda folder: any(layout.recognise(Folder(folder)) for layout in LAYOUTS.values()), _of_layout),
     (lambda folder: bool(find_unlabelled(folder, (ADC, DWI)).cases), _of_scans),
 )
-
-
-def _is_validation(folder: Path) -> bool:
-    return folder.name == VALIDATION and FOLD.fullmatch(folder.parent.name) is not None

@@ -1,6 +1,5 @@
 """The course of a model's training, from the logs that nnU-Net writes for each fold."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,21 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.reporting.checkpoints import read_checkpoint
+from nnunetv2_mscs.nnunet_files.checkpoints import MOST_TRAINED_FIRST, read_checkpoint
+from nnunetv2_mscs.nnunet_files.model_folder import fold_folders
+from nnunetv2_mscs.nnunet_files.training_log import LOGS, read_epochs
 from nnunetv2_mscs.reporting.colours import NEUTRAL, of_model
 from nnunetv2_mscs.reporting.figures import say_nothing_to_draw, styled
 
-LOGS, CHECKPOINTS = "training_log_*.txt", ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
-NUMBER = r"(nan|-?inf|[-+]?\d+\.?\d*(?:e[-+]?\d+)?)"
-TIME = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: "
-EPOCH = re.compile(TIME + r"Epoch (\d+)\s*$")
-QUANTITIES = {
-    "learning_rate": re.compile(TIME + rf"Current learning rate: {NUMBER}\s*$", re.IGNORECASE),
-    "train_loss": re.compile(TIME + rf"train_loss {NUMBER}\s*$", re.IGNORECASE),
-    "validation_loss": re.compile(TIME + rf"val_loss {NUMBER}\s*$", re.IGNORECASE),
-    "seconds": re.compile(TIME + rf"Epoch time: {NUMBER} s\s*$", re.IGNORECASE),
-}
-PSEUDO_DICE = re.compile(TIME + r"Pseudo dice \[(.*)\]\s*$")
 EMA_KEPT = 0.9
 FOLD_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 FOLD_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
@@ -88,7 +78,7 @@ def read_training_curves(model_folder: Path, *, name: str = "", folds: Sequence[
     Raises:
         MscsError: no fold has any record.
     """
-    places = {path.name.removeprefix("fold_"): path for path in sorted(model_folder.glob("fold_*")) if path.is_dir()}
+    places = fold_folders(model_folder)
     read, notes = [], []
     for fold in (*places, *(fold for fold in folds if fold not in places)):
         try:
@@ -111,56 +101,14 @@ def read_training_curves(model_folder: Path, *, name: str = "", folds: Sequence[
 def read_fold(folder: Path) -> FoldCurves | None:
     """The training of one fold; None if nothing of it is recorded."""
     fold = folder.name.removeprefix("fold_")
-    logs = sorted(folder.glob(LOGS), key=_when)
-    epochs = _epochs_of_logs(logs)
+    logs, epochs = read_epochs(folder)
     if epochs:
-        source = f"{len(logs)} text log{'s' * (len(logs) != 1)}"
+        source = f"{logs} text log{'s' * (logs != 1)}"
         return _curves(fold, source, epochs)
-    for checkpoint in (folder / name for name in CHECKPOINTS):
+    for checkpoint in (folder / name for name in MOST_TRAINED_FIRST):
         if checkpoint.is_file() and (recorded := _epochs_of_checkpoint(checkpoint)):
             return _curves(fold, checkpoint.name, recorded)
     return None
-
-
-def _when(log: Path) -> tuple[int, ...]:
-    """The date and time in a log's name, which nnU-Net writes without leading zeros."""
-    return tuple(int(number) for number in re.findall(r"\d+", log.stem))
-
-
-def _epochs_of_logs(logs: Sequence[Path]) -> dict[int, dict[str, float]]:
-    """Values by epoch, of all complete epochs.
-
-    A training that goes on, or starts over, begins at an epoch that may have been logged before: what was logged of it
-    and of later ones no longer counts.
-    """
-    epochs: dict[int, dict[str, float]] = {}
-    for log in logs:
-        current: dict[str, float] | None = None
-        for line in _text(log).splitlines():
-            if begun := EPOCH.match(line):
-                number = int(begun[1])
-                epochs = {epoch: values for epoch, values in epochs.items() if epoch < number}
-                current = epochs[number] = {}
-            elif current is not None:
-                _take(line, current)
-    return {epoch: values for epoch, values in epochs.items() if "seconds" in values}
-
-
-def _text(log: Path) -> str:
-    try:
-        return log.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise MscsError(f"{log} cannot be read ({error.strerror}).", "Take it away, or make it readable.") from error
-
-
-def _take(line: str, values: dict[str, float]) -> None:
-    for name, pattern in QUANTITIES.items():
-        if found := pattern.match(line):
-            values[name] = float(found[1])
-            return
-    if found := PSEUDO_DICE.match(line):
-        numbers = [float(n) for n in re.findall(NUMBER, re.sub(r"(np\.)?float\d+\(", "", found[1]), re.IGNORECASE)]
-        values["pseudo_dice"] = float(np.nanmean(numbers)) if np.isfinite(numbers).any() else float("nan")
 
 
 def _epochs_of_checkpoint(checkpoint: Path) -> dict[int, dict[str, float]]:

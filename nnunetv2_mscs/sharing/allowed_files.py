@@ -2,12 +2,14 @@
 
 import re
 
-from nnunetv2_mscs.evaluation.sources import DATASET_JSON, PLANS_JSON
-from nnunetv2_mscs.sharing.models import CHECKPOINTS, FOLD_FOLDER, POSTPROCESSING
+from nnunetv2_mscs.nnunet_files.checkpoints import CHECKPOINTS
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, FINGERPRINT
+from nnunetv2_mscs.nnunet_files.model_folder import FOLD_FOLDER, POSTPROCESSING
+from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 
 CARD, MANIFEST, EVALUATION = "model_card.md", "mscs_manifest.json", "evaluation.json"
 # What an export takes of each model, each fold, and each folder with a decision on postprocessing, where it exists.
-OF_MODEL = (PLANS_JSON, DATASET_JSON, "dataset_fingerprint.json")
+OF_MODEL = (PLANS_JSON, DATASET_JSON, FINGERPRINT)
 OF_FOLD = ("debug.json", "progress.png", "network_architecture.pdf", "validation/summary.json")
 OF_DECISION = ("summary.json", POSTPROCESSING, "postprocessing.json", PLANS_JSON, DATASET_JSON)
 

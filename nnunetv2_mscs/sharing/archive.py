@@ -17,6 +17,8 @@ from typing import IO
 from tqdm import tqdm
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_NAME
+from nnunetv2_mscs.nnunet_files.model_folder import ENSEMBLES, model_of
 from nnunetv2_mscs.sharing.allowed_files import ALLOWED, CARD, IGNORED, MANIFEST
 from nnunetv2_mscs.sharing.manifest import (
     CHUNK_BYTES,
@@ -25,7 +27,6 @@ from nnunetv2_mscs.sharing.manifest import (
     facts_of,
     parse_manifest,
 )
-from nnunetv2_mscs.sharing.models import DATASET_NAME, ENSEMBLES, model_of
 
 DAMAGED = "Get the file once more; if the error stays, ask the sender."
 DANGEROUS = "Do not use the file; tell the sender."

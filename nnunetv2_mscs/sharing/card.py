@@ -11,11 +11,13 @@ from jinja2 import Environment, StrictUndefined
 
 from nnunetv2_mscs.evaluation.catalogue import MAIN_METRICS, METRICS
 from nnunetv2_mscs.evaluation.results import SUMMARY
-from nnunetv2_mscs.evaluation.sources import DATASET_JSON, PLANS_JSON, VALIDATION
+from nnunetv2_mscs.nnunet_files.commands import predict_commands
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, FINGERPRINT
+from nnunetv2_mscs.nnunet_files.json_files import read_json, read_json_if_there
+from nnunetv2_mscs.nnunet_files.model_folder import VALIDATION, Model, fold_folder
+from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.reporting.report.model_facts import subjects_of_model
 from nnunetv2_mscs.sharing.foreign_text import plain
-from nnunetv2_mscs.sharing.json_files import read_json, read_json_if_there
-from nnunetv2_mscs.sharing.models import Model, predict_commands
 from nnunetv2_mscs.sharing.selecting import Selection
 
 TEMPLATE = "model_card.md.j2"
@@ -55,7 +57,7 @@ def model_card(
     models, folders = selection.models, selection.folders
     folder = folders[models.models[0].identifier]
     dataset, plans = read_json(folder / DATASET_JSON), read_json(folder / PLANS_JSON)
-    spacings = read_json_if_there(folder / "dataset_fingerprint.json").get("spacings") or []
+    spacings = read_json_if_there(folder / FINGERPRINT).get("spacings") or []
     channels = dataset.get("channel_names", dataset.get("modality", {}))
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
     environment.filters.update(
@@ -93,7 +95,7 @@ def model_card(
 def _part(model: Model, folder: Path, folds: Sequence[str], epochs: Sequence[int | None]) -> dict[str, Any]:
     """One model folder: the report's facts, with these folds in place of those in the folder; epochs; validations."""
     trainer = f"Trainer {model.trainer}, fold{'s' * (len(folds) > 1)} {' '.join(folds)}."
-    summaries = {fold: read_json_if_there(folder / f"fold_{fold}" / VALIDATION / SUMMARY) for fold in folds}
+    summaries = {fold: read_json_if_there(fold_folder(folder, fold) / VALIDATION / SUMMARY) for fold in folds}
     return {
         "identifier": model.identifier,
         "subjects": {

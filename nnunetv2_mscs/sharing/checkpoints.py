@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.reporting.checkpoints import read_checkpoint
+from nnunetv2_mscs.nnunet_files.checkpoints import read_checkpoint
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "bool", "uint8", "int8", "int16", "int32", "int64")
 

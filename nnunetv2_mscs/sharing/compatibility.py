@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.evaluation.sources import DATASET_JSON, PLANS_JSON
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
+from nnunetv2_mscs.nnunet_files.json_files import read_json
+from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.sharing.checkpoints import Checkpoint
-from nnunetv2_mscs.sharing.json_files import read_json
 from nnunetv2_mscs.sharing.plans import ANOTHER, check_plans, found_by_nnunet, quiet
 
 VERSIONS = "Install the versions that the model was made with (its model card names them)."

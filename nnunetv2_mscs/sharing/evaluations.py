@@ -7,9 +7,9 @@ from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.results import SUMMARY, compared_folders, is_comparison, is_evaluation
-from nnunetv2_mscs.evaluation.sources import FOLD, VALIDATION
-from nnunetv2_mscs.sharing.json_files import read_json
-from nnunetv2_mscs.sharing.models import DATASET_NAME, fold_order, model_of
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_NAME
+from nnunetv2_mscs.nnunet_files.json_files import read_json
+from nnunetv2_mscs.nnunet_files.model_folder import fold_order, model_of, validated_fold
 from nnunetv2_mscs.sharing.selecting import Selection
 
 OF_A_RUN = "mscs_run/evaluation"
@@ -73,8 +73,7 @@ def _whose(summary: Mapping[str, Any], selection: Selection) -> str:
 
 def _is_validation(folder: Path, model: Path) -> bool:
     """Whether nnU-Net wrote a folder when it validated a numbered fold of a model."""
-    fold = folder.parent
-    return folder.name == VALIDATION and FOLD.fullmatch(fold.name) is not None and _is_same(fold.parent, model)
+    return validated_fold(folder) is not None and _is_same(folder.parent.parent, model)
 
 
 def _is_same(one: Path, other: Path) -> bool:

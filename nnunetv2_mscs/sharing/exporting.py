@@ -15,15 +15,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.best_configuration import BEST_RECORD
+from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT
+from nnunetv2_mscs.nnunet_files.model_folder import POSTPROCESSING, ModelSet, fold_folder
 from nnunetv2_mscs.sharing.allowed_files import CARD, EVALUATION, OF_DECISION, OF_FOLD, OF_MODEL
 from nnunetv2_mscs.sharing.archive import write_archive
-from nnunetv2_mscs.sharing.best_record import BEST
 from nnunetv2_mscs.sharing.card import Words, model_card
 from nnunetv2_mscs.sharing.checkpoints import Checkpoint, inspect_checkpoint, write_small
 from nnunetv2_mscs.sharing.compatibility import check_model
 from nnunetv2_mscs.sharing.evaluations import evaluation_of
 from nnunetv2_mscs.sharing.manifest import Manifest, facts_of, versions_here
-from nnunetv2_mscs.sharing.models import CHECKPOINT, POSTPROCESSING, ModelSet
 from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
 from nnunetv2_mscs.sharing.selecting import Selection, select
 from nnunetv2_mscs.workplace.hidden_places import clear_leftovers, hidden_place
@@ -95,7 +96,7 @@ def export(out: Path, request: Request, *, overwrite: bool = False) -> Exported:
         sources[f"{models.dataset}/{models.home}/{EVALUATION}"] = _json(evaluation)
     if selection.best and steps is not None:
         # nnU-Net's installation needs its paths relative to the folder of results.
-        sources[f"{models.dataset}/{BEST}"] = _json(selection.best.as_json(models, models.dataset))
+        sources[f"{models.dataset}/{BEST_RECORD}"] = _json(selection.best.as_json(models, models.dataset))
     clear_leftovers(out.parent, PREFIX)
     with hidden_place(out.parent, PREFIX) if request.small else nullcontext() as place:
         if place:
@@ -132,7 +133,7 @@ def _checkpoints(selection: Selection) -> dict[str, dict[str, Checkpoint]]:
     found: dict[str, dict[str, Checkpoint]] = {name: {} for name in selection.folders}
     wanted = [(name, fold) for name in found for fold in selection.models.folds]
     for name, fold in tqdm(wanted, desc="check", unit="fold", delay=1):
-        found[name][fold] = inspect_checkpoint(selection.folders[name] / f"fold_{fold}" / CHECKPOINT)
+        found[name][fold] = inspect_checkpoint(fold_folder(selection.folders[name], fold) / FINAL_CHECKPOINT)
     return found
 
 
@@ -144,7 +145,8 @@ def _files(selection: Selection) -> dict[str, Path]:
         folder, name = selection.folders[member.identifier], member.identifier
         decision = Path(ModelSet(models.dataset, (member,), models.folds).decisions).name
         wanted += [(folder, name, OF_MODEL), (folder / decision, f"{name}/{decision}", OF_DECISION)]
-        wanted += [(folder / f"fold_{fold}", f"{name}/fold_{fold}", (CHECKPOINT, *OF_FOLD)) for fold in models.folds]
+        of_fold = (FINAL_CHECKPOINT, *OF_FOLD)
+        wanted += [(fold_folder(folder, fold), f"{name}/fold_{fold}", of_fold) for fold in models.folds]
     if len(models.models) > 1:
         wanted.append((selection.decisions, models.decisions, OF_DECISION))
     return {
@@ -156,9 +158,9 @@ def _files(selection: Selection) -> dict[str, Path]:
 
 
 def _small_checkpoints(sources: Mapping[str, Path | bytes], place: Path) -> Iterator[tuple[str, Path]]:
-    checkpoints = {name: file for name, file in sources.items() if name.endswith(f"/{CHECKPOINT}")}
+    checkpoints = {name: file for name, file in sources.items() if name.endswith(f"/{FINAL_CHECKPOINT}")}
     for number, (name, file) in enumerate(tqdm(checkpoints.items(), desc="make smaller", unit="fold", delay=1)):
-        small = place / str(number) / CHECKPOINT  # PyTorch writes the file's name into it
+        small = place / str(number) / FINAL_CHECKPOINT  # PyTorch writes the file's name into it
         small.parent.mkdir()
         write_small(Path(str(file)), small)
         yield name, small

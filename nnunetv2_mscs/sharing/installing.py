@@ -12,14 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2_mscs.dataset_conversion.destination import PREPROCESSED, RAW, Destination, refuse_namesakes
+from nnunetv2_mscs.dataset_conversion.destination import Destination, refuse_namesakes
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.best_configuration import BEST_RECORD
+from nnunetv2_mscs.nnunet_files.commands import predict_commands
+from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED, RAW
 from nnunetv2_mscs.sharing.allowed_files import CARD
 from nnunetv2_mscs.sharing.archive import look_into, opened, unpack
-from nnunetv2_mscs.sharing.best_record import BEST
 from nnunetv2_mscs.sharing.foreign_text import plain
 from nnunetv2_mscs.sharing.manifest import compare_versions
-from nnunetv2_mscs.sharing.models import predict_commands
 from nnunetv2_mscs.sharing.selecting import RESULTS
 from nnunetv2_mscs.sharing.unpacked import check_unpacked
 from nnunetv2_mscs.workplace.hidden_places import NEW, clear_leftovers, hidden_place, made, replace_together
@@ -89,7 +90,7 @@ def install(
                         new.rename(dataset)
                     else:
                         _refuse_taken(dataset, contents.folders, overwrite=overwrite)
-                        record = [BEST] if (new / BEST).is_file() else []
+                        record = [BEST_RECORD] if (new / BEST_RECORD).is_file() else []
                         replace_together(new, [*contents.folders, *record], place)
     except MscsError as error:
         # Files are named as in the zip, not in the hidden place, which is gone by then.

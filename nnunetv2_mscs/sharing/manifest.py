@@ -11,9 +11,10 @@ from typing import IO, Any
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_NAME
+from nnunetv2_mscs.nnunet_files.json_files import parse_json
+from nnunetv2_mscs.nnunet_files.model_folder import FOLD_FOLDER, Model, ModelSet, model_of
 from nnunetv2_mscs.sharing.allowed_files import MANIFEST
-from nnunetv2_mscs.sharing.json_files import parse_json
-from nnunetv2_mscs.sharing.models import DATASET_NAME, FOLD_FOLDER, Model, ModelSet, model_of
 
 FORMAT = "nnunetv2-mscs shared model 1"
 OURS = "nnunetv2_mscs"

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.evaluation.sources import DATASET_JSON, PLANS_JSON
-from nnunetv2_mscs.sharing.json_files import read_json
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
+from nnunetv2_mscs.nnunet_files.json_files import read_json
+from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 
 # Packages whose network classes plans may name: prediction imports and calls them.
 KNOWN_PACKAGES = ("torch.nn", "dynamic_network_architectures", "nnunetv2", "nnunetv2_mscs")

@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.evaluation.sources import DATASET_JSON, PLANS_JSON, is_model_folder
-from nnunetv2_mscs.reporting.checkpoints import read_checkpoint
-from nnunetv2_mscs.sharing.best_record import BEST, FIND_BEST, BestRecord, read_best_record
-from nnunetv2_mscs.sharing.json_files import read_json
-from nnunetv2_mscs.sharing.models import (
-    CHECKPOINT,
-    DATASET_NAME,
+from nnunetv2_mscs.nnunet_files.best_configuration import BEST_RECORD, FIND_BEST, BestRecord, read_best_record
+from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT, read_checkpoint
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, DATASET_NAME
+from nnunetv2_mscs.nnunet_files.json_files import read_json
+from nnunetv2_mscs.nnunet_files.model_folder import (
     FOLD_FOLDER,
     MODEL_PART,
     Model,
     ModelSet,
+    fold_folder,
     fold_order,
+    is_model_folder,
     model_of,
 )
+from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 
 RESULTS = "nnUNet_results"
 
@@ -67,12 +68,12 @@ def select(model: str, folds: Sequence[str] = ()) -> Selection:
     place = Path(os.path.abspath(place))
     if is_model_folder(place):
         return _one_model(place, folds)
-    if (place / BEST).is_file():
+    if (place / BEST_RECORD).is_file():
         return _best(place, folds)
     models = sorted(path for path in place.iterdir() if is_model_folder(path) and model_of(path.name))
     if len(models) == 1:
         return _one_model(models[0], folds)
-    found = f"{len(models)} models and no {BEST}" if models else "no trained model"
+    found = f"{len(models)} models and no {BEST_RECORD}" if models else "no trained model"
     raise MscsError(f"{place} holds {found}.", FIND_BEST if models else "Name a model folder.")
 
 
@@ -91,7 +92,7 @@ def _dataset_folder(name_or_id: str) -> Path:
 def _one_model(folder: Path, folds: Sequence[str]) -> Selection:
     plans = read_json(folder / PLANS_JSON)
     chosen = _folds(folder, folds)
-    model = model_of(folder.name) or _model_in_checkpoint(folder / f"fold_{chosen[0]}" / CHECKPOINT, plans)
+    model = model_of(folder.name) or _model_in_checkpoint(fold_folder(folder, chosen[0]) / FINAL_CHECKPOINT, plans)
     is_in_results = DATASET_NAME.fullmatch(folder.parent.name) is not None
     dataset = folder.parent.name if is_in_results else str(plans.get("dataset_name", ""))
     if not DATASET_NAME.fullmatch(dataset):
@@ -108,7 +109,7 @@ def _one_model(folder: Path, folds: Sequence[str]) -> Selection:
 def _best(folder: Path, folds: Sequence[str]) -> Selection:
     if not DATASET_NAME.fullmatch(folder.name):
         raise MscsError(f"{folder} is not named as nnU-Net's folders are.", "Name it such as Dataset501_Stroke.")
-    record = read_best_record(folder / BEST)
+    record = read_best_record(folder / BEST_RECORD)
     chosen = tuple(sorted(set(folds), key=fold_order))
     is_whole = not chosen or set(chosen) == set(record.folds)
     models = ModelSet(folder.name, record.models, record.folds if is_whole else chosen)
@@ -162,13 +163,13 @@ def _folds(folder: Path, wanted: Sequence[str]) -> tuple[str, ...]:
     if missing_file:
         raise MscsError(f"{folder} has no {missing_file}.", "Is the model complete?")
     there = sorted((m[1] for path in folder.iterdir() if (m := FOLD_FOLDER.fullmatch(path.name))), key=fold_order)
-    trained = [fold for fold in there if (folder / f"fold_{fold}" / CHECKPOINT).is_file()]
+    trained = [fold for fold in there if (fold_folder(folder, fold) / FINAL_CHECKPOINT).is_file()]
     folds = sorted(set(wanted), key=fold_order) or [fold for fold in there if fold != "all"] or there
     missing = [f"fold_{fold}" for fold in folds if fold not in trained]
     if missing or not folds:
         choice = f" (trained to the end: {' '.join(trained)})" if trained else ""
         raise MscsError(
-            f"{folder}: no {CHECKPOINT} in {', '.join(missing) or 'any fold'}.",
+            f"{folder}: no {FINAL_CHECKPOINT} in {', '.join(missing) or 'any fold'}.",
             f"Train to the end, or choose others with --folds{choice}.",
         )
     return tuple(folds)

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.best_configuration import BEST_RECORD, BestRecord, read_best_record
+from nnunetv2_mscs.nnunet_files.checkpoints import CHECKPOINTS
+from nnunetv2_mscs.nnunet_files.model_folder import POSTPROCESSING, Model, ModelSet, fold_folder, fold_order
 from nnunetv2_mscs.sharing.archive import Contents
-from nnunetv2_mscs.sharing.best_record import BEST, BestRecord, read_best_record
 from nnunetv2_mscs.sharing.checkpoints import Checkpoint, inspect_checkpoint
 from nnunetv2_mscs.sharing.compatibility import check_model
-from nnunetv2_mscs.sharing.models import CHECKPOINTS, POSTPROCESSING, Model, ModelSet, fold_order
 from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
 from nnunetv2_mscs.sharing.selecting import with_previous_stage
 from nnunetv2_mscs.workplace.whole_files import write_whole
@@ -47,7 +48,7 @@ def check_unpacked(
             raise MscsError("The manifest and the plans name different models or stages.", "Ask the sender.")
     for models in (*found.values(), *sets):
         _refuse_incomplete(models, dict.fromkeys(found, new), dataset)
-    notices += _renew_record(new / BEST, dataset, found)
+    notices += _renew_record(new / BEST_RECORD, dataset, found)
     return [(models, steps.get(new / models.decisions, 0)) for models in sets], notices
 
 
@@ -60,7 +61,7 @@ def _checkpoints(model: Path) -> tuple[str, dict[str, Checkpoint]]:
     found = {file: inspect_checkpoint(file) for file in sorted(model.rglob("*.pth"))}
     folds = sorted({file.parent.name.removeprefix("fold_") for file in found}, key=fold_order)
     for name in CHECKPOINTS:
-        files = {fold: model / f"fold_{fold}" / name for fold in folds}
+        files = {fold: fold_folder(model, fold) / name for fold in folds}
         if files and all(file in found for file in files.values()):
             return name, {fold: found[file] for fold, file in files.items()}
     raise MscsError(
@@ -95,9 +96,9 @@ def _renew_record(file: Path, dataset: Path, found: Mapping[str, ModelSet]) -> l
         one.identifier in found and not set(record.folds) - set(found[one.identifier].folds) for one in record.models
     )
     if not is_complete or not (file.parent / models.decisions / POSTPROCESSING).is_file():
-        return [f"{BEST} is left out: the models, folds or postprocessing that it names are not all in the zip."]
-    if (dataset / BEST).is_file() and not _chose(dataset / BEST, record):
-        return [f"{dataset / BEST} is left as it was: it names other models as the best of those trained here."]
+        return [f"{BEST_RECORD} is left out: the models, folds or postprocessing that it names are not all in the zip."]
+    if (dataset / BEST_RECORD).is_file() and not _chose(dataset / BEST_RECORD, record):
+        return [f"{dataset / BEST_RECORD} is left as it was: it names other models as the best of those trained here."]
     write_whole(file, json.dumps(record.as_json(models, str(dataset)), indent=2) + "\n")
     return []
 

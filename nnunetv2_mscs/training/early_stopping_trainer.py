@@ -5,8 +5,8 @@ from os.path import basename, isfile, join
 import torch
 from torch import distributed
 
+from nnunetv2_mscs.nnunet_files.checkpoints import BEST_CHECKPOINT
 from nnunetv2_mscs.training.early_stopping import PATIENCE, PSEUDO_DICE, Progress, Watched
-from nnunetv2_mscs.training.restarting import BEST
 from nnunetv2_mscs.training.trainer import MSCSTrainer
 
 
@@ -66,7 +66,7 @@ class MSCSTrainerEarlyStopping(MSCSTrainer):
             return
         # nnU-Net has counted on, and would write the number of an epoch that has not been yet.
         self.current_epoch -= 1
-        self.save_checkpoint(join(self.output_folder, BEST))
+        self.save_checkpoint(join(self.output_folder, BEST_CHECKPOINT))
         self.current_epoch += 1
 
     def _standing(self, progress: Progress) -> str:
@@ -85,10 +85,10 @@ class MSCSTrainerEarlyStopping(MSCSTrainer):
         progress = self.progress
         between_epochs = self.steps is None
         if between_epochs and progress.best_epoch == self.current_epoch and self._better_than_kept(progress):
-            super().save_checkpoint(join(self.output_folder, BEST))
+            super().save_checkpoint(join(self.output_folder, BEST_CHECKPOINT))
             if not (self.disable_checkpointing or self.skipped_steps.nothing_trained):
                 self.kept = progress
-        if basename(filename) != BEST:
+        if basename(filename) != BEST_CHECKPOINT:
             super().save_checkpoint(filename)
 
     def _better_than_kept(self, progress: Progress) -> bool:
@@ -96,17 +96,19 @@ class MSCSTrainerEarlyStopping(MSCSTrainer):
 
     def _find_kept(self) -> None:
         """Read what checkpoint_best.pth holds, which a better epoch may replace; another training's is not kept."""
-        if self.disable_checkpointing or not isfile(join(self.output_folder, BEST)):
+        if self.disable_checkpointing or not isfile(join(self.output_folder, BEST_CHECKPOINT)):
             return
-        logged = torch.load(join(self.output_folder, BEST), map_location="cpu", weights_only=False)["logging"]
+        logged = torch.load(join(self.output_folder, BEST_CHECKPOINT), map_location="cpu", weights_only=False)[
+            "logging"
+        ]
         begins = "epoch_start_timestamps"
         if logged[begins][:1] != self.logger.get_checkpoint()[begins][:1]:
             return
         self.kept = self.watched.progress(logged)
         if not self._best_of_history(self.kept):
             self.print_to_log_file(
-                f"{BEST} holds epoch {self.kept.best_epoch} ({self.kept.best:.4f}), which the history of the "
-                "checkpoint resumed from lacks. Only a better epoch replaces it; patience counts by that history."
+                f"{BEST_CHECKPOINT} holds epoch {self.kept.best_epoch} ({self.kept.best:.4f}), which the history of "
+                "the checkpoint resumed from lacks. Only a better epoch replaces it; patience counts by that history."
             )
 
     def _best_of_history(self, kept: Progress) -> bool:
@@ -123,12 +125,14 @@ class MSCSTrainerEarlyStopping(MSCSTrainer):
 
     def _restore_best(self) -> None:
         if self.kept is None:
-            reason = "Checkpoints are disabled" if self.disable_checkpointing else f"No {BEST} of this training"
+            reason = (
+                "Checkpoints are disabled" if self.disable_checkpointing else f"No {BEST_CHECKPOINT} of this training"
+            )
             self.print_to_log_file(f"{reason}: the weights stay those of the last epoch")
             return
         if self.is_ddp:  # the first worker may still be writing it
             distributed.barrier()
-        checkpoint = torch.load(join(self.output_folder, BEST), map_location=self.device, weights_only=False)
+        checkpoint = torch.load(join(self.output_folder, BEST_CHECKPOINT), map_location=self.device, weights_only=False)
         self._bare_network().load_state_dict(checkpoint["network_weights"])
         kept = self.watched.progress(checkpoint["logging"])
         where = "" if self._best_of_history(kept) else "; it is of a run that broke off, and not in the history"

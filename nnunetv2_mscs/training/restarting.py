@@ -6,10 +6,8 @@ from typing import Any
 
 import torch
 
+from nnunetv2_mscs.nnunet_files.checkpoints import BEST_CHECKPOINT, LATEST_CHECKPOINT
 from nnunetv2_mscs.training.head_watch import WatchesHeads
-from nnunetv2_mscs.training.timely import LATEST
-
-BEST = "checkpoint_best.pth"
 
 
 class StartsOver(WatchesHeads):
@@ -31,11 +29,11 @@ class StartsOver(WatchesHeads):
             return
         self.current_epoch = -1  # nnU-Net writes the number of the epoch after it as the next to train
         try:
-            self.save_checkpoint(join(self.output_folder, LATEST))
+            self.save_checkpoint(join(self.output_folder, LATEST_CHECKPOINT))
         finally:
             self.current_epoch = 0
         if self.local_rank == 0:
-            Path(self.output_folder, BEST).unlink(missing_ok=True)
+            Path(self.output_folder, BEST_CHECKPOINT).unlink(missing_ok=True)
 
     def reset_training(self, seed: int) -> None:
         """Everything as before the first epoch, with other initial weights; trainers that remember more add to it.

@@ -3,7 +3,8 @@
 from os.path import isfile, join
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.training.restarting import BEST, StartsOver
+from nnunetv2_mscs.nnunet_files.checkpoints import BEST_CHECKPOINT
+from nnunetv2_mscs.training.restarting import StartsOver
 from nnunetv2_mscs.training.starts import (
     ESTABLISHED_DICE,
     GENTLER,
@@ -79,8 +80,10 @@ class BeginsAnew(StartsOver):
             steps, limit = self.start.steps_without_foreground, self.steps_without_foreground
             self.print_to_log_file(f"No foreground for {steps} training steps; a start has failed after {limit}.")
             return
-        best = join(self.output_folder, BEST)
-        kept = f" {BEST} holds weights from before." if isfile(best) and not self.disable_checkpointing else ""
+        best = join(self.output_folder, BEST_CHECKPOINT)
+        kept = (
+            f" {BEST_CHECKPOINT} holds weights from before." if isfile(best) and not self.disable_checkpointing else ""
+        )
         self.print_to_log_file(
             f"WARNING: the network predicts no foreground any more, after a pseudo Dice of {self._best_dice:.2f} in an "
             f"earlier epoch. The training goes on.{kept}"

@@ -13,9 +13,9 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import distributed
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.checkpoints import LATEST_CHECKPOINT
 from nnunetv2_mscs.workplace.whole_files import whole_file
 
-LATEST = "checkpoint_latest.pth"
 MINUTES = "MSCS_CHECKPOINT_MINUTES"
 # A checkpoint's entry of an epoch that is not over. It stands among the trainer's arguments, as nnU-Net writes these
 # into every checkpoint, reads only those it knows, and so goes on with such a checkpoint, from its epoch's beginning.
@@ -181,7 +181,7 @@ class TimelyCheckpoints(nnUNetTrainer):
         self.my_init_kwargs[UNFINISHED] = self.unfinished_epoch(self.steps)
         self.current_epoch -= 1  # nnU-Net writes the number of the epoch after it as the next to train
         try:
-            self.save_checkpoint(os.path.join(self.output_folder, LATEST))
+            self.save_checkpoint(os.path.join(self.output_folder, LATEST_CHECKPOINT))
         finally:
             self.current_epoch += 1
             del self.my_init_kwargs[UNFINISHED]
@@ -204,7 +204,7 @@ class TimelyCheckpoints(nnUNetTrainer):
         else:
             with whole_file(Path(filename)) as unfinished:
                 super().save_checkpoint(str(unfinished))
-        if os.path.basename(filename) == LATEST:
+        if os.path.basename(filename) == LATEST_CHECKPOINT:
             self.saved_at_s = monotonic()
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:

@@ -10,6 +10,8 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import distributed, nn
 
+from nnunetv2_mscs.nnunet_files.model_folder import fold_folders
+from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.planning.topology import (
     MSCS_NET,
     has_planned_design,
@@ -137,13 +139,16 @@ class MSCSTrainer(BeginsAnew):
 
         Folds share the model's plans.json, and a fold with another network would make the others unreadable.
         """
-        file = Path(self.output_folder_base, "plans.json")
-        others = {path.parent.name for path in file.parent.glob("fold_*/checkpoint_*.pth")} - {f"fold_{self.fold}"}
+        file = Path(self.output_folder_base, PLANS_JSON)
+        folds = fold_folders(file.parent).items()
+        others = [
+            folder.name for fold, folder in folds if fold != str(self.fold) and any(folder.glob("checkpoint_*.pth"))
+        ]
         if not others or not file.is_file():
             return
         made = PlansManager(str(file))
         if made.get_configuration(self.configuration_name).patch_size == self.configuration_manager.patch_size:
-            self._take_network(made, f"The network is that of {', '.join(sorted(others))} of this model")
+            self._take_network(made, f"The network is that of {', '.join(others)} of this model")
 
     @property
     def _architecture(self) -> dict:

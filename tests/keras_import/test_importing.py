@@ -15,8 +15,8 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.keras_import import model_folder
+from nnunetv2_mscs.keras_import.keras_weights import OriginalSize, keras_shapes
 from nnunetv2_mscs.keras_import.plans import dataset_json
-from nnunetv2_mscs.network.keras_weights import OriginalSize, keras_shapes
 
 GOLDEN = ["--scaling", "none", "--patch-size", "32", "48", "16"]
 
@@ -313,11 +313,11 @@ def test_the_models_files_end_as_the_data_sets(nnunet_folders, names, tmp_path):
 
 def test_plans_that_cannot_be_written_leave_no_model(nnunet_folders, names, tmp_path, capsys):
     preprocessed = lay_down_dataset(nnunet_folders, channels=2, fingerprint=True)
-    (preprocessed / ".KerasPlans.json.part").mkdir()  # in the way
+    (preprocessed / ".part-KerasPlans.json").mkdir()  # in the way
     assert main(["import-keras", names, str(tmp_path / "deep" / "model"), "--dataset", "701"]) == 1
     assert "KerasPlans.json could not be written" in capsys.readouterr().err
     assert not (tmp_path / "deep").exists()
-    assert {file.name for file in preprocessed.iterdir()} == {".KerasPlans.json.part", "dataset_fingerprint.json"}
+    assert {file.name for file in preprocessed.iterdir()} == {".part-KerasPlans.json", "dataset_fingerprint.json"}
 
 
 @pytest.mark.parametrize("former", [True, False])

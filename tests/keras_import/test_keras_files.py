@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.keras_import.keras_files import read_keras_file
+from nnunetv2_mscs.keras_import.keras_weights import OriginalSize, keras_shapes, load_keras_weights, original_size
 from nnunetv2_mscs.network import MSCSNet
-from nnunetv2_mscs.network.keras_files import read_keras_file
-from nnunetv2_mscs.network.keras_weights import OriginalSize, keras_shapes, load_keras_weights, original_size
 
 
 def assert_same(read: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:

@@ -6,9 +6,9 @@ import SimpleITK as sitk
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from nnunetv2_mscs.keras_import.keras_weights import OriginalSize
 from nnunetv2_mscs.keras_import.plans import Preprocessing, dataset_json, keras_plans, no_data_set
 from nnunetv2_mscs.keras_import.scaling import SliceMinMaxNormalization
-from nnunetv2_mscs.network.keras_weights import OriginalSize
 
 
 def scale(image: np.ndarray, seg: np.ndarray | None = None) -> np.ndarray:

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from nnunetv2_mscs.keras_import.keras_weights import keras_names, load_keras_weights
 from nnunetv2_mscs.network import MSCSNet
 from nnunetv2_mscs.network.blocks import SPPF, SameConv
-from nnunetv2_mscs.network.keras_weights import keras_names, load_keras_weights
 
 # Running statistics included, as Keras counts.
 ENCODER_PARAMETERS = {

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.commands import CommandFailed, as_typed, mscs_command, nnunet_command, run_command
+from nnunetv2_mscs.nnunet_files.commands import nnunet_command
+from nnunetv2_mscs.pipeline.commands import CommandFailed, as_typed, mscs_command, run_command
 from nnunetv2_mscs.pipeline.leftovers import processes_of, sole_run
 
 # A command that starts a child, tells its number, and goes on for a minute, or dies at once.

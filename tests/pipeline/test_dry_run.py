@@ -2,9 +2,9 @@
 
 import re
 
+from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.pipeline.dry_run import as_script
 from nnunetv2_mscs.pipeline.executors.local import slots_for
-from nnunetv2_mscs.pipeline.folders import folders_of
 from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.graph.stage import Here
 from nnunetv2_mscs.pipeline.run import Execution, Run

@@ -6,10 +6,10 @@ import json
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.pipeline.agreement import agree
 from nnunetv2_mscs.pipeline.executors.local import Follower, Slot, run_local
 from nnunetv2_mscs.pipeline.executors.one_stage import run_stage
-from nnunetv2_mscs.pipeline.folders import folders_of
 from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.graph.stage import Here
 from nnunetv2_mscs.pipeline.run import Execution, Run, carry_out

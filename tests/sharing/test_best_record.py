@@ -10,8 +10,8 @@ import SimpleITK as sitk
 
 from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.pipeline.best import read_best
-from nnunetv2_mscs.pipeline.folders import folders_of
 from nnunetv2_mscs.sharing.exporting import Request, export
 from nnunetv2_mscs.sharing.installing import install
 from tests.sharing.test_predictions import write_scans

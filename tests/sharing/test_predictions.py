@@ -10,8 +10,8 @@ import pytest
 import SimpleITK as sitk
 
 from nnunetv2_mscs.cli.main import main
-from nnunetv2_mscs.pipeline.commands import nnunet_command
-from nnunetv2_mscs.sharing.models import Model, ModelSet, predict_commands
+from nnunetv2_mscs.nnunet_files.commands import nnunet_command, predict_commands
+from nnunetv2_mscs.nnunet_files.model_folder import Model, ModelSet
 from tests.kept_variables import kept_variables
 from tests.sharing.tiny_models import DATASET, write_best, write_decision, write_model
 

@@ -9,7 +9,7 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from nnunetv2_mscs.training.timely import LATEST
+from nnunetv2_mscs.nnunet_files.checkpoints import LATEST_CHECKPOINT
 from nnunetv2_mscs.training.variants import trainer_by_name
 
 
@@ -46,7 +46,7 @@ def _work(folder: Path, preprocessed: Path, rank: int) -> None:
         start_over(seed)
         begun.append((epochs, {name: tensor.clone() for name, tensor in trainer._bare_network().state_dict().items()}))
         distributed.barrier()
-        (latest,) = folder.rglob(LATEST)
+        (latest,) = folder.rglob(LATEST_CHECKPOINT)
         assert torch.load(latest, weights_only=False)["init_args"]["start"]["number"] == 2
 
     trainer.get_dataloaders, trainer.start_over = dataloaders, recorded

@@ -10,11 +10,11 @@ import torch
 from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from nnunetv2_mscs.nnunet_files.checkpoints import BEST_CHECKPOINT, LATEST_CHECKPOINT
 from nnunetv2_mscs.reporting.report.starts import notices_of_starts, starts_of
-from nnunetv2_mscs.training.restarting import BEST
 from nnunetv2_mscs.training.starting import StartFailedError
 from nnunetv2_mscs.training.starts import START, Start
-from nnunetv2_mscs.training.timely import LATEST, MINUTES
+from nnunetv2_mscs.training.timely import MINUTES
 from nnunetv2_mscs.training.trainer import MSCSTrainer
 from nnunetv2_mscs.training.variants import trainer_by_name
 
@@ -93,9 +93,9 @@ def test_a_trap_is_seen_and_the_training_begins_anew_and_goes_on_to_its_end(begi
 
     def recorded(seed):
         failed_weights.append({k: v.clone() for k, v in trainer.network.state_dict().items()})
-        assert (Path(trainer.output_folder) / BEST).is_file()
+        assert (Path(trainer.output_folder) / BEST_CHECKPOINT).is_file()
         start_over(seed)
-        written = checkpoint(trainer, LATEST)
+        written = checkpoint(trainer, LATEST_CHECKPOINT)
         assert written["current_epoch"] == trainer.current_epoch == 0
         assert not any(written["logging"].values())
         assert written["_best_ema"] is None
@@ -105,7 +105,7 @@ def test_a_trap_is_seen_and_the_training_begins_anew_and_goes_on_to_its_end(begi
             "steps_without_foreground": 0,
             "initial_lr": pytest.approx(0.006),
         }
-        assert not (Path(trainer.output_folder) / BEST).exists()
+        assert not (Path(trainer.output_folder) / BEST_CHECKPOINT).exists()
         state = trainer.network.state_dict()
         assert not any(torch.equal(state[k], v) for k, v in failed_weights[0].items() if k.endswith("conv.weight"))
 
@@ -126,7 +126,7 @@ def test_a_trap_is_seen_and_the_training_begins_anew_and_goes_on_to_its_end(begi
     assert all(len(values) == 3 for values in trainer.logger.get_checkpoint().values())
     final = checkpoint(trainer, "checkpoint_final.pth")
     assert (final["current_epoch"], final["init_args"][START]["number"]) == (3, 2)
-    assert checkpoint(trainer, BEST)["init_args"][START]["number"] == 2
+    assert checkpoint(trainer, BEST_CHECKPOINT)["init_args"][START]["number"] == 2
     fold = Path(trainer.output_folder)
     assert starts_of(fold) == 2
     assert [n.finding for n in notices_of_starts("ours", fold.parent)] == [
@@ -225,7 +225,7 @@ def test_a_start_that_had_failed_before_the_kill_is_left_before_another_epoch(be
     with pytest.raises(KeyboardInterrupt):
         first.run_training()
     first.current_epoch -= 1
-    first.save_checkpoint(str(Path(first.output_folder) / LATEST))
+    first.save_checkpoint(str(Path(first.output_folder) / LATEST_CHECKPOINT))
     resumed = begin(resume=True)
     assert (resumed.current_epoch, resumed.start.steps_without_foreground) == (2, 4)
     resumed.run_training()
@@ -328,7 +328,7 @@ def test_the_papers_trainer_with_its_single_head_begins_anew_with_a_new_patience
     progress = trainer.progress
     assert len(history(trainer, "val_losses")) == min(progress.best_epoch + 3, 4)
     assert f"take the weights of epoch {progress.best_epoch}, " in log
-    assert checkpoint(trainer, BEST)["init_args"][START]["number"] == 2
+    assert checkpoint(trainer, BEST_CHECKPOINT)["init_args"][START]["number"] == 2
 
 
 def test_short_trainings_are_left_alone(begin):
@@ -343,7 +343,7 @@ def test_short_trainings_are_left_alone(begin):
 
 def test_nothing_is_written_or_removed_where_checkpoints_are_disabled(begin):
     trainer = begin()
-    best = Path(trainer.output_folder) / BEST
+    best = Path(trainer.output_folder) / BEST_CHECKPOINT
     best.write_bytes(b"of another training")
     trainer.disable_checkpointing = True
     trainer.run_training()

@@ -10,9 +10,10 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.training.nnUNetTrainer.variants.training_length.nnUNetTrainer_Xepochs import nnUNetTrainer_5epochs
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.checkpoints import LATEST_CHECKPOINT
 from nnunetv2_mscs.training import timely as module
 from nnunetv2_mscs.training.early_stopping_trainer import MSCSTrainerEarlyStopping
-from nnunetv2_mscs.training.timely import LATEST, MINUTES, TimelyCheckpoints, timely
+from nnunetv2_mscs.training.timely import MINUTES, TimelyCheckpoints, timely
 from nnunetv2_mscs.training.variants import trainer_by_name
 
 OURS = trainer_by_name("MSCSTrainer_3epochs_10iterations")  # and 2 of validation
@@ -69,7 +70,7 @@ def killed(trainer: nnUNetTrainer, *, step: int) -> nnUNetTrainer:
     return trainer
 
 
-def checkpoint(trainer: nnUNetTrainer, name: str = LATEST) -> dict:
+def checkpoint(trainer: nnUNetTrainer, name: str = LATEST_CHECKPOINT) -> dict:
     return torch.load(Path(trainer.output_folder) / name, weights_only=False)
 
 
@@ -231,11 +232,11 @@ def test_halves_of_checkpoints_are_swept_away_and_wholes_are_not(start, monkeypa
     monkeypatch.setenv(MINUTES, "0")
     first = killed(start(), step=4)
     folder = Path(first.output_folder)
-    whole = (folder / LATEST).read_bytes()
-    for name in (LATEST, "checkpoint_final.pth"):
+    whole = (folder / LATEST_CHECKPOINT).read_bytes()
+    for name in (LATEST_CHECKPOINT, "checkpoint_final.pth"):
         (folder / f".part-{name}").write_bytes(whole[:1000])
     resumed = start(resume=True)
-    assert (folder / LATEST).read_bytes() == whole
+    assert (folder / LATEST_CHECKPOINT).read_bytes() == whole
     killed(resumed, step=0)
     assert not list(folder.glob(".part*"))
     assert checkpoint(resumed)["current_epoch"] == 0

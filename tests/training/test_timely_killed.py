@@ -16,7 +16,8 @@ from nnunetv2.run import run_training
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from nnunetv2_mscs.training.timely import LATEST, MINUTES, TimelyCheckpoints
+from nnunetv2_mscs.nnunet_files.checkpoints import LATEST_CHECKPOINT
+from nnunetv2_mscs.training.timely import MINUTES, TimelyCheckpoints
 from nnunetv2_mscs.training.variants import trainer_by_name
 
 FINDER = "recursive_find_trainer_class_by_name"
@@ -64,7 +65,7 @@ def test_nnunets_own_trainer_goes_on_within_its_epoch(words, tmp_path):
     model = tmp_path / "Dataset601_Small" / "nnUNetTrainer_1epoch__SmallPlans__2d"
     folder = model / "fold_0"
     kill_when(command, folder, "Checkpoint within epoch 0")
-    before = torch.load(folder / LATEST, weights_only=False)
+    before = torch.load(folder / LATEST_CHECKPOINT, weights_only=False)
     steps = len(before["init_args"]["unfinished_epoch"]["outputs"][0][0])
     assert before["current_epoch"] == 0 < steps < 250
     finish([*command, "--c"])
@@ -85,7 +86,7 @@ def test_mscs_trainer_goes_on_between_and_within_epochs_however_it_is_started(wo
     command = [*STOCK, *words, "-tr", name]
     folder = tmp_path / "Dataset601_Small" / f"{name}__SmallPlans__2d" / "fold_0"
     kill_when(command, folder, "Epoch 1 ")
-    assert torch.load(folder / LATEST, weights_only=False)["current_epoch"] == 1
+    assert torch.load(folder / LATEST_CHECKPOINT, weights_only=False)["current_epoch"] == 1
     kill_when([*command, "--c"], folder, "Checkpoint within epoch 1 after .* iterations \n")
     kill_when([*command, "--c"], folder, "Training done")
     log = log_of(folder)
@@ -149,7 +150,7 @@ def _work(folder: Path, preprocessed: Path, resume: bool, rank: int) -> None:
     trainer._set_batch_size_and_oversample()
     trainer.loss = trainer._build_loss()
     if resume:
-        (latest,) = folder.rglob(LATEST)
+        (latest,) = folder.rglob(LATEST_CHECKPOINT)
         distributed.barrier()
         trainer.load_checkpoint(str(latest))
     train_step, losses = trainer.train_step, []

@@ -7,19 +7,19 @@ from functools import partial
 from io import StringIO
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.dataset import FOLDS
+from nnunetv2_mscs.nnunet_files.plans import CASCADE, CONFIGURATIONS, LOW_RESOLUTION
 from nnunetv2_mscs.pipeline.graph.models import own_models, planner_class, rival_models
-from nnunetv2_mscs.pipeline.graph.settings import ALL_FOLDS, RunSettings
-from nnunetv2_mscs.pipeline.graph.training_stages import CASCADE, LENGTH, LOW_RESOLUTION
+from nnunetv2_mscs.pipeline.graph.settings import RunSettings
+from nnunetv2_mscs.pipeline.graph.training_stages import LENGTH
 from nnunetv2_mscs.scans.findings import Findings
-
-CONFIGURATIONS = ("2d", LOW_RESOLUTION, "3d_fullres", CASCADE)
 
 
 def check_settings(settings: RunSettings, findings: Findings) -> None:
     """Add what is wrong with the settings themselves to the findings; imports torch for the names of classes."""
     _check_configurations(settings, findings)
     _check_distinct("--folds", settings.folds, findings)
-    if not settings.folds or not set(settings.folds) <= set(ALL_FOLDS):
+    if not settings.folds or not set(settings.folds) <= set(FOLDS):
         findings.error(f"--folds {_shown(settings.folds)}: the folds are 0 to 4", "Choose among these.")
     _check_distinct("--compare", settings.compare, findings)
     _check_lengths(settings, findings)

@@ -2,15 +2,17 @@
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.dataset import FOLDS
+from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline.checks.asked import check_settings
-from nnunetv2_mscs.pipeline.checks.estimate import GIGABYTE, Estimate, estimate
+from nnunetv2_mscs.pipeline.checks.estimate import estimate
 from nnunetv2_mscs.pipeline.checks.machine import (
     existing,
     free_disk_bytes,
@@ -21,7 +23,7 @@ from nnunetv2_mscs.pipeline.checks.machine import (
 )
 from nnunetv2_mscs.pipeline.checks.scan_sizes import Scans, measure_scans
 from nnunetv2_mscs.pipeline.graph.data_stages import SPLITS as SPLITS_STAGE
-from nnunetv2_mscs.pipeline.graph.settings import ALL_FOLDS, Folders, RunSettings
+from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.graph.source import look_at_source
 from nnunetv2_mscs.pipeline.graph.stage import Here
 from nnunetv2_mscs.pipeline.state.records import read_record
@@ -30,6 +32,7 @@ from nnunetv2_mscs.pipeline.write_splits import SPLITS, check_splits
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.findings_table import findings_table
 
+GIGABYTE = 1e9
 # A disk with less than this times the estimate is told of.
 COMFORTABLE = 1.5
 LEAST_SHARED_MEMORY_BYTES = 1e9
@@ -124,7 +127,7 @@ def _check_folds(settings: RunSettings, folders: Folders, scans: Scans) -> None:
     if look_at_source(settings, folders).is_raw and file is not None:
         if read_record(RunFolder.of(folders, settings.dataset), SPLITS_STAGE) is None:
             check_splits(file, raw, settings.folds)
-    elif lacking := [fold for fold in settings.folds if scans.labelled <= fold < len(ALL_FOLDS)]:
+    elif lacking := [fold for fold in settings.folds if scans.labelled <= fold < len(FOLDS)]:
         cases = "One case" if scans.labelled == 1 else f"{scans.labelled} cases"
         raise MscsError(
             f"{cases} to train on cannot be split so that there is a fold {lacking[0]}.",
@@ -180,11 +183,12 @@ def _is_within(place: Path, folder: Path) -> bool:
     return place.resolve().is_relative_to(folder.resolve())
 
 
-def _check_disk(settings: RunSettings, folders: Folders, needed: Estimate, findings: Findings) -> None:
+def _check_disk(settings: RunSettings, folders: Folders, needed: Mapping[str, float], findings: Findings) -> None:
     """By file system; what the run's folders hold already is not needed again."""
     by_disk: dict[int, list[tuple[Path, float]]] = defaultdict(list)
-    for kind, place in (("raw", folders.raw), ("preprocessed", folders.preprocessed), ("results", folders.results)):
-        left = max(needed.of(kind) - _bytes_in(place / settings.dataset), 0.0)
+    for variable, root in folders.environment.items():
+        place = Path(root)
+        left = max(needed[variable] - _bytes_in(place / settings.dataset), 0.0)
         by_disk[existing(place).stat().st_dev].append((place, left))
     for places in by_disk.values():
         free, need = free_disk_bytes(places[0][0]), sum(left for _, left in places)

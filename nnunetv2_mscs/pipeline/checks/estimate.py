@@ -1,14 +1,14 @@
-"""What a run will need on disk: bytes by folder, each with the rule that it comes from."""
+"""What a run will need on disk, in bytes by folder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
 
+from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED, RAW, RESULTS
+from nnunetv2_mscs.nnunet_files.plans import CASCADE
 from nnunetv2_mscs.pipeline.checks.scan_sizes import Scans
-from nnunetv2_mscs.pipeline.graph.models import Model, own_models, rival_models
+from nnunetv2_mscs.pipeline.graph.models import PlannedModel, own_models, rival_models
 from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 
-RAW, PREPROCESSED, RESULTS = "raw", "preprocessed", "results"
 # Bytes. Measured on heads in air, 192 x 192 x 20 voxels (phantoms): 0.89, 1.45, 0.0022; brains without a skull take
 # half of it, scans with noise in the air more than twice.
 RAW_PER_VALUE = 1.0
@@ -25,56 +25,10 @@ PARAMETERS_U_NET = 31_000_000
 PARAMETERS_RESIDUAL = 102_000_000
 LOGS_PER_TRAINING = 3_000_000
 REPORTS = 50_000_000
-GIGABYTE = 1e9
 
 
-@dataclass(frozen=True)
-class Need:
-    """One row of the estimate.
-
-    Args:
-        folder: RAW, PREPROCESSED or RESULTS.
-        what: files of one kind.
-        rule: how the bytes come about, with the numbers put in.
-        count_bytes: how many.
-    """
-
-    folder: str
-    what: str
-    rule: str
-    count_bytes: float
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a run will need on disk."""
-
-    needs: tuple[Need, ...]
-
-    def of(self, folder: str) -> float:
-        """Bytes in one of nnU-Net's folders."""
-        return sum(need.count_bytes for need in self.needs if need.folder == folder)
-
-    @property
-    def total(self) -> float:
-        return sum(need.count_bytes for need in self.needs)
-
-    def as_table(self) -> str:
-        """A table in Markdown, in GB, a row a rule and a sum a folder."""
-        lines = ["| folder | what | rule | GB |", "|---|---|---|---:|"]
-        for folder in dict.fromkeys(need.folder for need in self.needs):
-            rows = [need for need in self.needs if need.folder == folder]
-            lines += [f"| {folder} | {row.what} | {row.rule} | {_gb(row.count_bytes)} |" for row in rows]
-            lines.append(f"| **{folder}** | | | **{_gb(self.of(folder))}** |")
-        return "\n".join([*lines, f"| **all** | | | **{_gb(self.total)}** |"])
-
-
-def _gb(count_bytes: float) -> str:
-    return f"{count_bytes / GIGABYTE:.3g}"
-
-
-def estimate(settings: RunSettings, scans: Scans, *, converts: bool = True, at_a_time: int = 1) -> Estimate:
-    """What a run will need on disk.
+def estimate(settings: RunSettings, scans: Scans, *, converts: bool = True, at_a_time: int = 1) -> dict[str, float]:
+    """What a run will need on disk: bytes in each of nnU-Net's folders, by its variable.
 
     - Converted: channels are float32 or integers in compressed NIfTI, RAW_PER_VALUE bytes a value; masks
       MASK_PER_VOXEL bytes a voxel.
@@ -94,76 +48,38 @@ def estimate(settings: RunSettings, scans: Scans, *, converts: bool = True, at_a
     """
     ours = own_models(settings)
     models = list(dict.fromkeys([*ours, *rival_models(settings)]))
-    needs = _raw(scans) if converts else []
-    needs += _preprocessed(scans, models)
-    needs += _checkpoints(models, len(settings.folds), at_a_time)
-    needs += _predictions(scans, models, len(ours))
-    needs.append(Need(RESULTS, "evaluations, reports", "with pictures", REPORTS))
-    return Estimate(tuple(needs))
+    raw = scans.values_per_scan * RAW_PER_VALUE + scans.voxels_per_scan * MASK_PER_VOXEL
+    results = _checkpoints(models, len(settings.folds), at_a_time) + _predictions(scans, models, len(ours)) + REPORTS
+    return {RAW: scans.count * raw if converts else 0, PREPROCESSED: _preprocessed(scans, models), RESULTS: results}
 
 
-def _raw(scans: Scans) -> list[Need]:
-    values = scans.count * scans.values_per_scan
-    labelled = scans.count * scans.voxels_per_scan
-    return [
-        Need(
-            RAW,
-            "scans",
-            f"{scans.count} x {scans.values_per_scan:.3g} values x {RAW_PER_VALUE}",
-            values * RAW_PER_VALUE,
-        ),
-        Need(
-            RAW, "masks", f"{scans.count} x {scans.voxels_per_scan:.3g} x {MASK_PER_VOXEL}", labelled * MASK_PER_VOXEL
-        ),
-    ]
-
-
-def _preprocessed(scans: Scans, models: Sequence[Model]) -> list[Need]:
+def _preprocessed(scans: Scans, models: Sequence[PlannedModel]) -> float:
     """The cascade's second stage has no data of its own."""
-    own = [model for model in models if model.configuration != "3d_cascade_fullres"]
-    places = dict.fromkeys(f"{model.plans} {model.configuration}" for model in own)
-    each = scans.labelled * scans.values_per_scan * PREPROCESSED_PER_VALUE
-    rule = f"{scans.labelled} x {scans.values_per_scan:.3g} values x {PREPROCESSED_PER_VALUE}"
-    masks = scans.labelled * scans.voxels_per_scan * MASK_PER_VOXEL
-    copies = Need(PREPROCESSED, "masks", f"{scans.labelled} x {scans.voxels_per_scan:.3g} x {MASK_PER_VOXEL}", masks)
-    return [*(Need(PREPROCESSED, place, rule, each) for place in places), copies]
+    places = {(model.plans, model.configuration) for model in models if model.configuration != CASCADE}
+    each = scans.values_per_scan * PREPROCESSED_PER_VALUE
+    return scans.labelled * (len(places) * each + scans.voxels_per_scan * MASK_PER_VOXEL)
 
 
-def _checkpoints(models: Sequence[Model], folds: int, at_a_time: int) -> list[Need]:
-    needs = []
-    for model in models:
-        parameters, each = parameters_of(model), bytes_per_parameter(model)
-        rule = f"{folds} folds x {CHECKPOINTS_KEPT} x {parameters / 1e6:.0f} M x {each}"
-        count = folds * (CHECKPOINTS_KEPT * parameters * each + LOGS_PER_TRAINING)
-        needs.append(Need(RESULTS, f"{model.trainer} {model.configuration}", rule, count))
-    largest = max(parameters_of(model) * bytes_per_parameter(model) for model in models)
-    needs.append(Need(RESULTS, "checkpoints to resume from", f"{at_a_time} at a time", at_a_time * largest))
-    return needs
+def _checkpoints(models: Sequence[PlannedModel], folds: int, at_a_time: int) -> float:
+    sizes = [parameters_of(model) * bytes_per_parameter(model) for model in models]
+    finished = sum(CHECKPOINTS_KEPT * size + LOGS_PER_TRAINING for size in sizes)
+    return folds * finished + at_a_time * max(sizes)
 
 
-def parameters_of(model: Model) -> int:
+def parameters_of(model: PlannedModel) -> int:
     """Weights of a model's network in 3D, the largest of its configurations, as its planner plans it for stroke MRI."""
     if model.trainer.startswith("MSCS"):
         return PARAMETERS_MSCS_NET
     return PARAMETERS_RESIDUAL if "ResEnc" in model.planner else PARAMETERS_U_NET
 
 
-def bytes_per_parameter(model: Model) -> int:
+def bytes_per_parameter(model: PlannedModel) -> int:
     """Of a checkpoint."""
     return ADAM_PER_PARAMETER if model.trainer.startswith("MSCSTrainerPaper") else SGD_PER_PARAMETER
 
 
-def _predictions(scans: Scans, models: Sequence[Model], competing: int) -> list[Need]:
+def _predictions(scans: Scans, models: Sequence[PlannedModel], competing: int) -> float:
     pairs = len(list(combinations(range(competing), 2)))
-    sets = 3 * (len(models) + pairs)
-    masks = scans.voxels_per_scan * MASK_PER_VOXEL
-    needs = [
-        Need(RESULTS, "validation masks", f"{scans.labelled} x {sets} sets", scans.labelled * masks * sets),
-        Need(RESULTS, "predicted test cases", f"{scans.test} x 2", scans.test * masks * 2),
-    ]
-    if competing > 1:
-        each = scans.voxels_per_scan * scans.labels * PROBABILITY_PER_VALUE
-        rule = f"{len(models)} models x {scans.labelled} x {scans.voxels_per_scan:.3g} x {scans.labels}"
-        rule += f" x {PROBABILITY_PER_VALUE}"
-        needs.append(Need(RESULTS, "probabilities (--npz)", rule, len(models) * scans.labelled * each))
-    return needs
+    masks = scans.labelled * 3 * (len(models) + pairs) + scans.test * 2
+    probabilities = len(models) * scans.labelled * scans.labels if competing > 1 else 0
+    return scans.voxels_per_scan * (masks * MASK_PER_VOXEL + probabilities * PROBABILITY_PER_VALUE)

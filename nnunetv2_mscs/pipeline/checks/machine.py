@@ -93,13 +93,11 @@ class Gpu:
         index: as CUDA_VISIBLE_DEVICES takes it: the driver's number, or the id of a part of a GPU (MIG).
         name: of the product.
         memory_bytes: all of it; 0 if not known.
-        free_bytes: free now; 0 if not known.
     """
 
     index: str
     name: str
     memory_bytes: int = 0
-    free_bytes: int = 0
 
 
 def gpus() -> list[Gpu]:
@@ -109,7 +107,7 @@ def gpus() -> list[Gpu]:
 
 def _listed() -> dict[str, Gpu]:
     """Every GPU of the machine by its unique id."""
-    words = ["nvidia-smi", "--query-gpu=uuid,index,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
+    words = ["nvidia-smi", "--query-gpu=uuid,index,name,memory.total", "--format=csv,noheader,nounits"]
     try:
         asked = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER)
     except (OSError, subprocess.TimeoutExpired):
@@ -119,8 +117,8 @@ def _listed() -> dict[str, Gpu]:
 
 def listed_gpus(table: str) -> dict[str, Gpu]:
     """GPUs by their unique id, from the table of nvidia-smi."""
-    rows = (row for row in csv.reader(table.splitlines(), skipinitialspace=True) if len(row) == 5)
-    return {uuid: Gpu(index, name, _mib(total), _mib(free)) for uuid, index, name, total, free in rows}
+    rows = (row for row in csv.reader(table.splitlines(), skipinitialspace=True) if len(row) == 4)
+    return {uuid: Gpu(index, name, _mib(total)) for uuid, index, name, total in rows}
 
 
 def _mib(text: str) -> int:

@@ -12,7 +12,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_TR, IMAGES_TS, LABELS_TR
+from nnunetv2_mscs.nnunet_files.environment import Folders
+from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.graph.source import look_at_source
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI
 from nnunetv2_mscs.scans.reading import is_array_file
@@ -79,12 +81,12 @@ def _spread(cases: Sequence[_Files]) -> list[_Files]:
 
 def _raw_cases(raw: Path) -> tuple[list[_Files], int]:
     """Cases of a data set in nnU-Net's raw format, and the number of test cases."""
-    content = json.loads((raw / "dataset.json").read_text())
+    content = json.loads((raw / DATASET_JSON).read_text())
     channels, ending = len(content["channel_names"]), content["file_ending"]
-    masks = sorted((raw / "labelsTr").glob(f"*{ending}"))
+    masks = sorted((raw / LABELS_TR).glob(f"*{ending}"))
     names = [mask.name.removesuffix(ending) for mask in masks]
-    test = len({file.name.rsplit("_", 1)[0] for file in (raw / "imagesTs").glob(f"*{ending}")})
-    images = raw / "imagesTr"
+    test = len({file.name.rsplit("_", 1)[0] for file in (raw / IMAGES_TS).glob(f"*{ending}")})
+    images = raw / IMAGES_TR
     return [
         _Files(tuple(images / f"{name}_{channel:04d}{ending}" for channel in range(channels)), mask)
         for name, mask in zip(names, masks, strict=True)

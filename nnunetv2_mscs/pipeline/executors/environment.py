@@ -1,6 +1,6 @@
 """What the commands of a run find in their environment: nnU-Net's folders, and workers for the cores there are."""
 
-from nnunetv2_mscs.pipeline.graph.settings import Folders
+from nnunetv2_mscs.nnunet_files.environment import Folders, process_variables
 
 # A model's preprocessed data are its own: planning a rival, later or again, changes nothing that ours is trained on.
 OWN_DATA = {"MSCS_OWN_DATA": "1"}
@@ -17,6 +17,5 @@ def environment(folders: Folders, *, training_workers: int, workers: int) -> dic
     return {
         **folders.environment,
         **OWN_DATA,
-        "nnUNet_n_proc_DA": str(training_workers),
-        "nnUNet_def_n_proc": str(workers),
+        **process_variables(augmenting=training_workers, others=workers),
     }

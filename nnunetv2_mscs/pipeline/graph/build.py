@@ -1,8 +1,9 @@
 """The stages of a run, in an order in which they can be carried out: conversion to report."""
 
+from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline.graph import data_stages, result_stages, training_stages
 from nnunetv2_mscs.pipeline.graph.models import own_models, rival_models
-from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
+from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.graph.source import look_at_source
 from nnunetv2_mscs.pipeline.graph.stage import Stage
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder

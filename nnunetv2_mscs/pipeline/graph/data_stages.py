@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.commands import module_command, mscs_command, nnunet_command
-from nnunetv2_mscs.pipeline.graph.models import Model
-from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
+from nnunetv2_mscs.nnunet_files.commands import nnunet_command
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_TR, LABELS_TR, REFERENCES
+from nnunetv2_mscs.nnunet_files.dataset import FINGERPRINT as FINGERPRINT_FILE
+from nnunetv2_mscs.nnunet_files.dataset import SPLITS as SPLITS_FILE
+from nnunetv2_mscs.nnunet_files.environment import Folders
+from nnunetv2_mscs.nnunet_files.plans import preprocessed_configuration, preprocessed_folder
+from nnunetv2_mscs.pipeline.commands import module_command, mscs_command
+from nnunetv2_mscs.pipeline.graph.models import PlannedModel
+from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.graph.source import Source
 from nnunetv2_mscs.pipeline.graph.stage import Here, Stage
-from nnunetv2_mscs.pipeline.write_references import REFERENCES
-from nnunetv2_mscs.pipeline.write_splits import SPLITS as SPLITS_FILE
 from nnunetv2_mscs.pipeline.write_splits import check_splits
 
 CONVERT, FINGERPRINT, SPLITS, REFERENCES_STAGE = "convert", "fingerprint", "splits", "references"
-TRAINING_DATA = ("dataset.json", "imagesTr", "labelsTr")
+TRAINING_DATA = (DATASET_JSON, IMAGES_TR, LABELS_TR)
 
 
 def plan_stage(plans: str) -> str:
@@ -24,11 +28,11 @@ def plan_stage(plans: str) -> str:
 
 
 def preprocess_stage(plans: str, configuration: str) -> str:
-    """The stage that makes a configuration's data; the cascade's second stage has those of 3d_fullres."""
-    return f"preprocess_{plans}_{'3d_fullres' if configuration == '3d_cascade_fullres' else configuration}"
+    """The stage that makes a configuration's data."""
+    return f"preprocess_{plans}_{preprocessed_configuration(configuration)}"
 
 
-def data_stages(settings: RunSettings, folders: Folders, source: Source, models: Sequence[Model]) -> list[Stage]:
+def data_stages(settings: RunSettings, folders: Folders, source: Source, models: Sequence[PlannedModel]) -> list[Stage]:
     """Each set of plans is a stage, so that a rival added later changes nothing of what ours was trained on."""
     planners = dict.fromkeys(model.planner for model in models)
     plans = {planner: next(model.plans for model in models if model.planner == planner) for planner in planners}
@@ -41,7 +45,7 @@ def data_stages(settings: RunSettings, folders: Folders, source: Source, models:
     for planner, name in plans.items():
         for stage in dict.fromkeys(preprocess_stage(name, one) for one in settings.configurations):
             configuration = stage.removeprefix(preprocess_stage(name, ""))
-            place = folders.preprocessed / settings.dataset / _data_name(planner, name, configuration)
+            place = folders.preprocessed / settings.dataset / preprocessed_folder(planner, name, configuration)
             stages.append(_preprocess(settings, source, name, configuration, place, made_by.get(place)))
             made_by.setdefault(place, stage)
     return stages
@@ -91,7 +95,7 @@ def _given(value: object) -> list[object]:
 
 
 def _fingerprint(settings: RunSettings, folders: Folders, source: Source) -> Stage:
-    file = folders.preprocessed / settings.dataset / "dataset_fingerprint.json"
+    file = folders.preprocessed / settings.dataset / FINGERPRINT_FILE
     return Stage(
         FINGERPRINT,
         "fingerprint",
@@ -115,7 +119,7 @@ def _splits(settings: RunSettings, folders: Folders, source: Source) -> Stage:
         "splits",
         lambda here: [module_command("nnunetv2_mscs.pipeline.write_splits", settings.dataset)],
         parameters={},
-        **of_raw(source, "dataset.json", "labelsTr", SPLITS_FILE, needs=(FINGERPRINT,)),
+        **of_raw(source, DATASET_JSON, LABELS_TR, SPLITS_FILE, needs=(FINGERPRINT,)),
         makes=(file,),
         outputs=lambda: [file],
         adopts=True,
@@ -130,7 +134,7 @@ def _references(settings: RunSettings, folders: Folders, source: Source) -> Stag
         "copy reference masks",
         lambda here: [module_command("nnunetv2_mscs.pipeline.write_references", settings.dataset)],
         parameters={},
-        **of_raw(source, "dataset.json", "labelsTr", needs=(FINGERPRINT,)),
+        **of_raw(source, DATASET_JSON, LABELS_TR, needs=(FINGERPRINT,)),
         makes=(folder,),
         outputs=lambda: [folder],
     )
@@ -147,7 +151,7 @@ def _plan(settings: RunSettings, folders: Folders, source: Source, planner: str,
             nnunet_command("nnUNetv2_plan_experiment", "-d", settings.dataset_id, "-pl", planner, *memory),
         ],
         parameters={"planner": planner, "gpu_memory_target_gb": target},
-        **of_raw(source, "dataset.json", needs=(FINGERPRINT, SPLITS)),
+        **of_raw(source, DATASET_JSON, needs=(FINGERPRINT, SPLITS)),
         makes=(file,),
         outputs=lambda: [file],
         verify=lambda: _check_configurations(file, settings.configurations),
@@ -179,13 +183,7 @@ def _preprocess(
         f"preprocess {plans} {configuration}",
         commands,
         parameters={"plans": plans, "configuration": configuration, "made_by": made_by or ""},
-        **of_raw(source, "imagesTr", needs=before),
+        **of_raw(source, IMAGES_TR, needs=before),
         makes=() if made_by else (place,),
         outputs=lambda: [place],
     )
-
-
-def _data_name(planner: str, plans: str, configuration: str) -> str:
-    """The folder of a configuration's data. nnU-Net's residual encoder planners share theirs with its default one."""
-    shared = planner.startswith("nnUNetPlannerResEnc") and configuration in ("2d", "3d_fullres")
-    return f"{'nnUNetPlans' if shared else plans}_{configuration}"

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
+from nnunetv2_mscs.nnunet_files.environment import Folders
+from nnunetv2_mscs.nnunet_files.model_folder import Model, ModelSet
+from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 
 # Planner -> name of its plans. Another planner's is found by looking at its class.
 PLANS = {
@@ -23,8 +25,8 @@ OUR_PLANNER, NNUNET_PLANNER = "MSCSPlanner", "ExperimentPlanner"
 
 
 @dataclass(frozen=True)
-class Model:
-    """What is trained in some folds: one of nnU-Net's model folders."""
+class PlannedModel:
+    """What a run trains in some folds, with the planner that its plans come from."""
 
     trainer: str
     planner: str
@@ -35,23 +37,18 @@ class Model:
         return plans_of(self.planner)
 
     @property
-    def folder_name(self) -> str:
-        return f"{self.trainer}__{self.plans}__{self.configuration}"
+    def trained(self) -> Model:
+        return Model(self.trainer, self.plans, self.configuration)
 
     def folder(self, folders: Folders, dataset: str) -> Path:
-        return folders.results / dataset / self.folder_name
-
-    @property
-    def words(self) -> list[str]:
-        """As nnU-Net's commands take trainer and plans."""
-        return ["-tr", self.trainer, "-p", self.plans]
+        return folders.results / dataset / self.trained.identifier
 
 
-def own_models(settings: RunSettings) -> list[Model]:
+def own_models(settings: RunSettings) -> list[PlannedModel]:
     """Those that compete for the best configuration, in the order of the configurations."""
     trainer = with_length(settings.trainer, settings.epochs)
     planner = settings.planner or planner_for(trainer)
-    return [Model(trainer, planner, configuration) for configuration in settings.configurations]
+    return [PlannedModel(trainer, planner, configuration) for configuration in settings.configurations]
 
 
 def planner_for(trainer: str) -> str:
@@ -59,7 +56,7 @@ def planner_for(trainer: str) -> str:
     return OUR_PLANNER if trainer.startswith(OURS) else NNUNET_PLANNER
 
 
-def rival_models(settings: RunSettings) -> list[Model]:
+def rival_models(settings: RunSettings) -> list[PlannedModel]:
     """Those that ours are compared with: every rival in every configuration."""
     rivals = []
     for text in settings.compare:
@@ -67,7 +64,7 @@ def rival_models(settings: RunSettings) -> list[Model]:
         if trainer.startswith(OURS) and settings.trainer.startswith(OURS):
             planner = planner or settings.planner or ""
         planner = planner or planner_for(trainer)
-        rivals += [Model(with_length(trainer, settings.epochs), planner, one) for one in settings.configurations]
+        rivals += [PlannedModel(with_length(trainer, settings.epochs), planner, one) for one in settings.configurations]
     return rivals
 
 
@@ -106,12 +103,6 @@ def planner_class(name: str) -> type:
     return found
 
 
-def ensemble_folder(folders: Folders, dataset: str, pair: Sequence[Model], folds: Sequence[int]) -> Path:
-    """Where nnUNetv2_find_best_configuration puts the ensemble of two models."""
-    first, second = (model.folder_name for model in pair)
-    return folders.results / dataset / "ensembles" / f"ensemble___{first}___{second}___{folds_word(folds)}"
-
-
-def folds_word(folds: Sequence[int]) -> str:
-    """Folds as nnU-Net's folders name them."""
-    return "_".join(map(str, folds))
+def model_set(settings: RunSettings, models: Sequence[PlannedModel]) -> ModelSet:
+    """A model of a run, or several as an ensemble, that predict with all its folds."""
+    return ModelSet(settings.dataset, tuple(model.trained for model in models), tuple(map(str, settings.folds)))

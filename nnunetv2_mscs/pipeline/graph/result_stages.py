@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from itertools import combinations
-from pathlib import Path
 
-from nnunetv2_mscs.pipeline.commands import mscs_command, nnunet_command, prediction_words
+from nnunetv2_mscs.nnunet_files.best_configuration import BEST_INSTRUCTIONS, BEST_RECORD
+from nnunetv2_mscs.nnunet_files.commands import device_options, nnunet_command, postprocess_words, predict_words
+from nnunetv2_mscs.nnunet_files.dataset import FOLDS, IMAGES_TS, LABELS_TS, REFERENCES
+from nnunetv2_mscs.nnunet_files.environment import Folders
+from nnunetv2_mscs.pipeline.commands import mscs_command
 from nnunetv2_mscs.pipeline.graph.data_stages import REFERENCES_STAGE, of_raw
-from nnunetv2_mscs.pipeline.graph.models import Model, ensemble_folder, folds_word
-from nnunetv2_mscs.pipeline.graph.settings import ALL_FOLDS, Folders, RunSettings
+from nnunetv2_mscs.pipeline.graph.models import PlannedModel, model_set
+from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.graph.source import Source
 from nnunetv2_mscs.pipeline.graph.stage import Here, Stage
 from nnunetv2_mscs.pipeline.graph.training_stages import training_stage
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
-from nnunetv2_mscs.pipeline.write_references import REFERENCES
 
 BEST, PREDICT, EVALUATE, REPORT = "best_configuration", "predict", "evaluate", "report"
 EVALUATE_TEST, REPORT_TEST = "evaluate_test", "report_test"
@@ -23,8 +25,8 @@ def result_stages(
     folders: Folders,
     source: Source,
     run: RunFolder,
-    ours: Sequence[Model],
-    rivals: Sequence[Model],
+    ours: Sequence[PlannedModel],
+    rivals: Sequence[PlannedModel],
 ) -> list[Stage]:
     """Those that the source has something for: no prediction without test cases, no test score without their masks."""
     stages = [_best(settings, folders, ours)]
@@ -36,11 +38,12 @@ def result_stages(
     return stages
 
 
-def _best(settings: RunSettings, folders: Folders, ours: Sequence[Model]) -> Stage:
+def _best(settings: RunSettings, folders: Folders, ours: Sequence[PlannedModel]) -> Stage:
     data_set = folders.results / settings.dataset
-    places = [model.folder(folders, settings.dataset) / _joined(settings) for model in ours]
-    pairs = [ensemble_folder(folders, settings.dataset, pair, settings.folds) for pair in combinations(ours, 2)]
-    files = [data_set / "inference_information.json", data_set / "inference_instructions.txt"]
+    places = [
+        data_set / model_set(settings, models).decisions for models in [*combinations(ours, 1), *combinations(ours, 2)]
+    ]
+    files = [data_set / BEST_RECORD, data_set / BEST_INSTRUCTIONS]
     alone = ["--disable_ensembling"] if len(ours) == 1 else []
     words = [
         *(settings.dataset_id, "-c", *settings.configurations, "-tr", ours[0].trainer, "-p", ours[0].plans),
@@ -57,71 +60,55 @@ def _best(settings: RunSettings, folders: Folders, ours: Sequence[Model]) -> Sta
             "folds": list(settings.folds),
         },
         needs=tuple(training_stage(model, fold) for model in ours for fold in settings.folds),
-        makes=(*places, *pairs, *files),
-        outputs=lambda: [*places, *pairs, *files],
+        makes=(*places, *files),
+        outputs=lambda: [*places, *files],
     )
 
 
-def _joined(settings: RunSettings) -> str:
-    """The folder of a model in which nnU-Net puts the validations of all folds together."""
-    return f"crossval_results_folds_{folds_word(settings.folds)}"
-
-
-def _predict(settings: RunSettings, folders: Folders, source: Source, run: RunFolder, ours: Sequence[Model]) -> Stage:
-    images = source.raw / "imagesTs"
+def _predict(
+    settings: RunSettings, folders: Folders, source: Source, run: RunFolder, ours: Sequence[PlannedModel]
+) -> Stage:
+    images = source.raw / IMAGES_TS
 
     def commands(here: Here) -> Sequence[Sequence[str]]:
         if len(ours) > 1:
             words = (settings.dataset_id, "-i", images, "-o", run.predictions, "-np", here.workers)
             return [mscs_command("predict-best", *words, "--device", here.device)]
-        return prediction_commands(
-            settings, ours[0], ours[0].folder(folders, settings.dataset) / _joined(settings), images, run, here
-        )
+        models, raw_masks = model_set(settings, ours), run.unprocessed_predictions
+        options = device_options(here.device, here.workers)
+        predict = predict_words(models, models.models[0], images, raw_masks, *options)
+        postprocess = postprocess_words(models, folders.results / settings.dataset, raw_masks, run.predictions)
+        return [nnunet_command(*predict), nnunet_command(*postprocess, "-np", here.workers)]
 
     return Stage(
         PREDICT,
         "predict test cases",
         commands,
         parameters={"configurations": list(settings.configurations), "folds": list(settings.folds)},
-        **of_raw(source, "imagesTs", needs=(BEST,)),
+        **of_raw(source, IMAGES_TS, needs=(BEST,)),
         makes=(run.predictions, run.unprocessed_predictions),
         outputs=lambda: [run.predictions],
         uses_gpu=True,
     )
 
 
-def prediction_commands(
-    settings: RunSettings, model: Model, joined: Path, images: Path, run: RunFolder, here: Here
-) -> list[list[str]]:
-    """Prediction by a single model, then the postprocessing that its cross-validation has shown to help."""
-    predict = nnunet_command(
-        "nnUNetv2_predict",
-        *("-i", images, "-o", run.unprocessed_predictions, "-d", settings.dataset_id, "-c", model.configuration),
-        *("-f", *settings.folds, *model.words, *prediction_words(here.device, here.workers)),
-    )
-    postprocess = nnunet_command(
-        "nnUNetv2_apply_postprocessing",
-        *("-i", run.unprocessed_predictions, "-o", run.predictions, "-pp_pkl_file", joined / "postprocessing.pkl"),
-        *("-plans_json", joined / "plans.json", "-dataset_json", joined / "dataset.json", "-np", here.workers),
-    )
-    return [predict, postprocess]
-
-
 class _Compared:
     """All models on the cross-validation: ours in every configuration, their ensembles, and the rivals."""
 
-    def __init__(self, settings: RunSettings, folders: Folders, ours: Sequence[Model], rivals: Sequence[Model]):
+    def __init__(
+        self, settings: RunSettings, folders: Folders, ours: Sequence[PlannedModel], rivals: Sequence[PlannedModel]
+    ):
         self.references = folders.preprocessed / settings.dataset / REFERENCES
         models = [*ours, *rivals]
         several = len(settings.configurations) > 1
         self.places = [model.folder(folders, settings.dataset) for model in models]
         self.names = _distinct(models, several=several)
-        self.folds = [] if settings.folds == ALL_FOLDS else ["--folds", *settings.folds]
+        self.folds = [] if settings.folds == FOLDS else ["--folds", *settings.folds]
         for pair in combinations(ours, 2):
-            self.places.append(ensemble_folder(folders, settings.dataset, pair, settings.folds))
+            self.places.append(folders.results / settings.dataset / model_set(settings, pair).home)
             self.names.append(f"ensemble {pair[0].configuration} + {pair[1].configuration}")
         # Of an ensemble nothing tells that it is of some folds only.
-        self.partial = ["--partial"] if len(ours) > 1 and settings.folds != ALL_FOLDS else []
+        self.partial = ["--partial"] if len(ours) > 1 and settings.folds != FOLDS else []
         trained = [training_stage(model, fold) for model in models for fold in settings.folds]
         self.needs = (REFERENCES_STAGE, *trained, *((BEST,) if len(ours) > 1 else ()))
 
@@ -142,7 +129,7 @@ class _Compared:
         )
 
 
-def _distinct(models: Sequence[Model], *, several: bool) -> list[str]:
+def _distinct(models: Sequence[PlannedModel], *, several: bool) -> list[str]:
     """A name each: the trainer's, with the configuration if there are several, and with the plans where needed."""
     names = [f"{model.trainer} {model.configuration}" if several else model.trainer for model in models]
     lower = [name.lower() for name in names]
@@ -164,29 +151,29 @@ def _report(run: RunFolder) -> Stage:
     )
 
 
-def _evaluate_test(settings: RunSettings, source: Source, run: RunFolder, ours: Sequence[Model]) -> Stage:
+def _evaluate_test(settings: RunSettings, source: Source, run: RunFolder, ours: Sequence[PlannedModel]) -> Stage:
     name = f"{ours[0].trainer} best" if len(ours) > 1 else ours[0].trainer
     partial = ["--partial"] if settings.unlabelled else []
-    words = [run.predictions, source.raw / "labelsTs", "-o", run.test_evaluation, "--names", name, *partial]
+    words = [run.predictions, source.raw / LABELS_TS, "-o", run.test_evaluation, "--names", name, *partial]
     return Stage(
         EVALUATE_TEST,
         "evaluate test cases",
         lambda here: [mscs_command("evaluate", *words, "-np", here.workers)],
         parameters={"model": name, "partial": bool(partial)},
-        **of_raw(source, "labelsTs", needs=(PREDICT,)),
+        **of_raw(source, LABELS_TS, needs=(PREDICT,)),
         makes=(run.test_evaluation,),
         outputs=lambda: [run.test_evaluation],
     )
 
 
 def _report_test(settings: RunSettings, source: Source, run: RunFolder) -> Stage:
-    words = [run.test_evaluation, "-o", run.test_report, "--images", source.raw / "imagesTs"]
+    words = [run.test_evaluation, "-o", run.test_report, "--images", source.raw / IMAGES_TS]
     return Stage(
         REPORT_TEST,
         "report test cases",
         lambda here: [mscs_command("report", *words, "-np", here.workers)],
         parameters={},
-        **of_raw(source, "imagesTs", needs=(EVALUATE_TEST,)),
+        **of_raw(source, IMAGES_TS, needs=(EVALUATE_TEST,)),
         makes=(run.test_report,),
         outputs=lambda: [run.test_report],
     )

@@ -3,10 +3,9 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-ALL_FOLDS = (0, 1, 2, 3, 4)
+from nnunetv2_mscs.nnunet_files.dataset import FOLDS, dataset_name
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class RunSettings:
     configurations: tuple[str, ...] = ("3d_fullres",)
     trainer: str = "MSCSTrainer"
     planner: str | None = None
-    folds: tuple[int, ...] = ALL_FOLDS
+    folds: tuple[int, ...] = FOLDS
     epochs: int | None = None
     gpu_memory_target_gb: float | None = None
     compare: tuple[str, ...] = ()
@@ -49,7 +48,7 @@ class RunSettings:
     @property
     def dataset(self) -> str:
         """The data set's full name, such as Dataset001_Stroke."""
-        return f"Dataset{self.dataset_id:03d}_{self.name}"
+        return dataset_name(self.dataset_id, self.name)
 
     def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -60,20 +59,3 @@ class RunSettings:
             key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
         }
         return cls(**fields)
-
-
-@dataclass(frozen=True)
-class Folders:
-    """nnU-Net's three folders, absolute."""
-
-    raw: Path
-    preprocessed: Path
-    results: Path
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            "nnUNet_raw": str(self.raw),
-            "nnUNet_preprocessed": str(self.preprocessed),
-            "nnUNet_results": str(self.results),
-        }

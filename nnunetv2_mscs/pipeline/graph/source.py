@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_TR, IMAGES_TS, LABELS_TS
+from nnunetv2_mscs.nnunet_files.environment import Folders
+from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,13 @@ def look_at_source(settings: RunSettings, folders: Folders) -> Source:
 
     raw = folders.raw / settings.dataset
     source = Path(settings.source)
-    if (source / "dataset.json").is_file() and (source / "imagesTr").is_dir():
+    if (source / DATASET_JSON).is_file() and (source / IMAGES_TR).is_dir():
         if source.resolve() != raw.resolve():
             raise MscsError(
                 f"SOURCE {source} is in nnU-Net's raw format, but not {raw}.",
                 "Give the id and the name that its folder has, and set nnUNet_raw to where it lies.",
             )
-        return Source(raw, True, _holds_files(raw / "imagesTs"), _holds_files(raw / "labelsTs"))
+        return Source(raw, True, _holds_files(raw / IMAGES_TS), _holds_files(raw / LABELS_TS))
     check_source(source)
     if settings.unlabelled:
         check_unlabelled(Path(settings.unlabelled))

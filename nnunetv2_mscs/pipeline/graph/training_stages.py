@@ -4,22 +4,25 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from nnunetv2_mscs.pipeline.commands import nnunet_command
+from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT
+from nnunetv2_mscs.nnunet_files.commands import nnunet_command
+from nnunetv2_mscs.nnunet_files.environment import Folders
+from nnunetv2_mscs.nnunet_files.model_folder import VALIDATION, fold_folder
+from nnunetv2_mscs.nnunet_files.plans import CASCADE, LOW_RESOLUTION
 from nnunetv2_mscs.pipeline.graph.data_stages import REFERENCES_STAGE, SPLITS, plan_stage, preprocess_stage
-from nnunetv2_mscs.pipeline.graph.models import Model
-from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
+from nnunetv2_mscs.pipeline.graph.models import PlannedModel
+from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.graph.stage import Here, Stage, Training
 
 LENGTH = re.compile(r"_(\d+)epochs?")
-CASCADE, LOW_RESOLUTION = "3d_cascade_fullres", "3d_lowres"
 
 
-def training_stage(model: Model, fold: int) -> str:
-    return f"train_{model.folder_name}_fold{fold}"
+def training_stage(model: PlannedModel, fold: int) -> str:
+    return f"train_{model.trained.identifier}_fold{fold}"
 
 
 def training_stages(
-    settings: RunSettings, folders: Folders, ours: Sequence[Model], rivals: Sequence[Model]
+    settings: RunSettings, folders: Folders, ours: Sequence[PlannedModel], rivals: Sequence[PlannedModel]
 ) -> list[Stage]:
     """All trainings; those of a cascade's second stage come after all folds of its first, whose masks they read.
 
@@ -30,26 +33,27 @@ def training_stages(
     return [_train(settings, folders, model, fold, model in ensembled) for model in ordered for fold in settings.folds]
 
 
-def _train(settings: RunSettings, folders: Folders, model: Model, fold: int, ensembled: bool) -> Stage:
-    folder = model.folder(folders, settings.dataset) / f"fold_{fold}"
-    validation = folder / "validation"
+def _train(settings: RunSettings, folders: Folders, model: PlannedModel, fold: int, ensembled: bool) -> Stage:
+    folder = fold_folder(model.folder(folders, settings.dataset), fold)
+    validation = folder / VALIDATION
     probabilities = ["--npz"] if ensembled else []
 
     def commands(here: Here) -> Sequence[Sequence[str]]:
         gpus = ["-num_gpus", here.gpus] if here.gpus > 1 else []
-        words = [settings.dataset_id, model.configuration, fold, *model.words, *probabilities, *gpus]
+        names = ["-tr", model.trainer, "-p", model.plans]
+        words = [settings.dataset_id, model.configuration, fold, *names, *probabilities, *gpus]
         return [nnunet_command("nnUNetv2_train", *words, "-device", here.device, "--c")]
 
     first_stage: list[str] = []
     if model.configuration == CASCADE:
-        low = Model(model.trainer, model.planner, LOW_RESOLUTION)
+        low = PlannedModel(model.trainer, model.planner, LOW_RESOLUTION)
         first_stage = [training_stage(low, one) for one in settings.folds]
-    final = folder / "checkpoint_final.pth"
+    final = folder / FINAL_CHECKPOINT
     return Stage(
         training_stage(model, fold),
         f"train {model.trainer} {model.configuration} fold {fold}",
         commands,
-        parameters={"model": model.folder_name, "fold": fold},
+        parameters={"model": model.trained.identifier, "fold": fold},
         needs=(SPLITS, *_data_of(model), *first_stage),
         makes=(folder,),
         outputs=lambda: [final, validation],
@@ -62,7 +66,7 @@ def _train(settings: RunSettings, folders: Folders, model: Model, fold: int, ens
     )
 
 
-def _data_of(model: Model) -> tuple[str, ...]:
+def _data_of(model: PlannedModel) -> tuple[str, ...]:
     return (REFERENCES_STAGE, plan_stage(model.plans), preprocess_stage(model.plans, model.configuration))
 
 

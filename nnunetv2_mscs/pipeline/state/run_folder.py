@@ -9,7 +9,8 @@ from typing import Any
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
+from nnunetv2_mscs.nnunet_files.environment import VARIABLES, Folders
+from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.workplace.whole_files import write_whole
 
 FORMAT = 1
@@ -102,7 +103,7 @@ class RunFolder:
 
     def folders(self) -> Folders:
         places = self.read()["folders"]
-        return Folders(*(Path(places[name]) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")))
+        return Folders(*(Path(places[name]) for name in VARIABLES))
 
 
 def runs_in(results: Path) -> Iterator[RunFolder]:

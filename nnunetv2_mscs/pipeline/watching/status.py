@@ -18,7 +18,7 @@ from nnunetv2_mscs.pipeline.state.standing import AGAIN, Standing, standings
 from nnunetv2_mscs.pipeline.watching.liveness import Surroundings, life_of, look_around
 from nnunetv2_mscs.pipeline.watching.log_end import last_attempt, last_count, last_lines
 from nnunetv2_mscs.pipeline.watching.remedies import Remedy, remedies_for
-from nnunetv2_mscs.pipeline.watching.training_log import TrainingProgress, read_progress
+from nnunetv2_mscs.pipeline.watching.training_progress import TrainingProgress, read_progress
 
 WAITING, BLOCKED, RUNNING, DONE = "waiting", "blocked", "running", "done"
 FAILED, INTERRUPTED, STALE, UNKNOWN = "failed", "interrupted", "stale", "unknown"

@@ -2,7 +2,7 @@
 
 import time
 
-from nnunetv2_mscs.pipeline.watching.training_log import TrainingProgress
+from nnunetv2_mscs.pipeline.watching.training_progress import TrainingProgress
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 

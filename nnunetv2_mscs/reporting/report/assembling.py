@@ -14,6 +14,7 @@ from nnunetv2_mscs.evaluation.bootstrap import SAMPLES
 from nnunetv2_mscs.evaluation.comparison import Comparison, compare
 from nnunetv2_mscs.evaluation.results import Evaluation
 from nnunetv2_mscs.evaluation.statistics import summarise
+from nnunetv2_mscs.nnunet_files.environment import VARIABLES
 from nnunetv2_mscs.reporting.report.comparing import comparison_section
 from nnunetv2_mscs.reporting.report.content import Notice, ReportContent, Section, Subject
 from nnunetv2_mscs.reporting.report.drawings import (
@@ -197,7 +198,7 @@ def _training(
 
 def _place(path: str) -> str:
     """A path as nnU-Net's users name it: below one of its three folders, if it lies there."""
-    for variable in ("nnUNet_results", "nnUNet_preprocessed", "nnUNet_raw"):
+    for variable in reversed(VARIABLES):
         folder = os.environ.get(variable)
         if folder and Path(path).is_relative_to(folder):
             return f"${variable}/{Path(path).relative_to(folder).as_posix()}"

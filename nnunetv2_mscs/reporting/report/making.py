@@ -7,10 +7,10 @@ from pathlib import Path
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.agreement import THRESHOLD_ML
 from nnunetv2_mscs.evaluation.results import SUMMARY, compared_folders, is_comparison, is_evaluation
+from nnunetv2_mscs.nnunet_files.json_files import read_json_if_there
 from nnunetv2_mscs.reporting.evaluation_folder import Request as EvaluationRequest
 from nnunetv2_mscs.reporting.evaluation_folder import read_models
 from nnunetv2_mscs.reporting.report.assembling import PAGE_MB, Options, Written, write_report
-from nnunetv2_mscs.reporting.report.model_facts import read_object
 from nnunetv2_mscs.reporting.report.page import is_report
 from nnunetv2_mscs.reporting.report.rows import with_images
 
@@ -75,7 +75,7 @@ def _as_evaluated(place: Path, options: Options) -> Options:
     folder = compared_folders(place)[0] if is_comparison(place) else place
     if not is_evaluation(folder):
         return options
-    summary = read_object(folder / SUMMARY)
+    summary = read_json_if_there(folder / SUMMARY)
     settings = summary.get("settings", {})
     label: dict = next(iter(summary.get("labels", {}).values()), {})
     return replace(

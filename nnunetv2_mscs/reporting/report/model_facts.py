@@ -1,6 +1,5 @@
 """What a model folder of nnU-Net's tells about data set, plan, network and training, in words."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,8 +7,11 @@ from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.results import Evaluation
-from nnunetv2_mscs.evaluation.sources import DATASET_JSON, FOLD, PLANS_JSON, is_model_folder
-from nnunetv2_mscs.reporting.checkpoints import read_checkpoint
+from nnunetv2_mscs.nnunet_files.checkpoints import CHECKPOINTS, read_checkpoint
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, FINGERPRINT
+from nnunetv2_mscs.nnunet_files.json_files import read_json_if_there
+from nnunetv2_mscs.nnunet_files.model_folder import DEBUG_JSON, fold_folders, is_model_folder
+from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.reporting.report.content import Subject
 
 NORMALISATIONS = {
@@ -22,7 +24,6 @@ NORMALISATIONS = {
     "DWINormalization": "by the median of its parenchyma",
     "SliceMinMaxNormalization": "each slice from its minimum and maximum to [0, 1]",
 }
-CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 CLASS_NAME = re.compile(r"[A-Za-z_]\w*")
 
@@ -37,7 +38,9 @@ def subjects_of_data(evaluation: Evaluation, model: Path | None) -> list[Subject
     """The data set and its reference lesions."""
     subjects = []
     if model is not None:
-        sentences = _data_set(read_object(model / DATASET_JSON), read_object(model / PLANS_JSON), _fingerprint(model))
+        sentences = _data_set(
+            read_json_if_there(model / DATASET_JSON), read_json_if_there(model / PLANS_JSON), _fingerprint(model)
+        )
         subjects.append(Subject("Data set", tuple(sentences)))
     for label, name in evaluation.labels.items():
         title = "Reference lesions" if len(evaluation.labels) == 1 else f"Reference, {name}"
@@ -47,11 +50,11 @@ def subjects_of_data(evaluation: Evaluation, model: Path | None) -> list[Subject
 
 def subjects_of_model(model: Path) -> list[Subject]:
     """Plan, network and training of a model folder."""
-    plans = read_object(model / PLANS_JSON)
+    plans = read_json_if_there(model / PLANS_JSON)
     configuration_name = model.name.split("__")[-1] if "__" in model.name else ""
     configuration = _configuration(plans, configuration_name)
-    folds = sorted(path for path in model.glob("fold_*") if FOLD.fullmatch(path.name))
-    debug = next((found for fold in folds if (found := read_object(fold / "debug.json"))), {})
+    folds = list(fold_folders(model, numbered=True).values())
+    debug = next((found for fold in folds if (found := read_json_if_there(fold / DEBUG_JSON))), {})
     subjects = []
     if configuration:
         subjects.append(Subject("Plan", tuple(_plan(plans, configuration_name, configuration, model))))
@@ -116,7 +119,7 @@ def _plan(plans: Mapping[str, Any], name: str, configuration: Mapping[str, Any],
             f"The network sees {what} of {_times(patch)} voxels at {_times(spacing)} mm, "
             f"{configuration.get('batch_size', '?')} in a batch."
         )
-    channels = list(read_object(model / DATASET_JSON).get("channel_names", {}).values())
+    channels = list(read_json_if_there(model / DATASET_JSON).get("channel_names", {}).values())
     schemes = configuration.get("normalization_schemes", [])
     if schemes and len(set(schemes)) == 1:
         sentences.append(f"Images are scaled {_normalisation(schemes[0])}.")
@@ -192,16 +195,7 @@ def _configuration(plans: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _fingerprint(model: Path) -> Mapping[str, Any]:
-    return read_object(model / "dataset_fingerprint.json")
-
-
-def read_object(file: Path) -> Mapping[str, Any]:
-    """A JSON object; empty if there is none that can be read."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return read_json_if_there(model / FINGERPRINT)
 
 
 def _times(values: Sequence[float]) -> str:

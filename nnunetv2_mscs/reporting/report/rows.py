@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from nnunetv2_mscs.evaluation.results import Evaluation
-from nnunetv2_mscs.evaluation.sources import DATASET_JSON, find_images
+from nnunetv2_mscs.evaluation.sources import find_images
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
+from nnunetv2_mscs.nnunet_files.json_files import read_json_if_there
 from nnunetv2_mscs.reporting.case_pictures import CasePictures, Lack, draw_case_pictures
 from nnunetv2_mscs.reporting.report.content import CaseRow, Notice
-from nnunetv2_mscs.reporting.report.model_facts import read_object
 
 # Pixels a slice, and quality: of few sheets, and of many.
 LARGE, SMALL, FEW_SHEETS = (170, 40), (150, 35), 60
@@ -39,7 +40,7 @@ Pictures = Mapping[tuple[str, str, str], CasePictures]
 
 def with_images(evaluation: Evaluation, folder: Path) -> Evaluation:
     """The evaluation with its scans looked for in another folder."""
-    dataset = read_object(folder / DATASET_JSON) or read_object(folder.parent / DATASET_JSON)
+    dataset = read_json_if_there(folder / DATASET_JSON) or read_json_if_there(folder.parent / DATASET_JSON)
     channels = dataset.get("channel_names", {})
     files = {case: replace(one, images=find_images(folder, case, channels)) for case, one in evaluation.files.items()}
     return replace(evaluation, files=files)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.reporting.checkpoints import read_checkpoint
+from nnunetv2_mscs.nnunet_files.checkpoints import MOST_TRAINED_FIRST, read_checkpoint
+from nnunetv2_mscs.nnunet_files.model_folder import fold_folders
 from nnunetv2_mscs.reporting.report.content import Notice
-from nnunetv2_mscs.reporting.training_curves import CHECKPOINTS
 from nnunetv2_mscs.training.starts import START
 
 REMEDY = (
@@ -17,8 +17,7 @@ REMEDY = (
 
 def notices_of_starts(model: str, folder: Path) -> list[Notice]:
     """A warning for each fold of a model folder whose training had to begin anew."""
-    folds = sorted(path for path in folder.glob("fold_*") if path.is_dir())
-    starts = {fold.name.removeprefix("fold_"): starts_of(fold) for fold in folds}
+    starts = {fold: starts_of(place) for fold, place in fold_folders(folder).items()}
     return [
         Notice("warning", f"{model}: the training of fold {fold} needed {number} starts.", REMEDY)
         for fold, number in starts.items()
@@ -28,7 +27,7 @@ def notices_of_starts(model: str, folder: Path) -> list[Notice]:
 
 def starts_of(fold: Path) -> int:
     """How many starts a fold's training had; 1 where no checkpoint says otherwise."""
-    checkpoint = next((file for name in CHECKPOINTS if (file := fold / name).is_file()), None)
+    checkpoint = next((file for name in MOST_TRAINED_FIRST if (file := fold / name).is_file()), None)
     if checkpoint is None:
         return 1
     try:

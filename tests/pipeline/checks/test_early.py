@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.pipeline.checks import early
 from nnunetv2_mscs.pipeline.checks.early import EarlyChecksFailed, early_checks, early_findings
-from nnunetv2_mscs.pipeline.folders import folders_of
 from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.graph.stage import Here
 from nnunetv2_mscs.pipeline.state.records import Record, State, write_record
@@ -157,7 +157,7 @@ def test_folders_that_cannot_be_written_to(settings, folders, tmp_path):
 
 @pytest.mark.parametrize(("free", "severity"), [(0.5, "error"), (1.2, "warning"), (2.0, None)])
 def test_disk_against_the_estimate(settings, folders, monkeypatch, free, severity):
-    needed = early.estimate(settings, early.measure_scans(settings, folders)).total
+    needed = sum(early.estimate(settings, early.measure_scans(settings, folders)).values())
     monkeypatch.setattr(early, "free_disk_bytes", lambda place: free * needed)
 
     found = [one for one in _found(settings, folders) if "GB are free for about" in one[1]]
@@ -165,7 +165,7 @@ def test_disk_against_the_estimate(settings, folders, monkeypatch, free, severit
 
 
 def test_what_a_run_has_made_already_is_not_needed_again(settings, folders, monkeypatch):
-    needed = early.estimate(settings, early.measure_scans(settings, folders)).total
+    needed = sum(early.estimate(settings, early.measure_scans(settings, folders)).values())
     monkeypatch.setattr(early, "free_disk_bytes", lambda place: 0.5 * needed)
     made = folders.results / settings.dataset / "checkpoint_final.pth"
     made.parent.mkdir(parents=True)

@@ -7,11 +7,12 @@ import pytest
 from submitit.slurm.slurm import _make_sbatch_string
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline.executors.slurm import submitting
 from nnunetv2_mscs.pipeline.executors.slurm.grouping import job_groups
 from nnunetv2_mscs.pipeline.executors.slurm.options import SlurmOptions
 from nnunetv2_mscs.pipeline.executors.slurm.times import TimeLimit, minutes
-from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
+from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.graph.stage import Stage, Training
 from nnunetv2_mscs.pipeline.run import Execution, Run, submit
 

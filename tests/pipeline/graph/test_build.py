@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline.commands import as_typed
 from nnunetv2_mscs.pipeline.graph.build import build_stages
 from nnunetv2_mscs.pipeline.graph.models import own_models, plans_of, rival_models
-from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
+from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.graph.stage import Here
 
 

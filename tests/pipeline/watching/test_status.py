@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import pytest
 
+from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.pipeline.executors.slurm.queue import SlurmJobState
-from nnunetv2_mscs.pipeline.folders import folders_of
 from nnunetv2_mscs.pipeline.graph.build import build_stages
 from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.leftovers import STAGE_MARK, marked, sole_run
@@ -23,7 +23,7 @@ from nnunetv2_mscs.pipeline.state.signatures import content_signatures
 from nnunetv2_mscs.pipeline.state.standing import inputs_of
 from nnunetv2_mscs.pipeline.watching.liveness import Surroundings, life_of
 from nnunetv2_mscs.pipeline.watching.status import StageStatus, expected_end, run_status
-from nnunetv2_mscs.pipeline.watching.training_log import TrainingProgress
+from nnunetv2_mscs.pipeline.watching.training_progress import TrainingProgress
 from tests.pipeline.watching.training_logs import attempt
 
 HOST = socket.gethostname()

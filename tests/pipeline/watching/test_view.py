@@ -12,7 +12,7 @@ from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 from nnunetv2_mscs.pipeline.watching import view
 from nnunetv2_mscs.pipeline.watching.remedies import CAUSES
 from nnunetv2_mscs.pipeline.watching.status import RunStatus, StageStatus
-from nnunetv2_mscs.pipeline.watching.training_log import TrainingProgress
+from nnunetv2_mscs.pipeline.watching.training_progress import TrainingProgress
 from nnunetv2_mscs.pipeline.watching.view import details, live_view, table
 from nnunetv2_mscs.pipeline.watching.wording import duration
 

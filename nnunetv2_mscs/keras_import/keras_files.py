@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.network.keras_structure import KerasLayer, readable_names
+from nnunetv2_mscs.keras_import.keras_structure import KerasLayer, readable_names
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 ZIPPED_WEIGHTS = "model.weights.h5"

@@ -1,7 +1,7 @@
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.folders import VARIABLES, folders_of
+from nnunetv2_mscs.nnunet_files.environment import VARIABLES, folders_of
 
 
 def test_a_workspace_holds_all_three_whatever_the_variables_say(nnunet_folders, tmp_path):

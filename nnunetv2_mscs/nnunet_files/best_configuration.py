@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.evaluation.sources import PLANS_JSON
-from nnunetv2_mscs.sharing.json_files import read_json
-from nnunetv2_mscs.sharing.models import FOLD_FOLDER, POSTPROCESSING, Model, ModelSet, model_of
+from nnunetv2_mscs.nnunet_files.json_files import read_json
+from nnunetv2_mscs.nnunet_files.model_folder import FOLD_FOLDER, POSTPROCESSING, Model, ModelSet, model_of
+from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 
-BEST = "inference_information.json"
+# In the folder of a data set's models; the second is the same in words, with the commands.
+BEST_RECORD, BEST_INSTRUCTIONS = "inference_information.json", "inference_instructions.txt"
 FIND_BEST = "nnUNetv2_find_best_configuration finds the best, or name one model folder."
 MOST_MODELS = 10
 SCORES = ("result_on_crossval_pre_pp", "result_on_crossval_post_pp")
@@ -53,12 +54,6 @@ class BestRecord:
                 "selected_model_or_models": chosen,
             },
         }
-
-    def is_of(self, models: ModelSet) -> bool:
-        """Whether it has chosen these models and folds."""
-        return [one.identifier for one in self.models] == [one.identifier for one in models.models] and (
-            self.folds == models.folds
-        )
 
 
 def read_best_record(file: Path) -> BestRecord:

@@ -1,12 +1,14 @@
 """How far a training is, read from what nnU-Net's command prints."""
 
 import mmap
-import re
 from dataclasses import dataclass
 from datetime import datetime
+from math import isnan
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 from typing import Any
+
+from nnunetv2_mscs.nnunet_files.training_log import read_line
 
 # Bytes of a command's output that are read: what it says before its first epoch, and its last epochs.
 HEAD_BYTES = 64 * 1024
@@ -15,21 +17,9 @@ TAIL_BYTES = 64 * 1024
 RECENT_EPOCHS = 5
 
 COMMAND = b"$ nnUNetv2_train "
-STAMPED = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?): (.*)$")
-EPOCH = re.compile(r"Epoch (\d+)\s*$")
-PSEUDO_DICE = re.compile(r"Pseudo dice \[(.*)\]")
-NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?(?:e-?\d+)?)(?![\w.])")
-BEST_EMA = re.compile(r"New best EMA pseudo Dice: ([\d.e-]+)")
-EPOCH_TIME = re.compile(r"Epoch time: ([\d.]+) s")
-EPOCHS_LEFT = re.compile(r"Training epochs (\d+) to (\d+)")
-ALL_TRAINED = re.compile(r"All (\d+) epochs are trained")
-STEPS = re.compile(r"(?:Checkpoint within epoch \d+|Epoch \d+ goes on) after (\d+) of (\d+) iterations(?! of its)")
-SKIPPED = re.compile(r"(\d+) of \d+ training steps were skipped")
-START = re.compile(r"(?:.* The training begins anew: |This is )start (\d+) of (\d+)")
-PATIENCE = re.compile(r"training ends after (\d+) epochs without a better one")
-WITHOUT_BETTER = re.compile(r"for (\d+) of \d+ epochs\.")
-VALIDATION_DICE = re.compile(r"Mean Validation Dice:\s+([\d.e-]+)")
-VALIDATION_CASES = re.compile(r"\d+ training and (\d+) validation cases")
+# Kinds of lines whose number is the value of that name.
+COUNTS = ("skipped_steps", "to_validate", "patience", "without_better")
+DICES = ("pseudo_dice", "validation_dice")
 
 
 @dataclass(frozen=True)
@@ -42,7 +32,6 @@ class TrainingProgress:
         steps: of that epoch that were done at its last checkpoint within it, and all of them; None if it had none.
         pseudo_dice: of the last epoch that ended, the mean of the labels.
         validation_dice: mean of the fold's validation, once that is over.
-        best_ema: the best moving average of the pseudo Dice that this attempt had.
         seconds_per_epoch: median of the last epochs.
         epochs_end: when the last epoch is expected to end, in seconds since 1970; the validation comes after it.
         patience: epochs after which early stopping ends the training if none of them was better; None without it.
@@ -59,7 +48,6 @@ class TrainingProgress:
     steps: tuple[int, int] | None = None
     pseudo_dice: float | None = None
     validation_dice: float | None = None
-    best_ema: float | None = None
     seconds_per_epoch: float | None = None
     epochs_end: float | None = None
     patience: int | None = None
@@ -123,59 +111,39 @@ class _Reader:
         )
 
     def _take_up(self, line: str) -> None:
-        if match := STAMPED.match(line):
-            self.last_stamp = datetime.fromisoformat(match[1])
-            line = match[2]
-        if match := EPOCH.match(line):
+        stamp, kind, numbers = read_line(line)
+        if stamp:
+            self.last_stamp = datetime.fromisoformat(stamp)
+        if kind == "epoch":
             self.epoch_began = self.last_stamp
-            self.values |= {"epoch": int(match[1]), "steps": None, "skipped_steps": 0}
-        elif match := EPOCH_TIME.match(line):
-            self.epoch_times.append(float(match[1]))
+            self.values |= {"epoch": int(numbers[0]), "steps": None, "skipped_steps": 0}
+        elif kind == "seconds":
+            self.epoch_times.append(numbers[0])
             self.values["without_better"] = 0
-        elif match := PSEUDO_DICE.match(line):
-            self._take_up_dice(match[1])
-        elif line.startswith("predicting "):
+        elif kind == "case":
             self.values["validated"] = self.values.get("validated", 0) + 1
-        elif line.startswith("Training done"):
+        elif kind == "trained":
             self.values["trained"] = True
-        else:
-            self._take_up_rare(line)
-
-    def _take_up_dice(self, numbers: str) -> None:
-        dices = [float(number) for number in NUMBER.findall(numbers)]
-        self.values["pseudo_dice"] = fmean(dices) if dices else None
-
-    def _take_up_rare(self, line: str) -> None:
-        if match := BEST_EMA.search(line):
-            self.values["best_ema"] = float(match[1])
-        elif match := EPOCHS_LEFT.match(line):
-            self.epochs = int(match[2]) + 1
+        elif kind == "epochs":
+            self.epochs = int(numbers[0]) + 1
             self.values.setdefault("epoch", None)
-        elif match := ALL_TRAINED.match(line):
-            self.epochs = int(match[1])
+        elif kind == "all_trained":
+            self.epochs = int(numbers[0])
             self.values["trained"] = True
-        elif match := STEPS.match(line):
-            self.values["steps"] = (int(match[1]), int(match[2]))
-        elif match := START.match(line):
-            if "begins anew" in line:
+        elif kind == "steps":
+            self.values["steps"] = (int(numbers[0]), int(numbers[1]))
+        elif kind in ("new_start", "start"):
+            if kind == "new_start":
                 self.values |= {"epoch": None, "steps": None, "skipped_steps": 0}
-            self._take_up_start(int(match[1]), int(match[2]))
-        elif match := SKIPPED.match(line):
-            self.values["skipped_steps"] = int(match[1])
-        elif match := VALIDATION_CASES.search(line):
-            self.values["to_validate"] = int(match[1])
-        elif match := VALIDATION_DICE.match(line):
-            self.values["validation_dice"] = float(match[1])
-        elif match := PATIENCE.search(line):
-            self.values["patience"] = int(match[1])
-        elif match := WITHOUT_BETTER.search(line):
-            self.values["without_better"] = int(match[1])
-        elif line.startswith(("Early stopping after epoch", "checkpoint_final.pth and the validation")):
-            self.values["trained"] = True
+            self._take_up_start(int(numbers[0]), int(numbers[1]))
+        elif kind in DICES:
+            self.values[kind] = None if isnan(numbers[0]) else numbers[0]
+        elif kind in COUNTS:
+            self.values[kind] = int(numbers[0])
 
     def _take_up_start(self, number: int, starts: int) -> None:
         if self.values.get("start") != (number, starts):
-            for of_the_former in ("pseudo_dice", "best_ema", "without_better"):
+            for of_the_former in ("pseudo_dice", "without_better"):
                 self.values.pop(of_the_former, None)
         self.values["start"] = (number, starts)
 

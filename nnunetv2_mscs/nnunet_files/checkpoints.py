@@ -1,11 +1,18 @@
-"""Checkpoints of nnU-Net's, read without running any code from them and without reading the weights off the disk."""
+"""Checkpoints: their names, and what they hold, read without running code or loading the weights into memory."""
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nnunetv2_mscs.errors import MscsError
+
+FINAL_CHECKPOINT, BEST_CHECKPOINT, LATEST_CHECKPOINT = (
+    "checkpoint_final.pth",
+    "checkpoint_best.pth",
+    "checkpoint_latest.pth",
+)
+# In the order in which prediction takes them, and with the most epochs first.
+CHECKPOINTS = (FINAL_CHECKPOINT, BEST_CHECKPOINT, LATEST_CHECKPOINT)
+MOST_TRAINED_FIRST = (FINAL_CHECKPOINT, LATEST_CHECKPOINT, BEST_CHECKPOINT)
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:
@@ -14,6 +21,7 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     Raises:
         MscsError: it is damaged, or holds objects that only code from it could make.
     """
+    import numpy as np
     import torch
     from numpy._core.multiarray import scalar
 

@@ -1,0 +1,19 @@
+"""Plans: the name of their file beside a model, and the configurations that nnU-Net plans."""
+
+PLANS_JSON = "plans.json"
+LOW_RESOLUTION, FULL_RESOLUTION, CASCADE = "3d_lowres", "3d_fullres", "3d_cascade_fullres"
+CONFIGURATIONS = ("2d", LOW_RESOLUTION, FULL_RESOLUTION, CASCADE)
+# nnU-Net's residual encoder planners share the preprocessed data of these with its default planner.
+RESIDUAL_PLANNER, DEFAULT_PLANS = "nnUNetPlannerResEnc", "nnUNetPlans"
+SHARED_CONFIGURATIONS = ("2d", FULL_RESOLUTION)
+
+
+def preprocessed_configuration(configuration: str) -> str:
+    """The configuration whose preprocessed data are trained on; the cascade's second stage has those of 3d_fullres."""
+    return FULL_RESOLUTION if configuration == CASCADE else configuration
+
+
+def preprocessed_folder(planner: str, plans: str, configuration: str) -> str:
+    """The name of the folder of a configuration's preprocessed data."""
+    shared = planner.startswith(RESIDUAL_PLANNER) and configuration in SHARED_CONFIGURATIONS
+    return f"{DEFAULT_PLANS if shared else plans}_{configuration}"

@@ -11,8 +11,9 @@ import numpy as np
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.results import CaseFiles, CaseResult, Evaluation
 from nnunetv2_mscs.reporting.ignored import ignored_in
+from nnunetv2_mscs.reporting.panels import SheetCase
 from nnunetv2_mscs.reporting.pictures import small
-from nnunetv2_mscs.reporting.sheet import SheetCase, draw_sheet, draw_thumbnail
+from nnunetv2_mscs.reporting.sheet import draw_sheet, draw_thumbnail
 from nnunetv2_mscs.reporting.sheet_case import metric_facts, read_sheet_case
 from nnunetv2_mscs.workplace.parallel import run_parallel
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.reporting.ignored import ignored_by
-from nnunetv2_mscs.reporting.sheet import SheetCase
+from nnunetv2_mscs.reporting.panels import SheetCase
 from nnunetv2_mscs.reporting.windows import choose_windows
 from nnunetv2_mscs.scans.alignment import turn
 from nnunetv2_mscs.scans.grid import Grid

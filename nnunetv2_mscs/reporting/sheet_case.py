@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnunetv2_mscs.evaluation.catalogue import METRICS
-from nnunetv2_mscs.reporting.sheet import SheetCase
+from nnunetv2_mscs.reporting.panels import SheetCase
 from nnunetv2_mscs.reporting.windows import choose_windows
 from nnunetv2_mscs.scans.alignment import align, turn
 from nnunetv2_mscs.scans.channels import COMBINED, ReadingRules, ScanFiles, read_channels

@@ -9,9 +9,10 @@ from pathlib import Path
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.results import CaseFiles
 from nnunetv2_mscs.reporting.case_pictures import read_evaluated
+from nnunetv2_mscs.reporting.panels import SheetCase
 from nnunetv2_mscs.reporting.pictures import png
 from nnunetv2_mscs.reporting.preprocessed import read_preprocessed_case
-from nnunetv2_mscs.reporting.sheet import PANEL_HEIGHT, SLICES, SheetCase, draw_sheet
+from nnunetv2_mscs.reporting.sheet import PANEL_HEIGHT, SLICES, draw_sheet
 from nnunetv2_mscs.reporting.sheet_case import read_sheet_case
 from nnunetv2_mscs.reporting.show_sources import CaseToShow, cases_of_files, cases_of_folder, data_set, with_masks
 from nnunetv2_mscs.scans.channels import ReadingRules

@@ -28,7 +28,6 @@ class SheetCase:
         spacing_mm: (z, y, x).
         truth: boolean mask, or None if there is none.
         prediction: likewise.
-        label: what the masks are of.
         facts: a line below the name, such as metrics.
         positions_mm: of the slices' centres along the patient's axis, upwards; None if unknown.
         oriented: left and right are known.
@@ -42,7 +41,6 @@ class SheetCase:
     spacing_mm: tuple[float, float, float]
     truth: np.ndarray | None = None
     prediction: np.ndarray | None = None
-    label: str = "lesion"
     facts: str = ""
     positions_mm: tuple[float, ...] | None = None
     oriented: bool = True

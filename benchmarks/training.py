@@ -1,7 +1,7 @@
 """Trainers and networks beside each other: equal steps, equal batches, several seeds, Dice on unseen cases.
 
     python benchmarks/training.py
-    python benchmarks/training.py --trainers nnUNetTrainer "narrow=MSCSTrainer:features_per_stage.0=8,dropout=0.3"
+    python benchmarks/training.py --trainers nnUNetTrainer "narrow=MSCSTrainer:stem_features=8,dropout=0.3"
     python benchmarks/training.py --dataset 501 -c 3d_fullres --patch 16 64 64 --batch-size 2 --device cuda
 
 Without --dataset it makes phantoms first. A trainer is any that nnU-Net finds by name. After a colon follow arguments

@@ -140,8 +140,8 @@ def _planner() -> Finding:
 def _normalizations() -> Iterator[Finding]:
     place = "preprocessing/normalization"
     for name, user in (
-        ("ADCNormalization", "plans of MSCSPlanner need it"),
-        ("DWINormalization", "plans of MSCSPlanner need it"),
+        ("ADCNormalization", "plans of MSCSPlannerADCDWI need it"),
+        ("DWINormalization", "plans of MSCSPlannerADCDWI need it"),
         ("SliceMinMaxNormalization", "imported Keras weights need it"),
     ):
         yield _class_of_ours(name, place, user)

@@ -22,7 +22,7 @@ class MSCSDecoder(nn.Module):
         self, encoder: MSCSEncoder, num_classes: int, topology: Topology, design: DecoderDesign, deep_supervision: bool
     ):
         super().__init__()
-        conv_op, features, skip_channels = topology.conv_op, topology.features, encoder.skip_channels
+        conv_op, features, skip_channels = topology.conv_op, topology.decoder_features, encoder.skip_channels
         kernels = topology.decoder_kernel_sizes
         below = encoder.pyramid.out_channels + skip_channels[-1]
         self.bottleneck = DecoderBlock(conv_op, below, features[-1], kernels[-1], design)

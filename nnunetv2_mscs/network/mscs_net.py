@@ -26,12 +26,13 @@ class MSCSNet(nn.Module):
         num_classes: classes of the output, background included.
         strides: per stage, stage 0 first (which must be 1): an int or one per axis.
         kernel_sizes: per stage, as the plan gives them (1 or 3 per axis).
-        features_per_stage: width of every stage, see `features_of_stages`; stage 0's is that of its decoder block.
+        features_per_stage: width of every stage, see `features_of_stages`; the encoder has none at stage 0.
         conv_op: nn.Conv3d or nn.Conv2d; decides the number of space axes.
         dmsa_kernel_sizes: per stage the three kernels of its DMSA (stage 0's entry is not used). Default: 3, 5 and 7
             along every axis in which the stage's kernel is wider than 1.
         decoder_kernel_sizes: per stage the kernel of its decoder block; default `kernel_sizes`. They differ where a
             stage's map is so small that a kernel over it would see padding alone, and the CBS above still strides.
+        decoder_features_per_stage: width of every stage's decoder block; default `features_per_stage`, as in the paper.
         norm_op: norm class; "instance" is the instance norm of `conv_op`, as nnU-Net trains with batches too small for
             BatchNorm. None leaves the norms out.
         norm_op_kwargs: its arguments, default eps 1e-5 and affine.
@@ -64,6 +65,7 @@ class MSCSNet(nn.Module):
         conv_op: ConvOp = nn.Conv3d,
         dmsa_kernel_sizes: Sequence[Sequence[int | Sequence[int]]] | None = None,
         decoder_kernel_sizes: Sequence[int | Sequence[int]] | None = None,
+        decoder_features_per_stage: Sequence[int] | None = None,
         norm_op: type[nn.Module] | str | None = "instance",
         norm_op_kwargs: dict | None = None,
         shift_only_dmsa_norm: bool = False,
@@ -98,6 +100,7 @@ class MSCSNet(nn.Module):
             if decoder_kernel_sizes is None
             else [per_axis(kernel, n_axes) for kernel in decoder_kernel_sizes],
             features=list(features_per_stage),
+            decoder_features=list(decoder_features_per_stage or features_per_stage),
         )
         norm = _norm_factory(norm_op, norm_op_kwargs, conv_op)
         inner_norm = _shift_only(norm_op, norm_op_kwargs, conv_op) if shift_only_dmsa_norm else norm

@@ -40,7 +40,9 @@ def features_of_stages(n_stages: int, base_features: int, max_features: int | No
 
 @dataclass(frozen=True)
 class Topology:
-    """Strides, kernels and widths a stage, stage 0 first, every stride and kernel with one number an axis.
+    """Strides, kernels and widths per stage, stage 0 first, every stride and kernel with one number per axis.
+
+    `features` is the width of the encoder (stage 0 has none there), `decoder_features` that of the decoder's blocks.
 
     Raises:
         ValueError: if these do not describe a network.
@@ -52,21 +54,22 @@ class Topology:
     dmsa_kernel_sizes: list[list[list[int]]]
     decoder_kernel_sizes: list[list[int]]
     features: list[int]
+    decoder_features: list[int]
 
     def __post_init__(self):
         kernels = (self.kernel_sizes, self.dmsa_kernel_sizes, self.decoder_kernel_sizes)
-        counts = [len(stages) for stages in (self.strides, *kernels, self.features)]
+        counts = [len(stages) for stages in (self.strides, *kernels, self.features, self.decoder_features)]
         if len(set(counts)) > 1 or counts[0] < 2:
             raise ValueError(
                 "MSCS-Net needs at least two stages, and for each a stride, a kernel size, three DMSA kernels, a "
-                f"decoder kernel and a width: got {counts} of them."
+                f"decoder kernel and two widths: got {counts} of them."
             )
         if max(self.strides[0]) != 1:
             raise ValueError(f"Stage 0 of MSCS-Net is the image itself: its stride is 1, not {self.strides[0]}.")
         if any(len(stage) != len(PAPER_SCALES) for stage in self.dmsa_kernel_sizes):
             raise ValueError(f"A DMSA has {len(PAPER_SCALES)} kernels: got {self.dmsa_kernel_sizes}.")
-        if min(self.features) < 1:
-            raise ValueError(f"MSCS-Net's widths start at 1: got {self.features}.")
+        if min(*self.features, *self.decoder_features) < 1:
+            raise ValueError(f"MSCS-Net's widths start at 1: got {self.features} and {self.decoder_features}.")
 
     @property
     def n_axes(self) -> int:

@@ -14,14 +14,14 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 from nnunetv2_mscs.planning.memory import GIGABYTE, TrainingMemory, training_memory
 from nnunetv2_mscs.planning.normalization import ADCNormalization
-from nnunetv2_mscs.planning.normalization_choice import (
-    Normalisation,
-    NormalisationChoice,
-    choose_normalisation,
-    first_refusal,
-    schemes_with,
+from nnunetv2_mscs.planning.normalization_choice import require_acceptable, require_unit, schemes_by_name
+from nnunetv2_mscs.planning.topology import (
+    BASE_FEATURES,
+    FULL_RESOLUTION_FEATURES,
+    LEAST_DECODER_FEATURES,
+    MAX_FEATURES,
+    mscs_architecture,
 )
-from nnunetv2_mscs.planning.topology import BASE_FEATURES, FULL_RESOLUTION_FEATURES, MAX_FEATURES, mscs_architecture
 
 DEFAULT_PLANS = "nnUNetPlans"
 OWN_DATA = "MSCS_OWN_DATA"
@@ -47,11 +47,7 @@ class MSCSPlanner(ExperimentPlanner):
 
     nnU-Net's planner shrinks the patch until its estimate of the network at batch size 2 stays below a reference, both
     in feature map values of a U-Net. Here both are bytes, and the estimate is that of MSCS-Net for the same topology.
-
-    Channels called ADC and DWI are normalised by `ADCNormalization` and `DWINormalization` where the ADC has a unit.
     """
-
-    normalization: Normalisation = "adc-dwi"
 
     def __init__(
         self,
@@ -86,30 +82,6 @@ class MSCSPlanner(ExperimentPlanner):
         }
         architecture = mscs_architecture(architecture, patch_size)
         return _architecture_memory(architecture, input_channels, output_channels, patch_size).at_batch_size(2)
-
-    def determine_normalization_scheme_and_whether_mask_is_used_for_norm(self) -> tuple[list[str], list[bool]]:
-        schemes, masks = super().determine_normalization_scheme_and_whether_mask_is_used_for_norm()
-        return schemes_with(self._normalisation_choice, self._channel_names, schemes, masks)
-
-    @cached_property
-    def _normalisation_choice(self) -> NormalisationChoice:
-        intensities = self.dataset_fingerprint["foreground_intensity_properties_per_channel"]
-        choice = choose_normalisation(self.normalization, self._channel_names, intensities)
-        for key, scheme in choice.schemes.items():
-            refusal = first_refusal(self._some_images(key)) if scheme == ADCNormalization.__name__ else None
-            if refusal:
-                return NormalisationChoice({}, refusal)
-        return choice
-
-    def _some_images(self, channel: str) -> Iterator[tuple[str, np.ndarray]]:
-        """A few cases spread over the data set: the fingerprint knows lesions alone, and no image as a whole."""
-        reader = self.determine_reader_writer()()
-        cases = list(self.dataset.items())
-        index = list(self._channel_names).index(channel)
-        for position in np.unique(np.linspace(0, len(cases) - 1, LOOKED_AT).astype(int)):
-            identifier, files = cases[position]
-            image, _ = reader.read_images([files["images"][index]])
-            yield identifier, image[0]
 
     def get_plans_for_configuration(
         self, spacing, median_shape, data_identifier, approximate_n_voxels_dataset, _cache
@@ -178,6 +150,11 @@ class MSCSPlanner(ExperimentPlanner):
     def _channel_names(self) -> dict:
         return self.dataset_json.get("channel_names") or self.dataset_json["modality"]
 
+    @property
+    def normalisation_reason(self) -> str:
+        """How the channels are normalised, for the plan and the terminal."""
+        return "normalisation: by nnU-Net's rules"
+
     def _reasons(self, plan: dict, median_shape, fitting: int, patches_in_share: float) -> list[str]:
         """One sentence each for topology, width, patch, batch and normalisation."""
         strides = plan["architecture"]["arch_kwargs"]["strides"]
@@ -195,24 +172,71 @@ class MSCSPlanner(ExperimentPlanner):
         return [
             f"topology: {len(strides) - 1} levels below the image, strides and kernels by nnU-Net's rules from "
             f"spacing {_joined(plan['spacing'])} mm and the patch",
-            f"width: {BASE_FEATURES} at level 1 as in the paper, doubling to at most {MAX_FEATURES[n_axes]}; "
-            f"{FULL_RESOLUTION_FEATURES} at full resolution, where the paper's 8 often learned nothing but background",
+            f"width: {BASE_FEATURES} at level 1 as in the paper, doubling to at most {MAX_FEATURES[n_axes]}; decoder "
+            f"{FULL_RESOLUTION_FEATURES} at full resolution, where the paper's 8 often learned nothing but background, "
+            f"and at least {LEAST_DECODER_FEATURES} below",
             "patch: holds the median image"
             if covers
             else f"patch: smaller than the median image ({_joined(median_shape)}), by the initial aspect ratio or "
             f"because two larger ones would not fit into {target}",
             batch,
-            self._normalisation_choice.reason,
+            self.normalisation_reason,
         ]
 
 
-class MSCSPlannerZScore(MSCSPlanner):
-    """Writes `MSCSPlansZScore`: as MSCSPlanner, but normalised by nnU-Net's rules, which z-score every MR channel."""
+class MSCSPlannerADCDWI(MSCSPlanner):
+    """Writes `MSCSPlansADCDWI`: as MSCSPlanner, with channels called ADC and DWI normalised by what they are.
 
-    normalization: Normalisation = "nnunet"
+    `ADCNormalization` keeps the unit of the ADC, `DWINormalization` relates the DWI to its parenchyma; other channels
+    are normalised by nnU-Net's rules. docs/training.md compares both ways.
 
-    def __init__(self, dataset_name_or_id: str | int, *, plans_name: str = "MSCSPlansZScore", **options):
+    Raises:
+        MscsError: when planning, if no channel has one of these names, or the ADC is in no unit of diffusivity.
+    """
+
+    def __init__(self, dataset_name_or_id: str | int, *, plans_name: str = "MSCSPlansADCDWI", **options):
         super().__init__(dataset_name_or_id, plans_name=plans_name, **options)
+
+    def determine_normalization_scheme_and_whether_mask_is_used_for_norm(self) -> tuple[list[str], list[bool]]:
+        schemes, masks = super().determine_normalization_scheme_and_whether_mask_is_used_for_norm()
+        own = self._schemes
+        return (
+            [own.get(key, scheme) for key, scheme in zip(self._channel_names, schemes, strict=True)],
+            [key not in own and mask for key, mask in zip(self._channel_names, masks, strict=True)],
+        )
+
+    @cached_property
+    def _schemes(self) -> dict[str, str]:
+        """Our scheme by channel, once it is sure that preprocessing will not refuse the images."""
+        schemes = schemes_by_name(self._channel_names)
+        lesions = self.dataset_fingerprint["foreground_intensity_properties_per_channel"]
+        for key, scheme in schemes.items():
+            if scheme == ADCNormalization.__name__:
+                require_unit(lesions.get(key, {}))
+                require_acceptable(self._some_images(key))
+        return schemes
+
+    def _some_images(self, channel: str) -> Iterator[tuple[str, np.ndarray]]:
+        """A few cases spread over the data set: the fingerprint knows lesions alone, and no image as a whole."""
+        reader = self.determine_reader_writer()()
+        cases = list(self.dataset.items())
+        index = list(self._channel_names).index(channel)
+        for position in np.unique(np.linspace(0, len(cases) - 1, LOOKED_AT).astype(int)):
+            identifier, files = cases[position]
+            image, _ = reader.read_images([files["images"][index]])
+            yield identifier, image[0]
+
+    @property
+    def normalisation_reason(self) -> str:
+        units = self.dataset_fingerprint["foreground_intensity_properties_per_channel"]
+        words = [
+            f"{self._channel_names[key]} by its unit (lesions are in {require_unit(units[key])})"
+            if scheme == ADCNormalization.__name__
+            else f"{self._channel_names[key]} by the median of its parenchyma"
+            for key, scheme in self._schemes.items()
+        ]
+        others = ["the others by nnU-Net's rules"] if len(words) < len(self._channel_names) else []
+        return f"normalisation: {', '.join(words + others)}"
 
 
 def _architecture_memory(

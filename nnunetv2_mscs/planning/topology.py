@@ -6,7 +6,8 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.network.topology import features_of_stages, multi_scale_kernels, per_axis
 
 # docs/training.md says what each of these is worth.
-FULL_RESOLUTION_FEATURES = 32
+FULL_RESOLUTION_FEATURES = 24
+LEAST_DECODER_FEATURES = 48  # of every block below full resolution
 PLANNED_DESIGN = {
     "dropout": 0.0,
     "decoder_norm": True,
@@ -14,6 +15,8 @@ PLANNED_DESIGN = {
     "stem_features": 16,
     "foreground_prior": 0.01,
 }
+
+DECODER_WIDTHS = "decoder_features_per_stage"
 
 MSCS_NET = "nnunetv2_mscs.network.MSCSNet"
 BASE_FEATURES = 16
@@ -42,8 +45,9 @@ def mscs_architecture(architecture: dict, patch_size: Sequence[int], *, regions:
         return architecture
     planned = paper_architecture(architecture, patch_size)
     arguments = planned["arch_kwargs"]
+    widths = arguments["features_per_stage"]
     own = {
-        "features_per_stage": [FULL_RESOLUTION_FEATURES, *arguments["features_per_stage"][1:]],
+        DECODER_WIDTHS: [FULL_RESOLUTION_FEATURES, *(max(width, LEAST_DECODER_FEATURES) for width in widths[1:])],
         "dmsa_kernel_sizes": _in_plane(arguments["dmsa_kernel_sizes"]),
     }
     design = PLANNED_DESIGN | {"foreground_prior": None if regions else PLANNED_DESIGN["foreground_prior"]}
@@ -57,6 +61,11 @@ def _in_plane(kernels: list[list[list[int]]]) -> list[list[list[int]]]:
     5 and 7 along this axis, too, the whole network would cost up to twice as much.
     """
     return [[[min(kernel[0], 3), *kernel[1:]] if len(kernel) == 3 else kernel for kernel in stage] for stage in kernels]
+
+
+def has_planned_design(architecture: dict) -> bool:
+    """Whether a plan entry of MSCS-Net says everything that the planned network has and the paper's has not."""
+    return PLANNED_DESIGN.keys() <= architecture["arch_kwargs"].keys()
 
 
 def stored_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
@@ -81,9 +90,9 @@ def paper_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
     n_axes = len(patch_size)
     if architecture["network_class_name"] == MSCS_NET:
         arguments = architecture["arch_kwargs"]
-        if not PLANNED_DESIGN.keys() <= arguments.keys():
+        if not has_planned_design(architecture):
             return architecture
-        kept = {key: value for key, value in arguments.items() if key not in PLANNED_DESIGN}
+        kept = {key: value for key, value in arguments.items() if key not in {*PLANNED_DESIGN, DECODER_WIDTHS}}
         widths = features_of_stages(len(arguments["strides"]), BASE_FEATURES, MAX_FEATURES[n_axes])
         sizes = _feature_map_sizes(patch_size, arguments["strides"])
         return {

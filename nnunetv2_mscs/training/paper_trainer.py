@@ -40,6 +40,7 @@ class MSCSTrainerPaper(MSCSTrainerEarlyStopping):
 
     epochs = 100
     watched: Watched = VALIDATION_LOSS
+    trains_planned_design = False
     # That of the checkpoint which training goes on from; None in a new training.
     resumed_batch_size: int | None = None
 

@@ -9,7 +9,12 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import distributed, nn
 
-from nnunetv2_mscs.planning.topology import MSCS_NET, mscs_architecture, stored_architecture
+from nnunetv2_mscs.planning.topology import (
+    MSCS_NET,
+    has_planned_design,
+    mscs_architecture,
+    stored_architecture,
+)
 from nnunetv2_mscs.training.nonfinite import (
     SkippedSteps,
     drop_gradients_unless_finite,
@@ -21,6 +26,8 @@ from nnunetv2_mscs.training.nonfinite import (
 from nnunetv2_mscs.training.starting import BeginsAnew
 from nnunetv2_mscs.training.timely import EpochSteps
 
+# What the planned network learns fastest with; the paper's keeps nnU-Net's (docs/training.md).
+LEARNING_RATE = 0.02
 # Training steps without effect, of an epoch that is not over, in a checkpoint.
 SKIPPED = "skipped_steps"
 
@@ -28,14 +35,17 @@ SKIPPED = "skipped_steps"
 class MSCSTrainer(BeginsAnew):
     """Trains MSCS-Net as nnU-Net trains its U-Net, on any configuration of any plans that give strides and kernels.
 
-    Loss, optimiser, schedule, augmentation, deep supervision and validation are nnU-Net's. `MSCSTrainer_<N>epochs` and
+    Loss, optimiser, schedule, augmentation, deep supervision and validation are nnU-Net's; the planned network begins
+    with twice nnU-Net's learning rate. `MSCSTrainer_<N>epochs` and
     `MSCSTrainer_<N>epochs_<M>iterations` are this class with another length (see `variants`).
     """
 
     epochs: int | None = None
     iterations: int | None = None
     is_resumed = False
-    # The network's entry in the plans beside a trained model; MSCSTrainerPaper decides on its network otherwise.
+    # MSCSTrainerPaper decides on its network otherwise.
+    trains_planned_design = True
+    # The network's entry in the plans beside a trained model.
     stored_architecture = staticmethod(stored_architecture)
 
     def __init__(
@@ -51,6 +61,9 @@ class MSCSTrainer(BeginsAnew):
         )
         # Whether the plans are nnU-Net's, and the network is decided by this version of the trainer.
         self.network_is_planned_here = not _names_mscs_net(plans, configuration)
+        self.nnunets_learning_rate = self.initial_lr
+        if self.trains_planned_design and has_planned_design(self._architecture):
+            self.initial_lr = LEARNING_RATE
         if self.epochs is not None:
             self.num_epochs = self.epochs
         if self.iterations is not None:
@@ -108,6 +121,11 @@ class MSCSTrainer(BeginsAnew):
         if self.network_is_planned_here and not self.is_resumed:
             self._join_other_folds()
         super().initialize()
+        if self.trains_planned_design and not self.is_resumed and not has_planned_design(self._architecture):
+            self.print_to_log_file(
+                "The plans, or the other folds of this model, hold the paper's network. The present planner's starts "
+                "more reliably (docs/training.md): plan anew, under another name if you keep models of these plans."
+            )
         self._watch_gradients()
         count = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
         self.print_to_log_file(f"MSCS-Net with {count:,} parameters", add_timestamp=False)
@@ -207,6 +225,8 @@ class MSCSTrainer(BeginsAnew):
         architecture = self.stored_architecture(configuration.configuration["architecture"], configuration.patch_size)
         if architecture == self._architecture:
             return
+        if self.initial_lr == LEARNING_RATE and not has_planned_design(architecture):
+            self.initial_lr = self.nnunets_learning_rate
         self.print_to_log_file(f"{reason}; a new training would take another.")
         self.configuration_manager.configuration["architecture"] = architecture
         self.plans_manager.plans["configurations"][self.configuration_name]["architecture"] = architecture

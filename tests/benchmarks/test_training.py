@@ -9,7 +9,9 @@ import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "training.py"
 SMALL = ("--cases", "6", "--size", "48", "48", "6", "--patch", "32", "32", "--batch-size", "2", "--steps", "40")
-NARROW = "narrow=MSCSTrainer:features_per_stage.0=12,dropout=0.1,trainer.initial_lr=0.005,optimiser.momentum=0.9"
+NARROW = (
+    "narrow=MSCSTrainer:decoder_features_per_stage.0=12,dropout=0.1,trainer.initial_lr=0.005,optimiser.momentum=0.9"
+)
 
 
 def bench(*words: str, cwd: Path) -> subprocess.CompletedProcess:
@@ -26,7 +28,7 @@ def test_table_json_and_curves(tmp_path):
     assert report["setting"]["patch"] == [32, 32]
     assert set(report["variants"]) == {"nnUNetTrainer", "narrow"}
     runs = {figures["variant"]["name"]: figures for figures in report["runs"]}
-    assert runs["narrow"]["variant"]["network"] == {"features_per_stage.0": 12, "dropout": 0.1}
+    assert runs["narrow"]["variant"]["network"] == {"decoder_features_per_stage.0": 12, "dropout": 0.1}
     assert runs["narrow"]["parameters"] != runs["nnUNetTrainer"]["parameters"]
     for name, figures in runs.items():
         assert len(figures["losses"]) == 40

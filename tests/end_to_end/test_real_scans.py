@@ -27,14 +27,16 @@ PLANS = {
 
 @pytest.fixture(scope="module")
 def preprocessed(real_folder, folders, command) -> Path:
-    """The five labelled scans and one new one converted; planned by three planners; preprocessed for two of them."""
+    """The five labelled scans and one new one converted; planned by three planners; preprocessed.
+
+    The three plans share their preprocessed data, as nnU-Net's own ResEnc plans do with its default ones.
+    """
     command("mscs", "convert", real_folder, 501, "Stroke", "--unlabelled", real_folder / "unlabelled", "-np", 2)
     command("nnUNetv2_extract_fingerprint", "-d", 501, "-np", 2, "--verify_dataset_integrity")
     for planner in ("ExperimentPlanner", "nnUNetPlannerResEncM"):
         command("nnUNetv2_plan_experiment", "-d", 501, "-pl", planner)
     stock = "nnUNetv2_plan_and_preprocess"
     command(stock, "-d", 501, "-pl", "MSCSPlanner", "-c", "2d", "3d_fullres", "-np", 2)
-    command("nnUNetv2_preprocess", "-d", 501, "-plans_name", "nnUNetPlans", "-c", "2d", "3d_fullres", "-np", 2)
     return folders / "nnUNet_preprocessed" / DATASET
 
 
@@ -53,8 +55,7 @@ def test_all_cases_are_planned_and_split(preprocessed, folders):
     assert (preprocessed / "splits_final.json").read_text() == (raw / "splits_final.json").read_text()
     for plans in PLANS:
         assert set(json.loads((preprocessed / f"{plans}.json").read_text())["configurations"]) == {"2d", "3d_fullres"}
-    for plans in ("MSCSPlans", "nnUNetPlans"):
-        assert len(list((preprocessed / f"{plans}_3d_fullres").glob("*.pkl"))) == 5
+    assert len(list((preprocessed / "nnUNetPlans_3d_fullres").glob("*.pkl"))) == 5
 
 
 @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])

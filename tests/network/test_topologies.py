@@ -94,6 +94,8 @@ def test_input_that_does_not_fit_is_named(shape):
         ({"strides": [1, [2, 2], 2]}, "3 numbers"),
         ({"dmsa_kernel_sizes": [[3, 5]] * 3}, "3 kernels"),
         ({"features_per_stage": [4, 0, 8]}, "widths"),
+        ({"decoder_features_per_stage": [4, 8]}, "two widths"),
+        ({"decoder_features_per_stage": [4, 8, 0]}, "widths start at 1"),
         ({"conv_op": nn.Conv1d}, "space axes"),
         ({"dropout": 1.0}, "probability"),
         ({"decoder_nonlin": "gelu"}, "relu, leaky_relu"),
@@ -148,6 +150,17 @@ def test_a_head_of_negative_weights_is_a_trap_over_relu_and_none_over_leaky_relu
             margin = network(image)[:, 1] - network(image)[:, 0]
         above_bias = bool((margin > head.bias[1] - head.bias[0] + 1e-4).any())
         assert above_bias is not trapped
+
+
+@pytest.mark.parametrize("name", TOPOLOGIES)
+def test_a_decoder_can_have_widths_of_its_own(name):
+    widths = [5 + stage for stage in range(len(TOPOLOGIES[name][1]))]
+    network = build(name, decoder_features_per_stage=widths)
+    assert [block[0].conv.out_channels for block in network.decoder.stages] == widths[-2::-1]
+    assert network.decoder.bottleneck[0].conv.out_channels == widths[-1]
+    assert network.encoder.skip_channels == build(name).encoder.skip_channels
+    image = torch.rand(1, 2, *TOPOLOGIES[name][3])
+    assert network(image).shape == (1, 3, *TOPOLOGIES[name][3])
 
 
 def test_dmsa_kernels_follow_the_stage():

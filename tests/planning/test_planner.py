@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.planning.planner import MSCSPlanner, MSCSPlannerZScore
+from nnunetv2_mscs.planning.planner import MSCSPlanner, MSCSPlannerADCDWI
 from nnunetv2_mscs.training.trainer import MSCSTrainer
 
 
@@ -139,10 +140,17 @@ def normalisation_reason(plans: dict) -> str:
     return reason
 
 
+def planned_by_unit(name: str, folders: Path) -> dict:
+    MSCSPlannerADCDWI(name).plan_experiment()
+    return json.loads((folders / "nnUNet_preprocessed" / name / "MSCSPlansADCDWI.json").read_text())
+
+
 @pytest.mark.parametrize("stored", [1, 1e-3, 1e-6])
-def test_adc_and_dwi_are_normalised_by_what_they_are(fingerprinted, nnunet_folders, stored):
+def test_adc_and_dwi_are_normalised_by_what_they_are_on_request(fingerprinted, nnunet_folders, stored):
     lesions = {"0": {key: value * stored for key, value in LESIONS["0"].items()}, "1": LESIONS["1"]}
-    plans = planned(fingerprinted(channels=("adc", "Dwi"), intensities=lesions), nnunet_folders)
+    name = fingerprinted(channels=("adc", "Dwi"), intensities=lesions)
+    plans = planned_by_unit(name, nnunet_folders)
+    assert (plans["plans_name"], plans["experiment_planner_used"]) == ("MSCSPlansADCDWI", "MSCSPlannerADCDWI")
     assert schemes(plans) == OURS
     assert plans["configurations"]["2d"]["use_mask_for_norm"] == [False, False]
     unit = {1: "10^-6 mm2/s", 1e-3: "10^-3 mm2/s", 1e-6: "mm2/s"}[stored]
@@ -150,72 +158,65 @@ def test_adc_and_dwi_are_normalised_by_what_they_are(fingerprinted, nnunet_folde
         f"normalisation: adc by its unit (lesions are in {unit}), Dwi by the median of its parenchyma"
     )
     assert PlansManager(plans).get_configuration("2d").normalization_schemes == OURS
+    assert schemes(planned(name, nnunet_folders)) == ZSCORE
 
 
 def test_other_channels_are_normalised_by_nnunets_rules(fingerprinted, nnunet_folders):
     lesions = LESIONS | {"2": {"median": 30.0, "max": 90.0}}
-    plans = planned(fingerprinted(channels=("ADC", "DWI", "FLAIR"), intensities=lesions), nnunet_folders)
+    plans = planned_by_unit(fingerprinted(channels=("ADC", "DWI", "FLAIR"), intensities=lesions), nnunet_folders)
     assert schemes(plans) == [*OURS, "ZScoreNormalization"]
     assert normalisation_reason(plans).endswith(", the others by nnU-Net's rules")
+    plans = planned_by_unit(fingerprinted(channels=("DWI",), intensities=LESIONS), nnunet_folders)
+    assert schemes(plans) == ["DWINormalization"]
     plans = planned(fingerprinted(channels=("FLAIR", "nonorm"), intensities=LESIONS), nnunet_folders)
     assert schemes(plans) == ["ZScoreNormalization", "NoNormalization"]
-    assert "because no channel is called ADC or DWI" in normalisation_reason(plans)
-    plans = planned(fingerprinted(channels=("DWI",), intensities=LESIONS), nnunet_folders)
-    assert schemes(plans) == ["DWINormalization"]
+    assert normalisation_reason(plans) == "normalisation: by nnU-Net's rules"
+
+
+def test_names_that_are_neither_adc_nor_dwi_are_refused(fingerprinted):
+    name = fingerprinted(channels=("FLAIR", "T1"), intensities=LESIONS)
+    with pytest.raises(MscsError, match=r"No channel is called ADC or DWI, but FLAIR, T1.* -pl MSCSPlanner,"):
+        MSCSPlannerADCDWI(name).plan_experiment()
 
 
 @pytest.mark.parametrize(
     ("adc", "why"),
     [
-        ({"median": 0.17, "max": 0.98}, "the ADC of the lesions (median 0.17, at most 0.98) is in no unit"),
+        ({"median": 0.17, "max": 0.98}, "median 0.17, at most 0.98. is in no unit of diffusivity"),
         ({"median": 0.5, "max": 1.0}, "is in no unit of diffusivity"),
         ({"median": -0.3, "max": 2.1}, "is in no unit of diffusivity"),
         ({"median": 20.0, "max": 70.0}, "is in no unit of diffusivity"),
-        ({"median": float("nan"), "max": float("nan")}, "the fingerprint has no ADC of lesions"),
-        ({}, "the fingerprint has no ADC of lesions"),
+        ({"median": float("nan"), "max": float("nan")}, "fingerprint has no ADC of lesions"),
+        ({}, "fingerprint has no ADC of lesions"),
     ],
 )
-def test_adc_without_a_unit_keeps_nnunets_normalisation(fingerprinted, nnunet_folders, adc, why):
-    plans = planned(fingerprinted(intensities={"0": adc, "1": LESIONS["1"]}), nnunet_folders)
-    assert schemes(plans) == ZSCORE
-    assert why in normalisation_reason(plans)
+def test_adc_without_a_unit_is_refused(fingerprinted, adc, why):
+    name = fingerprinted(intensities={"0": adc, "1": LESIONS["1"]})
+    with pytest.raises(MscsError, match=f"{why}.* -pl MSCSPlanner,"):
+        MSCSPlannerADCDWI(name).plan_experiment()
 
 
-@pytest.mark.parametrize(("value", "taken"), [(800.0, True), (104.0, False)])
-def test_images_have_to_be_in_the_unit_that_their_lesions_promise(fingerprinted, nnunet_folders, value, taken):
-    """Preprocessing would refuse the data set: z-scores and the reason are the better answer."""
-    plans = planned(fingerprinted(intensities=LESIONS, value=value), nnunet_folders)
-    assert schemes(plans) == (OURS if taken else ZSCORE)
-    assert ("because of case: ADC unit not recognised" in normalisation_reason(plans)) is not taken
-
-
-def test_both_normalisations_can_be_had_by_name(fingerprinted, nnunet_folders, monkeypatch):
-    name = fingerprinted(intensities=LESIONS)
-    MSCSPlannerZScore(name).plan_experiment()
-    folder = nnunet_folders / "nnUNet_preprocessed" / name
-    plans = json.loads((folder / "MSCSPlansZScore.json").read_text())
-    assert (plans["plans_name"], plans["experiment_planner_used"]) == ("MSCSPlansZScore", "MSCSPlannerZScore")
-    assert schemes(plans) == ZSCORE
-    assert normalisation_reason(plans) == "normalisation: by nnU-Net's rules for every channel"
-    assert schemes(planned(name, nnunet_folders)) == OURS
-    monkeypatch.setattr(MSCSPlanner, "normalization", "nnunet")
-    assert schemes(planned(name, nnunet_folders)) == ZSCORE
+def test_images_have_to_be_in_the_unit_that_their_lesions_promise(fingerprinted, nnunet_folders):
+    """Preprocessing would refuse the data set, hours later."""
+    assert schemes(planned_by_unit(fingerprinted(intensities=LESIONS, value=800.0), nnunet_folders)) == OURS
+    name = fingerprinted(intensities=LESIONS, value=104.0)
+    with pytest.raises(MscsError, match="case: ADC unit not recognised"):
+        MSCSPlannerADCDWI(name).plan_experiment()
 
 
 def test_only_plans_that_normalise_alike_share_data(fingerprinted, nnunet_folders):
     name = fingerprinted(intensities=LESIONS)
     ExperimentPlanner(name).plan_experiment()
-    assert planned(name, nnunet_folders)["configurations"]["2d"]["data_identifier"] == "MSCSPlans_2d"
-    plans = MSCSPlannerZScore(name).plan_experiment()
-    assert plans["configurations"]["2d"]["data_identifier"] == "nnUNetPlans_2d"
+    assert planned(name, nnunet_folders)["configurations"]["2d"]["data_identifier"] == "nnUNetPlans_2d"
+    plans = planned_by_unit(name, nnunet_folders)
+    assert plans["configurations"]["2d"]["data_identifier"] == "MSCSPlansADCDWI_2d"
 
 
-def test_models_of_another_normalisation_are_warned_of(fingerprinted, nnunet_folders, monkeypatch, capsys):
+def test_models_of_another_normalisation_are_warned_of(fingerprinted, nnunet_folders, capsys):
     name = fingerprinted(intensities=LESIONS)
     planned(name, nnunet_folders)
-    monkeypatch.setattr(MSCSPlanner, "normalization", "nnunet")
     capsys.readouterr()
-    planned(name, nnunet_folders)
+    MSCSPlannerADCDWI(name, plans_name="MSCSPlans").plan_experiment()
     assert "MSCSPlans.json planned other networks or input for 2d, 3d_fullres" in capsys.readouterr().out
 
 

@@ -35,7 +35,8 @@ def test_strides_kernels_norm_and_conv_are_the_plans():
     assert arguments["kernel_sizes"] == UNET["arch_kwargs"]["kernel_sizes"]
     assert arguments["norm_op"] == "torch.nn.modules.batchnorm.BatchNorm3d"
     assert arguments["norm_op_kwargs"] == {"eps": 1e-3, "affine": True}
-    assert arguments["features_per_stage"] == [32, 16, 32, 64]
+    assert arguments["features_per_stage"] == [8, 16, 32, 64]
+    assert arguments["decoder_features_per_stage"] == [24, 48, 48, 64]
     network = get_network_from_plans(
         architecture["network_class_name"], arguments, architecture["_kw_requires_import"], 2, 2, deep_supervision=True
     )
@@ -63,7 +64,12 @@ def test_no_tap_sees_padding_alone(patch, strides, design):
     unet["arch_kwargs"] |= {"strides": [[1, 1, 1], *strides], "kernel_sizes": [[3, 3, 3]] * (len(strides) + 1)}
     unet["arch_kwargs"] |= {"norm_op": None, "norm_op_kwargs": None}
     architecture = design(unet, patch)
-    architecture["arch_kwargs"] |= {"features_per_stage": [4] * (len(strides) + 1), "dropout": 0.0}
+    narrow = [4] * (len(strides) + 1)
+    architecture["arch_kwargs"] |= {
+        "features_per_stage": narrow,
+        "decoder_features_per_stage": narrow,
+        "dropout": 0.0,
+    }
     torch.manual_seed(0)
     network = get_network_from_plans(
         architecture["network_class_name"],
@@ -104,7 +110,9 @@ def test_width_doubles_up_to_the_cap():
     below = {3: [16, 32, 64] + [128] * 3, 2: [16, 32, 64, 128, 256, 256]}
     for n_axes, widths in below.items():
         patch = (256,) * n_axes
-        assert mscs_architecture(unet, patch)["arch_kwargs"]["features_per_stage"] == [32, *widths]
+        planned = mscs_architecture(unet, patch)["arch_kwargs"]
+        assert planned["features_per_stage"] == [8, *widths]
+        assert planned["decoder_features_per_stage"] == [24, 48, 48, *widths[2:]]
         assert paper_architecture(unet, patch)["arch_kwargs"]["features_per_stage"] == [8, *widths]
 
 

@@ -103,7 +103,7 @@ def test_a_trap_is_seen_and_the_training_begins_anew_and_goes_on_to_its_end(begi
         assert written["init_args"][START] == {
             "number": 2,
             "steps_without_foreground": 0,
-            "initial_lr": pytest.approx(0.003),
+            "initial_lr": pytest.approx(0.006),
         }
         assert not (Path(trainer.output_folder) / BEST).exists()
         state = trainer.network.state_dict()
@@ -115,14 +115,14 @@ def test_a_trap_is_seen_and_the_training_begins_anew_and_goes_on_to_its_end(begi
     log = log_of(trainer)
     assert (
         "Start 1 of 3 failed: no foreground in 4 training steps. The training begins anew: start 2 of 3, "
-        f"seed {seed}, initial learning rate 0.003. \n"
+        f"seed {seed}, initial learning rate 0.006. \n"
     ) in log
     assert log.count(TRAPPED) == 2
     assert "No foreground for 2 training steps; a start has failed after 4." in log
     assert re.findall(r"Epoch (\d) \n", log) == ["0", "1", "0", "1", "2"]
     assert log.count("This is start 2 of 3.") == 3
     assert len(failed_weights) == len(made) == 1
-    assert history(trainer, "lrs")[0] == pytest.approx(0.003)
+    assert history(trainer, "lrs")[0] == pytest.approx(0.006)
     assert all(len(values) == 3 for values in trainer.logger.get_checkpoint().values())
     final = checkpoint(trainer, "checkpoint_final.pth")
     assert (final["current_epoch"], final["init_args"][START]["number"]) == (3, 2)
@@ -170,7 +170,7 @@ def test_it_gives_up_after_the_third_start(begin):
         trainer.run_training()
     assert "labels" in e.value.remedy
     rates = re.findall(r"begins anew: start (\d) of 3, seed \d+, initial learning rate ([\d.e-]+)\. ", log_of(trainer))
-    assert rates == [("2", "0.003"), ("3", "0.0009")]
+    assert rates == [("2", "0.006"), ("3", "0.0018")]
     assert not (Path(trainer.output_folder) / "checkpoint_final.pth").exists()
 
 
@@ -209,13 +209,13 @@ def test_a_killed_training_counts_on_and_keeps_the_gentler_rate(begin, monkeypat
     break_off(begin(), step=step)
     resumed = begin(resume=True)
     assert resumed.start.number == (1 if step < 6 else 2)
-    assert resumed.initial_lr == resumed.lr_scheduler.initial_lr == pytest.approx(0.01 if step < 6 else 0.003)
+    assert resumed.initial_lr == resumed.lr_scheduler.initial_lr == pytest.approx(0.02 if step < 6 else 0.006)
     resumed.run_training()
     log = log_of(resumed)
     assert log.count("Start 1 of 3 failed: no foreground in 4 training steps.") == 1
     assert "Start 2" not in log
     assert checkpoint(resumed, "checkpoint_final.pth")["init_args"][START]["number"] == 2
-    assert history(resumed, "lrs")[0] == pytest.approx(0.003)
+    assert history(resumed, "lrs")[0] == pytest.approx(0.006)
     assert all(len(values) == 3 for values in resumed.logger.get_checkpoint().values())
 
 
@@ -255,7 +255,7 @@ def test_checkpoints_of_older_versions_are_those_of_a_first_start(begin):
     assert starts_of(file.parent) == 1
     assert notices_of_starts("ours", file.parent.parent) == []
     resumed = begin(resume=True)
-    assert (resumed.start, resumed.initial_lr) == (Start(), 0.01)
+    assert (resumed.start, resumed.initial_lr) == (Start(), 0.02)
 
 
 @pytest.mark.parametrize("established", [True, False])

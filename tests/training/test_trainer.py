@@ -11,7 +11,9 @@ from torch import nn
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.network import MSCSNet
+from nnunetv2_mscs.planning.topology import paper_architecture
 from nnunetv2_mscs.training.nonfinite import NonFiniteLossError, SkippedSteps
+from nnunetv2_mscs.training.paper_trainer import MSCSTrainerPaper
 from nnunetv2_mscs.training.trainer import MSCSTrainer
 from nnunetv2_mscs.training.variants import trainer_by_name
 
@@ -315,7 +317,7 @@ def test_the_network_stands_in_the_models_own_plans(on_nnunets_plans, preprocess
     checkpoint = torch.load(folder / "checkpoint_final.pth", weights_only=False)
     for plans in (stored, checkpoint["init_args"]["plans"]):
         assert network_in(plans)["network_class_name"] == "nnunetv2_mscs.network.MSCSNet"
-        assert network_in(plans)["arch_kwargs"]["features_per_stage"] == [32, 16, 32]
+        assert network_in(plans)["arch_kwargs"]["decoder_features_per_stage"] == [24, 48, 48]
         assert network_in(plans)["arch_kwargs"]["stem_features"] > 0
 
 
@@ -333,8 +335,11 @@ def test_a_model_of_former_plans_predicts_and_goes_on_with_its_own_network(forme
     resumed = on_nnunets_plans()
     resumed.load_checkpoint(str(tmp_path / "former.pth"))
     assert same(weights(former), weights(resumed))
+    assert resumed.lr_scheduler.initial_lr == resumed.initial_lr == 0.01
     assert network_in(resumed.plans_manager.plans)["arch_kwargs"]["features_per_stage"] == [8, 16, 32]
-    assert "The network is that of the checkpoint" in Path(resumed.log_file).read_text()
+    log = Path(resumed.log_file).read_text()
+    assert "The network is that of the checkpoint" in log
+    assert "hold the paper's network" not in log
 
 
 def test_a_new_fold_has_the_network_of_the_models_former_folds(former_trainer, on_nnunets_plans):
@@ -342,7 +347,10 @@ def test_a_new_fold_has_the_network_of_the_models_former_folds(former_trainer, o
     beside = on_nnunets_plans(fold=0)
     beside.run_training()
     assert beside.network.decoder.stages[-1][0].conv.out_channels == 8
-    assert "The network is that of fold_1 of this model" in Path(beside.log_file).read_text()
+    assert beside.lr_scheduler.initial_lr == 0.01
+    log = Path(beside.log_file).read_text()
+    assert "The network is that of fold_1 of this model" in log
+    assert "hold the paper's network" in log
     for fold in (0, 1):
         plans = PlansManager(str(Path(beside.output_folder_base, "plans.json")))
         network = MSCSTrainer.build_network_architecture(plans, plans.get_configuration("2d"), 2, 2, False)
@@ -354,4 +362,19 @@ def test_the_only_fold_of_a_model_is_trained_anew_with_the_planned_network(forme
     former_trainer().run_training()
     again = on_nnunets_plans()
     again.initialize()
-    assert again.network.decoder.stages[-1][0].conv.out_channels == 32
+    assert again.network.decoder.stages[-1][0].conv.out_channels == 24
+    assert again.optimizer.param_groups[0]["lr"] == again.initial_lr == 0.02
+    assert "hold the paper's network" not in Path(again.log_file).read_text()
+
+
+def test_a_new_training_on_former_plans_of_ours_says_that_there_is_a_better_network(new_trainer, on_nnunets_plans):
+    planned = on_nnunets_plans()
+    former = paper_architecture(network_in(planned.plans_manager.plans), planned.configuration_manager.patch_size)
+    trainer = new_trainer(SHORT, architecture=former)
+    trainer.initialize()
+    assert trainer.network.decoder.stages[-1][0].conv.out_channels == 8
+    assert trainer.initial_lr == 0.01
+    assert "hold the paper's network" in Path(trainer.log_file).read_text()
+    paper = new_trainer(MSCSTrainerPaper, architecture=former)
+    paper.initialize()
+    assert "hold the paper's network" not in Path(paper.log_file).read_text()

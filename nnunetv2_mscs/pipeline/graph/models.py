@@ -11,7 +11,7 @@ from nnunetv2_mscs.pipeline.graph.settings import Folders, RunSettings
 # Planner -> name of its plans. Another planner's is found by looking at its class.
 PLANS = {
     "MSCSPlanner": "MSCSPlans",
-    "MSCSPlannerZScore": "MSCSPlansZScore",
+    "MSCSPlannerADCDWI": "MSCSPlansADCDWI",
     "ExperimentPlanner": "nnUNetPlans",
     "nnUNetPlannerResEncM": "nnUNetResEncUNetMPlans",
     "nnUNetPlannerResEncL": "nnUNetResEncUNetLPlans",

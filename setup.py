@@ -35,6 +35,7 @@ setup(
         "SimpleITK>=2.2",
         "nibabel",
         "numpy",
+        "pandas",
         "scipy>=1.15",
         "tqdm",
         "matplotlib",

@@ -1,6 +1,5 @@
 """nnU-Net's raw dataset format: images, labels, dataset.json, splits_final.json, and cases.csv for people."""
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ LABELS = {"train": LABELS_TR, "test": LABELS_TS}
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What dataset.json tells beside the cases: name, where it came from and how it was read."""
+    """The facts in dataset.json besides the cases: name, source, and how it was read."""
 
     name: str
     source: str
@@ -84,7 +83,7 @@ def _write_case(case: Case, folder: Path, role_of: Mapping[str, str], rules: Rea
 
 
 def label_names(reports: Sequence[CaseReport]) -> dict[str, int]:
-    """Background and lesion; lesion_1, lesion_2, ... where the masks tell several kinds."""
+    """Background and lesion; lesion_1, lesion_2, ... where the masks hold several values."""
     most = max((value for report in reports for value in report.labels), default=1)
     if most <= 1:
         return {"background": 0, "lesion": 1}
@@ -121,7 +120,9 @@ def write_cases_csv(
     folds: Sequence[Mapping[str, Sequence[str]]],
     roots: Sequence[Path],
 ) -> None:
-    """A row a case: where it went, where it came from, what was found."""
+    """Write one row per case: its place in the dataset, its source, and what was found."""
+    import pandas as pd  # here, as the worker processes do not need it
+
     fold_of = {case: i for i, fold in enumerate(folds) for case in fold["val"]}
     rows = []
     for report in reports:
@@ -145,10 +146,7 @@ def write_cases_csv(
                 "warnings": "; ".join(report.warnings),
             }
         )
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    pd.DataFrame(rows, dtype=object).to_csv(path, index=False, lineterminator="\n")
 
 
 def _relative(path: Path, roots: Sequence[Path]) -> str:

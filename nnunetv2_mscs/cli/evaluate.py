@@ -3,7 +3,7 @@
 PREDICTIONS and REFERENCES are two mask files, or two folders of them with equal names. PREDICTIONS may also be a model
 folder of nnU-Net's: then the validation predictions of all its folds are taken, against the data set's own references.
 OUT appears as a whole, or not at all:
-  cases.csv       a row a case and label, every metric; docs/metrics.md defines them
+  cases.csv       one row per case and label, every metric; docs/metrics.md defines them
   summary.json    mean, sd, median, quartiles and 95 % bootstrap interval of each, agreement of volumes, empty masks
   tables/         with --table: Markdown, LaTeX and CSV
   plots/          with --plots: Dice over volume, Bland-Altman, recall by size, distributions
@@ -95,12 +95,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _check_use(args)
+    from nnunetv2_mscs.evaluation.command import EvaluationRequest, Extra, write_evaluation_folder
     from nnunetv2_mscs.evaluation.evaluating import MasksRefused
-    from nnunetv2_mscs.reporting.evaluation_folder import Request, write_evaluation_folder
+    from nnunetv2_mscs.evaluation.results import PLOTS, TABLES
+    from nnunetv2_mscs.evaluation.statistics import StatisticsSettings
     from nnunetv2_mscs.scans.findings_table import findings_table
     from nnunetv2_mscs.workplace.parallel import default_processes
 
-    request = Request(
+    request = EvaluationRequest(
         models=(*([args.predictions] if args.predictions else []), *args.compare),
         references=args.references or args.truth,
         names=tuple(args.names or ()),
@@ -108,16 +110,21 @@ def run(args: argparse.Namespace) -> int:
         images=args.images,
         partial=args.partial,
         folds=tuple(args.folds),
-        tables=tuple(args.tables),
-        templates=args.templates,
-        plots=args.plots,
-        threshold_ml=args.threshold_ml,
-        samples=args.samples,
-        seed=args.seed,
         processes=args.processes or default_processes(),
     )
+    settings = StatisticsSettings(seed=args.seed, samples=args.samples, threshold_ml=args.threshold_ml)
+    extras = []
+    if args.tables:
+        from nnunetv2_mscs.reporting.tables import table_writer
+
+        write_tables = table_writer(args.tables, args.templates)
+        extras.append(Extra(TABLES, write_tables, reads=(args.templates,) if args.templates else ()))
+    if args.plots:
+        from nnunetv2_mscs.reporting.plot_files import write_plots
+
+        extras.append(Extra(PLOTS, write_plots))
     try:
-        written = write_evaluation_folder(args.out, request, overwrite=args.overwrite)
+        written = write_evaluation_folder(args.out, request, settings, extras, overwrite=args.overwrite)
     except MasksRefused as refusal:
         print(findings_table(refusal.findings, refusal.roots, wrap=sys.stderr.isatty()), file=sys.stderr)
         raise

@@ -2,7 +2,7 @@
 
 Case i of a seed is always the same, however many are made. OUT appears as a whole, or not at all:
   images-masks    images/phantom_<i>_adc.nii.gz, images/phantom_<i>_dwi.nii.gz, masks/phantom_<i>.nii.gz
-  sample-folders  a folder a case with ADC, DWI2, b0 and mask
+  sample-folders  one folder per case with ADC, DWI2, b0 and mask
   array-splits    train/, val/, test/ of .npy arrays, every slice scaled to [0, 1] (convert them with --spacing)
   unlabelled      scans/ to predict on, and references/ with the masks kept apart to score with
 and phantoms.csv, the truth about every case. The ADC is in 10^-6 mm2/s, the DWI at b = 1000 s/mm2.
@@ -96,7 +96,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.errors import MscsError
     from nnunetv2_mscs.phantom import PhantomSettings, write_phantoms
-    from nnunetv2_mscs.phantom.picture import draw_phantoms
     from nnunetv2_mscs.workplace.parallel import default_processes
 
     try:
@@ -122,6 +121,8 @@ def run(args: argparse.Namespace) -> int:
         processes=processes,
     )
     if args.picture:
+        from nnunetv2_mscs.reporting.phantom_picture import draw_phantoms
+
         drawn = range(args.first, args.first + min(args.cases, CASES_IN_PICTURE))
         draw_phantoms(args.picture, settings, seed=args.seed, indices=drawn, processes=processes)
     struck = [case for case in facts if case.volume_mask_ml > 0]

@@ -7,6 +7,7 @@ searchable, to be opened larger. It works offline, can be mailed, and prints.
 """
 
 import argparse
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -60,18 +61,19 @@ def run(args: argparse.Namespace) -> int:
     if args.names and len({name.lower() for name in args.names}) < len(args.names):
         args.wrong_use("--names gives one name twice")
     from nnunetv2_mscs.evaluation.evaluating import MasksRefused
-    from nnunetv2_mscs.reporting.report.making import Request, make_report
+    from nnunetv2_mscs.reporting.report.assembling import PAGE_MB, ReportRequest
+    from nnunetv2_mscs.reporting.report.making import make_report
     from nnunetv2_mscs.scans.findings_table import findings_table
     from nnunetv2_mscs.workplace.parallel import default_processes
 
-    request = Request(
+    request = ReportRequest(
         models=(args.source, *args.compare),
         names=tuple(args.names or ()),
         references=args.references,
         images=args.images,
         title=args.title,
         cases=args.cases if isinstance(args.cases, int) else None,
-        any_size=args.cases == ALL,
+        megabytes=math.inf if args.cases == ALL else PAGE_MB,
         processes=args.processes or default_processes(),
         command=shlex.join(["mscs", *sys.argv[1:]]),
     )

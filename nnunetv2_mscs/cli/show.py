@@ -55,11 +55,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if not args.cases and args.source is None:
         args.wrong_use("name a CASE, or data with --in")
-    from nnunetv2_mscs.reporting.show import Request, show
+    from nnunetv2_mscs.reporting.show import ShowRequest, show
     from nnunetv2_mscs.scans.findings_table import findings_table
     from nnunetv2_mscs.workplace.parallel import default_processes
 
-    request = Request(
+    request = ShowRequest(
         words=tuple(args.cases),
         source=args.source,
         truth=args.reference,

@@ -12,9 +12,17 @@ from nnunetv2_mscs.demo.stages import DATASET, PREDICTIONS
 from nnunetv2_mscs.nnunet_files.dataset import IMAGES_TS, LABELS_TS
 from nnunetv2_mscs.nnunet_files.environment import RAW
 from nnunetv2_mscs.nnunet_files.model_folder import SUMMARY
-from nnunetv2_mscs.reporting.overview import Case, draw_overview
+from nnunetv2_mscs.reporting.overview import draw_overview, result_row
+from nnunetv2_mscs.reporting.panels import SheetCase
+from nnunetv2_mscs.reporting.pictures import png
+from nnunetv2_mscs.reporting.sheet_case import read_sheet_case
+from nnunetv2_mscs.reporting.windows import ADC_TEXT
+from nnunetv2_mscs.scans.channels import ADC, DWI
+from nnunetv2_mscs.workplace.whole_files import write_whole
 
 PICTURE = "demo.png"
+PANEL_HEIGHT = 250
+HEADINGS = ("DWI", f"ADC, {ADC_TEXT}", "truth", "prediction")
 
 
 @dataclass(frozen=True)
@@ -104,27 +112,23 @@ def cases_to_show(scores: Sequence[Score]) -> list[tuple[str, Score]]:
 
 def draw_result(folder: Path, result: Result) -> Path:
     """Write the picture of `cases_to_show` into the demo's folder; returns the file."""
-    cases = []
+    rows = []
     for reason, score in cases_to_show(result.scores):
         dice = "no Dice" if math.isnan(score.dice) else f"Dice {score.dice:.2f}"
         title = f"{reason}\n{dice}\ntrue {score.reference_ml:.1f} mL\npredicted {score.prediction_ml:.1f} mL"
-        cases.append(_load(folder, score.case_identifier, title))
+        rows.append(result_row(title, _read(folder, score.case_identifier)))
     file = folder / PICTURE
-    draw_overview(cases, file, title=f"Unseen phantoms: mean Dice {result.mean_dice:.2f}")
+    title = f"Unseen phantoms: mean Dice {result.mean_dice:.2f}"
+    write_whole(file, png(draw_overview(rows, height=PANEL_HEIGHT, title=title, headings=HEADINGS)))
     return file
 
 
-def _load(folder: Path, case_identifier: str, title: str) -> Case:
+def _read(folder: Path, case_identifier: str) -> SheetCase:
     raw = folder / RAW / DATASET
-    adc, dwi, truth, prediction = (
-        sitk.DICOMOrient(sitk.ReadImage(str(file)), "LPS")
-        for file in (
-            raw / IMAGES_TS / f"{case_identifier}_0000.nii.gz",
-            raw / IMAGES_TS / f"{case_identifier}_0001.nii.gz",
-            raw / LABELS_TS / f"{case_identifier}.nii.gz",
-            folder / PREDICTIONS / f"{case_identifier}.nii.gz",
-        )
+    images = {name: raw / IMAGES_TS / f"{case_identifier}_{i:04d}.nii.gz" for i, name in enumerate((ADC, DWI))}
+    return read_sheet_case(
+        case_identifier,
+        images,
+        truth=raw / LABELS_TS / f"{case_identifier}.nii.gz",
+        prediction=folder / PREDICTIONS / f"{case_identifier}.nii.gz",
     )
-    array = sitk.GetArrayFromImage
-    x, y, z = dwi.GetSpacing()
-    return Case(title, array(dwi), array(adc), array(truth) > 0, array(prediction) > 0, (z, y, x))

@@ -1,15 +1,14 @@
-"""How well predicted lesion volumes agree with the true ones: Bland-Altman, Lin's concordance, a trial's threshold."""
+"""Agreement of predicted and true lesion volumes: Bland-Altman, Lin's concordance, the threshold of trials."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import t
 
-from nnunetv2_mscs.evaluation.bootstrap import CONFIDENCE, NO_INTERVAL, SAMPLES, bca_interval
+from nnunetv2_mscs.evaluation.bootstrap import CONFIDENCE, NO_INTERVAL, SAMPLES, UNDEFINED, bca_interval
 
-THRESHOLD_ML = 70.0  # DEFUSE 3 and EXTEND took patients with an ischaemic core below 70 mL
+THRESHOLD_ML = 70.0  # DEFUSE 3 and EXTEND included patients with an ischaemic core below 70 mL
 LIMITS_SD = 1.96
-NAN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Classification:
     """Whether a volume reaches the threshold, by the prediction against the reference.
 
     Args:
-        threshold_ml: a volume of this or more is positive ("large core"); trials included those below.
+        threshold_ml: a volume of this or more is positive ("large core"); trials included smaller ones.
         true_positive: cases that reach it in both.
         false_positive: in the prediction only.
         false_negative: in the reference only.
@@ -64,14 +63,14 @@ class Classification:
 
 @dataclass(frozen=True)
 class VolumeAgreement:
-    """All of it, over `n` cases.
+    """The agreement over `n` cases.
 
     Args:
         n: number of cases.
         bland_altman: bias and limits of agreement.
         ccc: Lin's concordance correlation coefficient.
         ccc_ci: its 95 % interval.
-        pearson_r: Pearson's correlation, which sees no bias.
+        pearson_r: Pearson's correlation, which does not notice a bias.
         classification: at the threshold.
     """
 
@@ -91,7 +90,7 @@ def volume_agreement(
     seed: int = 0,
     samples: int = SAMPLES,
 ) -> VolumeAgreement:
-    """Agreement of two volumes a case, (n,) each; what a number of cases cannot give is NaN.
+    """Agreement of two volumes per case, (n,) each; NaN where there are too few cases for a number.
 
     Args:
         reference_ml: true volumes.
@@ -121,9 +120,9 @@ def bland_altman(reference_ml: np.ndarray, prediction_ml: np.ndarray) -> BlandAl
     """
     differences = prediction_ml - reference_ml
     n = len(differences)
-    bias = float(differences.mean()) if n else NAN
+    bias = float(differences.mean()) if n else UNDEFINED
     if n < 2:
-        return BlandAltman(bias, NO_INTERVAL, NAN, NAN, NO_INTERVAL, NAN, NO_INTERVAL)
+        return BlandAltman(bias, NO_INTERVAL, UNDEFINED, UNDEFINED, NO_INTERVAL, UNDEFINED, NO_INTERVAL)
     sd = float(differences.std(ddof=1))
     quantile = float(t.ppf((1 + CONFIDENCE) / 2, n - 1))
     of_bias = quantile * sd / n**0.5
@@ -146,12 +145,12 @@ def concordance(
     """Lin's concordance correlation coefficient and its 95 % interval by BCa bootstrap over cases.
 
     2 s_xy / (s_x² + s_y² + (mean x - mean y)²), with moments divided by n (Lin, Biometrics 1989). NaN where all values
-    are equal; no interval where x or y is constant, or n < 3. Not by Fisher's z, which takes volumes to be normal: on
+    are equal; no interval where x or y is constant, or n < 3. Fisher's z is not used, as it assumes normal volumes: for
     log-normal ones its 95 % interval holds the truth in half of all studies.
     """
     n = len(x)
     if n == 0 or np.ptp(np.concatenate([x, y])) == 0:
-        return NAN, NO_INTERVAL
+        return UNDEFINED, NO_INTERVAL
     ccc = float(_concordance(x, y, axis=0))
     if n < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return ccc, NO_INTERVAL
@@ -170,7 +169,7 @@ def _concordance(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
 
 def _pearson(x: np.ndarray, y: np.ndarray) -> float:
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return NAN
+        return UNDEFINED
     return float(np.corrcoef(x, y)[0, 1])
 
 
@@ -198,4 +197,4 @@ def classify(
 
 
 def _share(part: float, whole: float) -> float:
-    return part / whole if whole else NAN
+    return part / whole if whole else UNDEFINED

@@ -1,4 +1,4 @@
-"""How sure a statistic over cases is: seeded bias-corrected and accelerated (BCa) bootstrap intervals."""
+"""Intervals of a statistic over cases: seeded, bias-corrected and accelerated (BCa) bootstrap."""
 
 import warnings
 from collections.abc import Callable
@@ -7,7 +7,8 @@ import numpy as np
 from scipy.stats import DegenerateDataWarning, bootstrap
 
 CONFIDENCE, SAMPLES = 0.95, 5000
-NO_INTERVAL = (float("nan"), float("nan"))
+UNDEFINED = float("nan")
+NO_INTERVAL = (UNDEFINED, UNDEFINED)
 VALUES_AT_ONCE = 2_000_000
 SAME = 1e-12
 
@@ -33,16 +34,16 @@ def mean_interval(values: np.ndarray, *, seed: int = 0, samples: int = SAMPLES) 
 def ratio_interval(
     parts: np.ndarray, totals: np.ndarray, *, seed: int = 0, samples: int = SAMPLES
 ) -> tuple[float, float]:
-    """The BCa interval of sum(parts) / sum(totals), as of lesions found, with the cases drawn.
+    """The BCa interval of sum(parts) / sum(totals) over drawn cases, such as of lesions found among all lesions.
 
     Args:
         parts: (n,).
-        totals: (n,), all above 0: a case that holds nothing to count says nothing about the ratio.
+        totals: (n,), all above 0: a case without anything to count does not inform the ratio.
         seed: of the draws.
         samples: number of bootstrap samples.
 
     Returns:
-        As `mean_interval`; equal where the ratio of all cases is.
+        As `mean_interval`; both ends are equal where all cases have the same ratio.
     """
     if len(parts) > 1 and _all_same(parts / totals):
         value = float(parts.sum() / totals.sum())
@@ -56,9 +57,9 @@ def bca_interval(
     """The interval of any statistic (Efron, J Am Stat Assoc 1987), the same for any order of the cases.
 
     Args:
-        data: one or several values a case, (n,) each.
+        data: one or several values per case, (n,) each.
         statistic: of such arrays along a keyword `axis`.
-        seed: of the draws; every call draws anew from it, so that no interval depends on those computed before.
+        seed: of the draws; every call starts from it, so no interval depends on those computed before.
         samples: number of bootstrap samples.
 
     Returns:

@@ -1,4 +1,4 @@
-"""All metrics of one case and label: two masks in, a row of numbers out."""
+"""All metrics of one case and label, from its two masks."""
 
 from collections.abc import Sequence
 
@@ -20,10 +20,10 @@ def evaluate_masks(
         reference: the truth, (Z, Y, X) bool.
         prediction: what is to be judged, (Z, Y, X) bool.
         spacing_mm: voxel size z, y, x in mm.
-        counted: the voxels that count, (Z, Y, X) bool, as nnU-Net's ignore label has others; default all.
+        counted: the voxels that count, (Z, Y, X) bool, without those of nnU-Net's ignore label; default all.
 
     Returns:
-        By column, all of METRICS and SIZE_COLUMNS; the rule for empty masks where one or both hold nothing.
+        All of METRICS and SIZE_COLUMNS by column; the values for empty masks if one or both are empty.
 
     Raises:
         ValueError: the arrays are not two volumes of one shape.
@@ -68,7 +68,7 @@ def _of_empty(*, both: bool) -> dict[str, float]:
 
 
 def _box_of(mask: np.ndarray) -> tuple[slice, ...]:
-    """The smallest box that holds a mask; of an empty mask, an empty box."""
+    """The smallest box that holds a mask; an empty box for an empty mask."""
     box = []
     for axis in range(mask.ndim):
         inside = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))

@@ -26,9 +26,9 @@ class Metric:
         column: its name there.
         title: as tables and plots call it, with its unit.
         kind: scores lie in [0, 1]; distances are in mm, volumes in mL.
-        better: which way is good; `neither` for what describes a case.
-        both_empty: its value when reference and prediction hold nothing; None where the formula itself gives one.
-        one_empty: its value when exactly one of them holds nothing; None where the formula itself gives one.
+        better: whether high or low values are good; `neither` for columns that describe a case.
+        both_empty: its value if both masks are empty; None where the formula gives one.
+        one_empty: its value if exactly one mask is empty; None where the formula gives one.
         decimals: to print.
     """
 
@@ -85,6 +85,6 @@ _METRICS = (
     ),
 )
 METRICS: dict[str, Metric] = {metric.column: metric for metric in _METRICS}
-# Counts of reference lesions by size, from which the recall by size is pooled over cases.
+# Counts of reference lesions by size; the recall by size is pooled from them over cases.
 SIZE_COLUMNS = tuple(f"lesions_{size}" for size in SIZES) + tuple(f"lesions_found_{size}" for size in SIZES)
 MAIN_METRICS = ("dice", "iou", "sensitivity", "precision", "hd95_mm", "assd_mm", "nsd_1mm", "f1_isles22", "f1_iou20")

@@ -1,8 +1,10 @@
 """Several models on the same cases: paired differences, tests corrected for their number, and a sentence for each."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,11 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.bootstrap import CONFIDENCE, SAMPLES
 from nnunetv2_mscs.evaluation.catalogue import MAIN_METRICS, METRICS
 from nnunetv2_mscs.evaluation.paired_tests import ALPHA, MAIN, OTHER, PairedTest, corrected, paired_test
-from nnunetv2_mscs.evaluation.results import CaseResult, Evaluation
+from nnunetv2_mscs.evaluation.results import COMPARISON, Evaluation
 from nnunetv2_mscs.evaluation.statistics import as_json
 from nnunetv2_mscs.evaluation.wording import comparison_warnings, sentence
 
-SAME_TRUTH = ("volume_reference_ml", "lesion_count_reference")
+SAME_TRUTH = ["volume_reference_ml", "lesion_count_reference"]
 CASES_NAMED = 5
 # Recognition quality is F1: tested twice, one finding would have two corrected p-values.
 SAME_AS_F1 = ("rq_iou20", "rq_iou25")
@@ -50,12 +52,18 @@ class Comparison:
         return {test.metric: test for test in self.tests if (test.baseline, test.model, test.label) == pair}
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a test for a CSV file, numbers unrounded, the sentence last."""
+        """One row per test, numbers unrounded, the sentence last."""
         return [{**asdict(test), "sentence": self._sentence(test)} for test in self.tests]
 
     def sentences(self, *, family: str | None = None) -> list[str]:
-        """A sentence a test; of one family only if given."""
+        """One sentence per test; of one family only if given."""
         return [self._sentence(test) for test in self.tests if family in (None, test.family)]
+
+    def renamed(self, names: Sequence[str]) -> "Comparison":
+        """The same comparison with other names of the models, in their order."""
+        new = dict(zip(self.models, names, strict=True))
+        tests = (replace(test, baseline=new[test.baseline], model=new[test.model]) for test in self.tests)
+        return replace(self, models=tuple(names), tests=tuple(tests))
 
     def _sentence(self, test: PairedTest) -> str:
         return sentence(test, name_label=len(self.labels) > 1)
@@ -65,7 +73,7 @@ class Comparison:
         return comparison_warnings(self.tests, self.family_sizes())
 
     def family_sizes(self) -> dict[str, int]:
-        """Number of tests corrected for together."""
+        """The number of tests in each family, which are corrected together."""
         return {
             family: sum(test.family == family and not np.isnan(test.p) for test in self.tests)
             for family in (MAIN, OTHER)
@@ -96,11 +104,41 @@ class Comparison:
         )
 
 
+def read_comparison(folder: Path) -> Comparison:
+    """Read the comparison.json that `mscs evaluate --compare` wrote.
+
+    Raises:
+        MscsError: it is damaged.
+    """
+    try:
+        content = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
+        return Comparison(
+            models=tuple(content["models"]),
+            labels=dict(content["labels"]),
+            cases=content["cases"],
+            tests=tuple(_test_of(row) for row in content["tests"]),
+            seed=content["settings"]["seed"],
+            samples=content["settings"]["samples"],
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise MscsError(
+            f"{folder / COMPARISON} cannot be read ({type(error).__name__}: {error}).",
+            "Make it again with mscs evaluate --compare.",
+        ) from error
+
+
+def _test_of(row: Mapping[str, Any]) -> PairedTest:
+    """A test as JSON holds it, where None stands for NaN."""
+    values: dict[str, Any] = {key: np.nan if value is None else value for key, value in row.items()}
+    del values["sentence"]
+    return PairedTest(**values)
+
+
 def compare(evaluations: Sequence[Evaluation], *, seed: int = 0, samples: int = SAMPLES) -> Comparison:
     """Compare two or more models on the same cases; the first is the baseline.
 
     Args:
-        evaluations: one a model, of the same cases and labels, in any order of the cases.
+        evaluations: one per model, of the same cases and labels, in any order of the cases.
         seed: of the bootstrap.
         samples: bootstrap samples.
 
@@ -109,15 +147,16 @@ def compare(evaluations: Sequence[Evaluation], *, seed: int = 0, samples: int = 
     """
     _check(evaluations)
     first = evaluations[0]
-    by_case = [{(result.case, result.label): result for result in one.results} for one in evaluations]
-    models = [one.model for one in evaluations]
-    tests = [
-        paired_test(metric, models[a], models[b], [(by_case[a][key], by_case[b][key]) for key in keys], seed, samples)
-        for a, b in combinations(range(len(models)), 2)
-        for keys in [[(case, label) for case in first.cases] for label in first.labels]
-        for metric in TESTED
-    ]
-    return Comparison(tuple(models), first.labels, len(first.cases), tuple(corrected(tests)), seed, samples)
+    tests = []
+    for baseline, model in combinations(evaluations, 2):
+        for label, name in first.labels.items():
+            names = {"label": label, "label_name": name, "baseline": baseline.model, "model": model.model}
+            old, new = (one.of_label(label).set_index("case").loc[list(first.cases)] for one in (baseline, model))
+            for metric in TESTED:
+                one, other = old[metric].to_numpy(), new[metric].to_numpy()
+                tests.append(paired_test(one, other, seed=seed, samples=samples, metric=metric, **names))
+    models = tuple(one.model for one in evaluations)
+    return Comparison(models, first.labels, len(first.cases), tuple(corrected(tests)), seed, samples)
 
 
 def _check(evaluations: Sequence[Evaluation]) -> None:
@@ -127,7 +166,7 @@ def _check(evaluations: Sequence[Evaluation]) -> None:
     twice = sorted({model for model in models if models.count(model) > 1})
     if twice:
         raise MscsError(f"Several models are called {', '.join(twice)}.", "Give each a name of its own.")
-    if not any(one.results for one in evaluations):
+    if all(one.table.empty for one in evaluations):
         raise MscsError("There is no case to compare the models on.", "Evaluate them on one case or more.")
     for other in evaluations[1:]:
         _check_pair(evaluations[0], other)
@@ -146,22 +185,15 @@ def _check_pair(first: Evaluation, other: Evaluation) -> None:
                 f"{_listed(missing)} of {one.model} {_are(missing)} not in {another.model}.",
                 "Compare models on the same cases: predict the missing ones, or evaluate both on the cases they share.",
             )
-    theirs = {(result.case, result.label): result for result in other.results}
-    differing = list(
-        dict.fromkeys(
-            result.case for result in first.results if _truth_differs(result, theirs[result.case, result.label])
-        )
-    )
+    ours, theirs = (one.table.set_index(["case", "label"])[SAME_TRUTH] for one in (first, other))
+    same = np.isclose(ours, theirs.loc[ours.index], rtol=1e-4).all(axis=1)
+    differing = list(first.table["case"][~same].unique())
     if differing:
         raise MscsError(
             f"The reference of {_listed(differing)} is not the same for {first.model} and {other.model} "
             "(volume or number of lesions differ).",
             "Evaluate both against the same masks.",
         )
-
-
-def _truth_differs(one: CaseResult, other: CaseResult) -> bool:
-    return not all(np.isclose(one.values[column], other.values[column], rtol=1e-4) for column in SAME_TRUTH)
 
 
 def _listed(cases: Sequence[str]) -> str:

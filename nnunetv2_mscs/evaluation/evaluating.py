@@ -1,17 +1,14 @@
-"""From two folders of masks to an evaluation: every pair checked, every label measured, nothing dropped."""
+"""From two folders of masks to an evaluation: every pair is checked, every label measured, nothing dropped."""
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.evaluation.case import evaluate_masks
-from nnunetv2_mscs.evaluation.labels import Label, Labels, chosen_labels, labels_of_dataset, labels_of_values
-from nnunetv2_mscs.evaluation.pairing import Opened, Pair, open_pair, pair_up
-from nnunetv2_mscs.evaluation.results import CaseFiles, CaseResult, Evaluation
+from nnunetv2_mscs.evaluation.labels import Labels, chosen_labels, labels_of_dataset, labels_of_values
+from nnunetv2_mscs.evaluation.measuring import MeasuredPair, measure_pair
+from nnunetv2_mscs.evaluation.pairing import MaskPair, pair_up
+from nnunetv2_mscs.evaluation.results import CaseFiles, Evaluation, case_table
 from nnunetv2_mscs.evaluation.sources import (
     Masks,
     find_masks,
@@ -37,16 +34,6 @@ class MasksRefused(MscsError):
         )
         self.findings = tuple(findings)
         self.roots = tuple(roots)
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What a worker found out about one case: a result for each label that may be needed, by its key."""
-
-    findings: tuple[Finding, ...]
-    reference_values: tuple[int, ...] = ()
-    prediction_values: tuple[int, ...] = ()
-    results: tuple[tuple[str, CaseResult], ...] = ()
 
 
 def evaluate(
@@ -86,15 +73,15 @@ def evaluate(
         findings.warning("predictions and references are the same files", "Is one of the two paths mistaken?")
     pairs = pair_up(found, truth, findings, partial=partial, images=scans)
     declared = _declared_labels(labels, found, truth)
-    work = functools.partial(_evaluate_pair, labels=declared, measure=not findings.errors)
-    outcomes = run_parallel(work, pairs, processes=processes, description="evaluating")
-    for outcome in outcomes:
-        findings.extend(list(outcome.findings))
-    settled = declared or labels_of_values(v for outcome in outcomes for v in outcome.reference_values)
-    for pair, outcome in zip(pairs, outcomes, strict=True):
-        _check_labels(pair, outcome, settled, findings)
+    work = functools.partial(measure_pair, labels=declared, measure=not findings.errors)
+    measured = run_parallel(work, pairs, processes=processes, description="evaluating")
+    for one in measured:
+        findings.extend(list(one.findings))
+    settled = declared or labels_of_values(v for one in measured for v in one.reference_values)
+    for pair, one in zip(pairs, measured, strict=True):
+        _check_labels(pair, one, settled, findings)
     if not findings.errors:
-        _check_presence(outcomes, settled, findings, named=bool(labels))
+        _check_presence(measured, settled, findings, named=bool(labels))
     if not pairs and not findings.errors:
         findings.error("no case has both a prediction and a reference", "Do the file names agree?")
     if findings.errors:
@@ -104,8 +91,8 @@ def evaluate(
         predictions=str(found.place),
         references=str(truth.place),
         labels={label.key: label.name for label in settled.evaluated},
-        results=tuple(
-            result for pair, outcome in zip(pairs, outcomes, strict=True) for result in _rows(pair, outcome, settled)
+        table=case_table(
+            one.row(label, pair) for pair, one in zip(pairs, measured, strict=True) for label in settled.evaluated
         ),
         files={pair.name: CaseFiles(pair.prediction, pair.reference, dict(pair.images)) for pair in pairs},
         warnings=tuple(_warnings(found, findings)),
@@ -113,7 +100,7 @@ def evaluate(
 
 
 def _declared_labels(values: Sequence[int], predictions: Masks, references: Masks) -> Labels | None:
-    """What the user or a dataset.json says; None if nobody does."""
+    """The labels that the user or a dataset.json names; None if neither does."""
     declared = next(
         (labels_of_dataset(one.dataset_json) for one in (references, predictions) if one.dataset_json.get("labels")),
         None,
@@ -121,57 +108,16 @@ def _declared_labels(values: Sequence[int], predictions: Masks, references: Mask
     return chosen_labels(values, declared) if values else declared
 
 
-def _evaluate_pair(pair: Pair, *, labels: Labels | None, measure: bool) -> _Outcome:
-    findings = Findings()
-    opened = open_pair(pair, findings)
-    if opened is None:
-        return _Outcome(tuple(findings.items))
-    of_reference, of_prediction = _values(opened.reference), _values(opened.prediction)
-    if findings.errors or not measure:
-        return _Outcome(tuple(findings.items), of_reference, of_prediction)
-    evaluated = labels.evaluated if labels else labels_of_values((*of_reference, *of_prediction)).evaluated
-    ignored = labels.ignored if labels else None
-    return _Outcome(
-        tuple(findings.items),
-        of_reference,
-        of_prediction,
-        tuple((label.key, _measure(pair, opened, label, ignored)) for label in evaluated),
-    )
-
-
-def _values(array: np.ndarray) -> tuple[int, ...]:
-    """The values that a label map holds."""
-    return tuple(int(value) for value in np.flatnonzero(np.bincount(array.ravel())))
-
-
-def _measure(pair: Pair, opened: Opened, label: Label, ignored: int | None) -> CaseResult:
-    reference, prediction = label.mask(opened.reference), label.mask(opened.prediction)
-    counted = None
-    if ignored is not None:
-        counted = opened.reference != ignored
-        reference, prediction = reference & counted, prediction & counted
-    x, y, z = opened.grid.spacing
-    return CaseResult(
-        case=pair.name,
-        label=label.key,
-        label_name=label.name,
-        fold=pair.fold,
-        reference_empty=not reference.any(),
-        prediction_empty=not prediction.any(),
-        values=evaluate_masks(reference, prediction, (z, y, x), counted=counted),
-    )
-
-
-def _check_labels(pair: Pair, outcome: _Outcome, labels: Labels, findings: Findings) -> None:
+def _check_labels(pair: MaskPair, one: MeasuredPair, labels: Labels, findings: Findings) -> None:
     shown = ", ".join(str(value) for value in sorted(labels.known))
-    if labels.ignored is not None and labels.ignored in outcome.prediction_values:
+    if labels.ignored is not None and labels.ignored in one.prediction_values:
         findings.error(
             f"holds label {labels.ignored}, which marks voxels to be ignored in references",
             "Is it a reference, not a prediction?",
             file=pair.prediction,
             case=pair.name,
         )
-    if outcome.reference_values == (labels.ignored,):
+    if one.reference_values == (labels.ignored,):
         findings.warning(
             "is ignored everywhere, so that nothing was judged and its scores are those of empty masks",
             "Take the case away.",
@@ -179,8 +125,8 @@ def _check_labels(pair: Pair, outcome: _Outcome, labels: Labels, findings: Findi
             case=pair.name,
         )
     for values, file, of in (
-        (outcome.reference_values, pair.reference, "the data set has"),
-        (outcome.prediction_values, pair.prediction, "the references have"),
+        (one.reference_values, pair.reference, "the data set has"),
+        (one.prediction_values, pair.prediction, "the references have"),
     ):
         unknown = ", ".join(str(value) for value in values if value not in labels.known)
         if unknown:
@@ -192,9 +138,9 @@ def _check_labels(pair: Pair, outcome: _Outcome, labels: Labels, findings: Findi
             )
 
 
-def _check_presence(outcomes: Sequence[_Outcome], labels: Labels, findings: Findings, *, named: bool) -> None:
-    """Tell of labels that no reference holds: an error for one that the user named, if there are others."""
-    present = {value for outcome in outcomes for value in outcome.reference_values}
+def _check_presence(measured: Sequence[MeasuredPair], labels: Labels, findings: Findings, *, named: bool) -> None:
+    """Report labels that no reference holds: an error for one that the user named, if there are others."""
+    present = {value for one in measured for value in one.reference_values}
     for label in labels.evaluated:
         if not present & set(label.values):
             shown = ", ".join(str(value) for value in sorted(present))
@@ -203,22 +149,6 @@ def _check_presence(outcomes: Sequence[_Outcome], labels: Labels, findings: Find
                 f"no reference holds label {label.key} ({label.name}); they hold {shown}",
                 "Its scores say only where it is predicted." if report == findings.warning else "Correct --labels.",
             )
-
-
-def _rows(pair: Pair, outcome: _Outcome, labels: Labels) -> list[CaseResult]:
-    """A row for every label, those that occur in neither mask included."""
-    measured = dict(outcome.results)
-    return [
-        replace(measured[label.key], label_name=label.name) if label.key in measured else _empty_row(pair, label)
-        for label in labels.evaluated
-    ]
-
-
-def _empty_row(pair: Pair, label: Label) -> CaseResult:
-    """The row of a label of which neither mask holds a voxel: by the rules, whatever the image."""
-    nothing = np.zeros((1, 1, 1), dtype=bool)
-    values = evaluate_masks(nothing, nothing, (1.0, 1.0, 1.0))
-    return CaseResult(pair.name, label.key, label.name, pair.fold, True, True, values)
 
 
 def _warnings(predictions: Masks, findings: Findings) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is evaluated: the labels, or regions of several labels, of a data set."""
+"""The labels of a data set, or regions of several labels, that are evaluated."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Labels:
-    """All that is evaluated in a data set.
+    """The labels of a data set.
 
     Args:
         evaluated: in order.
@@ -69,13 +69,13 @@ def labels_of_dataset(dataset_json: Mapping[str, Any]) -> Labels:
             raise ValueError("it names nothing but background")
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise MscsError(
-            f"dataset.json tells no labels ({type(error).__name__}: {error}).", "Give them with --labels 1 ..."
+            f"dataset.json names no labels ({type(error).__name__}: {error}).", "Give them with --labels 1 ..."
         ) from error
     return Labels(evaluated, known if ignored is None else known | {ignored}, ignored)
 
 
 def chosen_labels(values: Iterable[int], declared: Labels | None) -> Labels:
-    """Some values as labels of their own, whatever else the files hold; names and ignored value as declared, if so."""
+    """Some values as labels of their own, whatever else the files hold; named, and ignored, as declared."""
     chosen = labels_of_values(values)
     names = {label.values: label.name for label in declared.evaluated} if declared else {}
     evaluated = tuple(Label(names.get(label.values, label.name), label.values) for label in chosen.evaluated)

@@ -1,7 +1,7 @@
 """Agreement lesion by lesion, where a lesion is a connected piece of a mask (26-connectivity).
 
-Two rules tell which lesions are found: ISLES'22 takes one common voxel, ISLES'26 pairs one reference lesion with one
-predicted lesion at a least IoU. docs/metrics.md shows how far they lie apart.
+Two rules decide whether a lesion is found: ISLES'22 asks for one common voxel, ISLES'26 pairs one reference lesion
+with one predicted lesion of a minimum IoU. docs/metrics.md shows how much they differ.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from nnunetv2_mscs.evaluation.catalogue import SIZES_ML, TINY, TINY_VOXELS
 from nnunetv2_mscs.scans.lesions import TOUCHING_BY_CORNER
 
 IOU_THRESHOLDS = (0.20, 0.25)
-# Below the rounding of voxel sizes in headers, which must not decide on a lesion's class of size.
+# Coarser than the rounding of voxel sizes in headers, which must not decide a lesion's class of size.
 VOLUME_DECIMALS = 6
 
 
@@ -64,9 +64,9 @@ class Lesions:
 def matched_iou(lesions: Lesions, threshold: float) -> np.ndarray:
     """IoU of the pairs that one-to-one matching makes, (t,), descending.
 
-    Pairs of an IoU of at least the threshold are taken in descending order of IoU, each unless one of its lesions has
-    been taken before. Of equal pairs the one with the larger overlap goes first, then the one of the earlier reference
-    lesion, then of the earlier predicted one.
+    Pairs whose IoU reaches the threshold are taken in descending order of IoU, unless one of their lesions is taken
+    already. Between equal pairs the larger overlap decides, then the earlier reference lesion, then the earlier
+    predicted one.
     """
     iou = lesions.iou
     candidates = np.flatnonzero(iou >= threshold)
@@ -83,7 +83,7 @@ def matched_iou(lesions: Lesions, threshold: float) -> np.ndarray:
 
 
 def count_metrics(lesions: Lesions) -> dict[str, float]:
-    """How many lesions there are, and how far the two counts lie apart."""
+    """The numbers of lesions, and their difference."""
     counts = lesions.reference.size, lesions.prediction.size
     return {
         "lesion_count_reference": float(counts[0]),
@@ -105,7 +105,7 @@ def size_counts(lesions: Lesions, voxel_volume_ml: float) -> dict[str, float]:
 
 
 def isles22_metrics(lesions: Lesions) -> dict[str, float]:
-    """F1, precision and recall of the ISLES'22 rule, of two masks that both hold something.
+    """F1, precision and recall by the ISLES'22 rule, for two masks that are not empty.
 
     A reference lesion is found if any voxel of it is predicted; a predicted lesion is false if no voxel of it is in
     the reference. One predicted lesion may thus find many.
@@ -121,7 +121,7 @@ def isles22_metrics(lesions: Lesions) -> dict[str, float]:
 
 
 def matching_metrics(lesions: Lesions, thresholds: Sequence[float] = IOU_THRESHOLDS) -> dict[str, float]:
-    """F1, recognition, segmentation and panoptic quality of one-to-one matching, of masks that both hold something."""
+    """F1, recognition, segmentation and panoptic quality of one-to-one matching, for masks that are not empty."""
     metrics: dict[str, float] = {}
     for threshold in thresholds:
         matched = matched_iou(lesions, threshold)

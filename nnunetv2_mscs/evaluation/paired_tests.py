@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import rankdata, wilcoxon
 
-from nnunetv2_mscs.evaluation.bootstrap import mean_interval
+from nnunetv2_mscs.evaluation.bootstrap import UNDEFINED, mean_interval
 from nnunetv2_mscs.evaluation.catalogue import MAIN_METRICS, METRICS
-from nnunetv2_mscs.evaluation.results import CaseResult
 
 Verdict = Literal["better", "worse", "not distinguishable", "not tested"]
 ALPHA = 0.05
@@ -18,7 +17,6 @@ DECIMALS = 9
 # Up to here p is exact, for probabilities are multiples of 2^-50, which floats hold without rounding.
 EXACT_CASES = 50
 MAIN, OTHER = "main", "other"
-UNDEFINED = float("nan")
 
 
 @dataclass(frozen=True)
@@ -26,23 +24,23 @@ class PairedTest:
     """One metric of one label, model against baseline on the cases where it is defined for both.
 
     Args:
-        label: as in `CaseResult`.
+        label: as in cases.csv.
         label_name: such as "lesion".
         metric: column of cases.csv.
         baseline: the model compared with.
         model: the model judged.
         cases: number of cases compared.
-        n: of them, cases where the metric is defined for both.
-        undefined_baseline: cases where it is not for the baseline.
-        undefined_model: cases where it is not for the model.
+        n: number of these cases where the metric is defined for both.
+        undefined_baseline: number of cases where it is undefined for the baseline.
+        undefined_model: number of cases where it is undefined for the model.
         mean_baseline: over the n cases.
         mean_model: over the n cases.
         difference: mean of model minus baseline.
         ci_low: lower end of its 95 % interval.
         ci_high: upper end.
         median_difference: median of model minus baseline.
-        higher: of the n, cases where the model's value is higher.
-        lower: where it is lower.
+        higher: number of the n cases where the model's value is higher.
+        lower: number where it is lower.
         p: Wilcoxon's signed-rank test.
         rank_biserial: its effect size, 1 where the model is higher in every case, -1 where it is lower in every case.
         p_holm: corrected for the tests of its family; NaN if not tested.
@@ -75,27 +73,33 @@ class PairedTest:
 
 
 def paired_test(
-    metric: str,
-    baseline: str,
-    model: str,
-    pairs: Sequence[tuple[CaseResult, CaseResult]],
+    old: np.ndarray,
+    new: np.ndarray,
+    *,
     seed: int,
     samples: int,
+    metric: str,
+    **names: Any,
 ) -> PairedTest:
-    """Test one metric of one label, not yet corrected; `pairs` holds baseline and model of each case."""
-    old, new = np.array([[one.values[metric], other.values[metric]] for one, other in pairs], float).reshape(-1, 2).T
+    """Test one metric of one label, not yet corrected.
+
+    Args:
+        old: the baseline's value of each case, (cases,).
+        new: the model's values of the same cases, (cases,).
+        seed: of the bootstrap.
+        samples: of the bootstrap.
+        metric: column of cases.csv.
+        names: `label`, `label_name`, `baseline` and `model` of the test.
+    """
     both = ~np.isnan(old) & ~np.isnan(new)
     # Sorted, so that no digit depends on the order of the cases.
     differences = np.sort(np.round(new[both] - old[both], DECIMALS))
     n = len(differences)
     low, high = _interval(differences, seed, samples)
     return PairedTest(
-        label=pairs[0][0].label,
-        label_name=pairs[0][0].label_name,
+        **names,
         metric=metric,
-        baseline=baseline,
-        model=model,
-        cases=len(pairs),
+        cases=len(old),
         n=n,
         undefined_baseline=int(np.isnan(old).sum()),
         undefined_model=int(np.isnan(new).sum()),
@@ -116,7 +120,7 @@ def paired_test(
 
 
 def _interval(differences: np.ndarray, seed: int, samples: int) -> tuple[float, float]:
-    """The interval of their mean; that of the differences turned round is exactly its mirror image."""
+    """The interval of their mean; with the models exchanged it is exactly its mirror image."""
     mirrored = np.sort(-differences)
     low, high = mean_interval(max(differences, mirrored, key=tuple), seed=seed, samples=samples)
     if np.array_equal(differences, mirrored):
@@ -128,7 +132,7 @@ def _interval(differences: np.ndarray, seed: int, samples: int) -> tuple[float, 
 def _signed_rank(differences: np.ndarray) -> float:
     """p of Wilcoxon's test. Cases without a difference count against one (Pratt); 1 where no case differs."""
     if len(differences) < 2:
-        return float("nan")
+        return UNDEFINED
     differing = differences != 0
     if not differing.any():
         return 1.0
@@ -178,7 +182,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def _verdict(test: PairedTest, p_holm: float) -> Verdict:
-    """Better or worse only where corrected test and interval of the mean both say so, and the same."""
+    """Better or worse only where the corrected test and the interval of the mean agree on it."""
     if np.isnan(p_holm):
         return "not tested"
     opposed = test.difference * test.rank_biserial <= 0

@@ -1,4 +1,4 @@
-"""Which prediction belongs to which reference, and whether the two can be compared at all."""
+"""Which prediction belongs to which reference, and whether the two can be compared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from nnunetv2_mscs.scans.reading import read_volume
 
 
 @dataclass(frozen=True)
-class Pair:
+class MaskPair:
     """A prediction and its reference.
 
     Args:
@@ -35,7 +35,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedPair:
     """Both masks of a case as label maps (Z, Y, X) uint8, on the reference's grid."""
 
     reference: np.ndarray
@@ -45,8 +45,8 @@ class Opened:
 
 def pair_up(
     predictions: Masks, references: Masks, findings: Findings, *, partial: bool, images: Path | None
-) -> list[Pair]:
-    """The pairs of equal case identifiers, in their order; what has no partner becomes a finding.
+) -> list[MaskPair]:
+    """The pairs of equal case identifiers, in their order; a mask without partner becomes a finding.
 
     Args:
         predictions: what is judged.
@@ -66,7 +66,7 @@ def pair_up(
     channels = channel_names(images, references, predictions)
     if predictions.place.is_file():
         (case, reference), (prediction,) = *references.files.items(), predictions.files.values()
-        return [Pair(case, prediction, reference, None, find_images(images, case, channels) if images else {})]
+        return [MaskPair(case, prediction, reference, None, find_images(images, case, channels) if images else {})]
     for case, file in predictions.files.items():
         if case not in references.files:
             report("has no reference", f"Put {case} into {references.place}, or take it away.", file=file, case=case)
@@ -76,7 +76,7 @@ def pair_up(
         if case not in predictions.files:
             report("has no prediction", remedy, file=references.files.get(case, ""), case=case)
     return [
-        Pair(
+        MaskPair(
             case,
             file,
             references.files[case],
@@ -88,8 +88,8 @@ def pair_up(
     ]
 
 
-def open_pair(pair: Pair, findings: Findings) -> Opened | None:
-    """Read both masks; errors for what is no mask (then None), and for masks that do not lie on one grid."""
+def open_pair(pair: MaskPair, findings: Findings) -> OpenedPair | None:
+    """Read both masks; a file that is no mask (then None), and masks on two grids, become errors in the findings."""
     reference = _open(pair.reference, pair.name, "reference", findings)
     prediction = _open(pair.prediction, pair.name, "prediction", findings)
     if reference is None or prediction is None:
@@ -103,7 +103,7 @@ def open_pair(pair: Pair, findings: Findings) -> Opened | None:
             file=pair.prediction,
             case=pair.name,
         )
-    return Opened(reference[0], prediction[0], grid)
+    return OpenedPair(reference[0], prediction[0], grid)
 
 
 def _open(path: Path, case: str, role: str, findings: Findings) -> tuple[np.ndarray, Grid] | None:

@@ -1,29 +1,33 @@
-"""An evaluation as a value, and as the folder that `mscs evaluate` writes: cases.csv and summary.json."""
+"""An evaluation as a value, and how to read the folder that `mscs evaluate` writes: cases.csv and summary.json."""
 
-import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.catalogue import METRICS, SIZE_COLUMNS
 from nnunetv2_mscs.workplace.result_folder import ResultFolder
 
 CASES, SUMMARY, COMPARISON = "cases.csv", "summary.json", "comparison.json"
-KEYS = ("case", "label", "label_name", "fold", "reference_empty", "prediction_empty")
-COLUMNS = (*KEYS, *METRICS, *SIZE_COLUMNS)
+NAMES, EMPTY = ["case", "label", "label_name"], ["reference_empty", "prediction_empty"]
+VALUES = [*METRICS, *SIZE_COLUMNS]
+COLUMNS = (*NAMES, "fold", *EMPTY, *VALUES)
 TABLES, PLOTS = "tables", "plots"
 COMPARISON_FILES = (COMPARISON, "comparison.csv", "comparison.md")
 RESERVED_NAMES = (CASES, SUMMARY, TABLES, PLOTS, *COMPARISON_FILES)
 FORMAT = "nnunetv2-mscs evaluation 1"
+STATISTICS = ("settings", "labels", "foreground_mean")
+# One row of cases.csv, by column; `fold` is None where it is not known.
+CaseMetrics = dict[str, Any]
 
 
 def _refusal(folder: Path) -> str:
-    """Why a folder with these files must not be replaced: others wrote it, or something in it; empty if it may."""
+    """Why a folder with these files must not be replaced: it holds files of others; empty if it may be replaced."""
     summary = _read_summary(folder)
     if summary.get("format") != FORMAT:
         return "was not written by this version of mscs evaluate"
@@ -36,7 +40,7 @@ def _refusal(folder: Path) -> str:
 
 
 def _read_summary(folder: Path) -> dict[str, Any]:
-    """What summary.json holds; empty if that is nothing of ours."""
+    """The content of summary.json; empty if `mscs evaluate` did not write it."""
     try:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -55,31 +59,34 @@ class CaseFiles:
     reference: Path
     images: dict[str, Path] = field(default_factory=dict)
 
+    def as_json(self) -> dict[str, Any]:
+        images = {name: str(path) for name, path in self.images.items()}
+        return {"prediction": str(self.prediction), "reference": str(self.reference), "images": images}
 
-@dataclass(frozen=True)
-class CaseResult:
-    """One case and label.
+    @classmethod
+    def from_json(cls, files: Mapping[str, Any]) -> "CaseFiles":
+        images = {name: Path(path) for name, path in files["images"].items()}
+        return cls(Path(files["prediction"]), Path(files["reference"]), images)
+
+
+def case_table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFrame:
+    """A table with the columns of cases.csv in their types, one row per case and label.
 
     Args:
-        case: nnU-Net's case identifier.
-        label: as in the files, such as "1"; a region of several labels as "1+2".
-        label_name: such as "lesion".
-        fold: whose validation set the case belongs to; None if that is not known.
-        reference_empty: the reference holds nothing of the label.
-        prediction_empty: the prediction holds nothing of the label.
-        values: by column, all of METRICS and SIZE_COLUMNS; NaN where the rule for empty masks says so.
+        rows: by column: `case` (nnU-Net's case identifier), `label` (as in the files, such as "1"; a region of several
+            labels as "1+2"), `label_name` (such as "lesion"), `fold` (whose validation set holds the case; None if
+            unknown), `reference_empty` and `prediction_empty` (whether the mask holds no voxel of the label), and all
+            of VALUES (NaN where the rule for empty masks says so).
+
+    Raises:
+        KeyError: a column is missing.
     """
-
-    case: str
-    label: str
-    label_name: str
-    fold: int | None
-    reference_empty: bool
-    prediction_empty: bool
-    values: dict[str, float]
+    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), columns=list(COLUMNS))
+    types = dict.fromkeys(NAMES, object) | {"fold": "Int64"} | dict.fromkeys(EMPTY, bool) | dict.fromkeys(VALUES, float)
+    return table[list(COLUMNS)].astype(types).reset_index(drop=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """All cases and labels of one model (or of any set of masks).
 
@@ -87,47 +94,42 @@ class Evaluation:
         model: its name in tables and plots.
         predictions: the folder or file evaluated, or the model folder whose validation predictions were.
         references: the folder or file with the truth.
-        labels: names by label, as in `CaseResult`.
-        results: a row a case and label, cases in order, labels in order within a case.
+        labels: names by label, as in `table`.
+        table: see `case_table`; cases in order, labels in order within a case.
         files: by case.
         warnings: sentences for the reader, such as about missing folds.
+        statistics: as `summarise` gives them; empty until they are computed.
     """
 
     model: str
     predictions: str
     references: str
     labels: dict[str, str]
-    results: tuple[CaseResult, ...]
+    table: pd.DataFrame
     files: dict[str, CaseFiles] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    statistics: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def cases(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(result.case for result in self.results))
+        return tuple(self.table["case"].unique())
 
-    def of_label(self, label: str) -> list[CaseResult]:
+    def of_label(self, label: str) -> pd.DataFrame:
         """The rows of one label, in the cases' order."""
-        return [result for result in self.results if result.label == label]
+        return self.table[self.table["label"] == label]
 
     def column(self, column: str, label: str) -> np.ndarray:
         """One metric of one label in the cases' order, (n,) float64."""
-        return np.array([result.values[column] for result in self.of_label(label)], dtype=float)
+        return self.of_label(label)[column].to_numpy(float)
+
+    def rows(self) -> list[CaseMetrics]:
+        """All rows by column."""
+        return records(self.table)
 
 
-def write_cases(file: Path, results: Sequence[CaseResult]) -> None:
-    """Write cases.csv: numbers at full precision, `nan` where a value is not defined, fold empty if unknown."""
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
-        for result in results:
-            keys = (result.case, result.label, result.label_name, "" if result.fold is None else result.fold)
-            empty = (int(result.reference_empty), int(result.prediction_empty))
-            values = (_shown(result.values[column]) for column in COLUMNS[len(KEYS) :])
-            writer.writerow([*keys, *empty, *values])
-
-
-def _shown(value: float) -> str:
-    return str(int(value)) if float(value).is_integer() else repr(float(value))
+def records(table: pd.DataFrame) -> list[CaseMetrics]:
+    """The rows of a table of cases."""
+    return [{**row, "fold": None if pd.isna(row["fold"]) else row["fold"]} for row in table.to_dict("records")]
 
 
 def is_evaluation(folder: Path) -> bool:
@@ -136,12 +138,12 @@ def is_evaluation(folder: Path) -> bool:
 
 
 def is_comparison(folder: Path) -> bool:
-    """Whether a folder was written by `mscs evaluate --compare`: with a folder a model."""
+    """Whether a folder was written by `mscs evaluate --compare`, with one folder per model."""
     return (folder / COMPARISON).is_file() and "models" in _ours(folder)
 
 
 def _ours(folder: Path) -> dict[str, Any]:
-    """summary.json, if `mscs evaluate` of any version wrote it: nnU-Net has a file of this name, too."""
+    """summary.json if `mscs evaluate` of any version wrote it: nnU-Net has a file of this name, too."""
     summary = _read_summary(folder)
     return summary if str(summary.get("format", "")).startswith(FORMAT.rstrip(" 0123456789")) else {}
 
@@ -159,7 +161,7 @@ def compared_folders(folder: Path) -> list[Path]:
 
 
 def read_evaluation(folder: Path) -> Evaluation:
-    """Read what `mscs evaluate` wrote.
+    """Read one model's evaluation, with its statistics.
 
     Raises:
         MscsError: it is no evaluation, or of another version, or damaged.
@@ -168,19 +170,21 @@ def read_evaluation(folder: Path) -> Evaluation:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         if summary["format"] != FORMAT:
             raise ValueError(f"its format is {summary['format']}, this version reads {FORMAT}")
-        with (folder / CASES).open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
+        table = _read_cases(folder / CASES)
         expected = summary["number_of_cases"] * len(summary["label_names"])
-        if len(rows) != expected:
-            raise ValueError(f"{CASES} has {len(rows)} rows instead of {expected}")
+        if len(table) != expected:
+            raise ValueError(f"{CASES} has {len(table)} rows instead of {expected}")
+        if set(summary["labels"]) != set(summary["label_names"]):
+            raise ValueError(f"{SUMMARY} lacks the statistics of a label")
         return Evaluation(
             model=summary["model"],
             predictions=summary["predictions"],
             references=summary["references"],
             labels=dict(summary["label_names"]),
-            results=tuple(_result(row) for row in rows),
-            files={case: _files(files) for case, files in summary["files"].items()},
+            table=table,
+            files={case: CaseFiles.from_json(files) for case, files in summary["files"].items()},
             warnings=tuple(summary["warnings"]),
+            statistics={key: summary[key] for key in STATISTICS},
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise MscsError(
@@ -189,33 +193,10 @@ def read_evaluation(folder: Path) -> Evaluation:
         ) from error
 
 
-def _result(row: dict[str, str]) -> CaseResult:
-    return CaseResult(
-        case=row["case"],
-        label=row["label"],
-        label_name=row["label_name"],
-        fold=int(row["fold"]) if row["fold"] else None,
-        reference_empty=row["reference_empty"] == "1",
-        prediction_empty=row["prediction_empty"] == "1",
-        values={column: float(row[column]) for column in COLUMNS[len(KEYS) :]},
-    )
-
-
-def _files(files: dict[str, Any]) -> CaseFiles:
-    return CaseFiles(
-        Path(files["prediction"]),
-        Path(files["reference"]),
-        {name: Path(path) for name, path in files["images"].items()},
-    )
-
-
-def files_as_json(files: dict[str, CaseFiles]) -> dict[str, Any]:
-    """For summary.json, as `read_evaluation` reads them."""
-    return {
-        case: {
-            "prediction": str(one.prediction),
-            "reference": str(one.reference),
-            "images": {name: str(path) for name, path in one.images.items()},
-        }
-        for case, one in files.items()
-    }
+def _read_cases(file: Path) -> pd.DataFrame:
+    # Case names such as NA are names, and every digit of a number counts.
+    text = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8")
+    numbers = text[VALUES].astype(float)
+    empty = text[EMPTY] == "1"
+    fold = text["fold"].map(lambda fold: int(fold) if fold else None)
+    return case_table(text.assign(**numbers, **empty, fold=fold))

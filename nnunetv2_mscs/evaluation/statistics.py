@@ -1,35 +1,57 @@
-"""What an evaluation says over its cases: means with intervals, empty masks, lesions found by size, volumes."""
+"""Statistics over the cases of an evaluation: means with intervals, empty masks, lesions found by size, volumes."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from nnunetv2_mscs.evaluation.agreement import THRESHOLD_ML, volume_agreement
-from nnunetv2_mscs.evaluation.bootstrap import CONFIDENCE, SAMPLES, mean_interval, ratio_interval
+from nnunetv2_mscs.evaluation.bootstrap import CONFIDENCE, SAMPLES, UNDEFINED, mean_interval, ratio_interval
 from nnunetv2_mscs.evaluation.catalogue import METRICS, SIZE_TITLES, SIZES_ML
-from nnunetv2_mscs.evaluation.results import CaseResult, Evaluation
+from nnunetv2_mscs.evaluation.results import Evaluation
 
 ALL_SIZES = "all"
 INTERVAL = "of the mean, by BCa bootstrap over cases"
-UNDEFINED = float("nan")
 QUARTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def summarise(
-    evaluation: Evaluation, *, seed: int = 0, samples: int = SAMPLES, threshold_ml: float = THRESHOLD_ML
-) -> dict[str, Any]:
-    """The statistics of one model as JSON holds them, laid out as docs/statistics.md says; None for what is undefined.
+@dataclass(frozen=True)
+class StatisticsSettings:
+    """How statistics are computed.
 
     Args:
-        evaluation: of one model.
         seed: of the bootstrap.
         samples: bootstrap samples.
-        threshold_ml: of the volumes' classification.
+        threshold_ml: volume at which cases are classified, in mL.
     """
+
+    seed: int = 0
+    samples: int = SAMPLES
+    threshold_ml: float = THRESHOLD_ML
+
+
+def settings_of(evaluation: Evaluation) -> StatisticsSettings | None:
+    """The settings that the statistics of an evaluation were computed with; None if it has no statistics."""
+    if not evaluation.statistics:
+        return None
+    settings, label = evaluation.statistics["settings"], next(iter(evaluation.statistics["labels"].values()))
+    threshold_ml = label["volume_agreement"]["classification"]["threshold_ml"]
+    return StatisticsSettings(settings["seed"], settings["samples"], threshold_ml)
+
+
+def with_statistics(evaluation: Evaluation, settings: StatisticsSettings) -> Evaluation:
+    """The evaluation with its statistics: those it was read with, if they have these settings, else new ones."""
+    if settings_of(evaluation) == settings:
+        return evaluation
+    return replace(evaluation, statistics=summarise(evaluation, settings))
+
+
+def summarise(evaluation: Evaluation, settings: StatisticsSettings) -> dict[str, Any]:
+    """Compute the statistics of one model as JSON holds them, None for what is undefined; see docs/statistics.md."""
+    seed, samples = settings.seed, settings.samples
     labels = {
-        label: {"name": name, **_of_label(evaluation.of_label(label), seed, samples, threshold_ml)}
+        label: {"name": name, **_of_label(evaluation.of_label(label), seed, samples, settings.threshold_ml)}
         for label, name in evaluation.labels.items()
     }
     summary = {
@@ -49,8 +71,8 @@ def as_json(value: Any) -> Any:
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
-def _of_label(results: Sequence[CaseResult], seed: int, samples: int, threshold_ml: float) -> dict[str, Any]:
-    with_lesion = [result for result in results if not result.reference_empty]
+def _of_label(results: pd.DataFrame, seed: int, samples: int, threshold_ml: float) -> dict[str, Any]:
+    with_lesion = results[~results["reference_empty"]]
     agreement = volume_agreement(
         _column(results, "volume_reference_ml"),
         _column(results, "volume_prediction_ml"),
@@ -69,18 +91,18 @@ def _of_label(results: Sequence[CaseResult], seed: int, samples: int, threshold_
     }
 
 
-def _column(results: Sequence[CaseResult], column: str) -> np.ndarray:
-    return np.array([result.values[column] for result in results], dtype=float)
+def _column(results: pd.DataFrame, column: str) -> np.ndarray:
+    return results[column].to_numpy(float)
 
 
-def _counts(results: Sequence[CaseResult]) -> dict[str, int]:
-    empty = [(result.reference_empty, result.prediction_empty) for result in results]
+def _counts(results: pd.DataFrame) -> dict[str, int]:
+    reference, prediction = results["reference_empty"], results["prediction_empty"]
     return {
-        "n": len(empty),
-        "with_lesion": sum(not reference for reference, _ in empty),
-        "both_empty": empty.count((True, True)),
-        "only_reference_empty": empty.count((True, False)),
-        "only_prediction_empty": empty.count((False, True)),
+        "n": len(results),
+        "with_lesion": int((~reference).sum()),
+        "both_empty": int((reference & prediction).sum()),
+        "only_reference_empty": int((reference & ~prediction).sum()),
+        "only_prediction_empty": int((~reference & prediction).sum()),
     }
 
 
@@ -112,7 +134,7 @@ def describe(values: np.ndarray, *, seed: int = 0, samples: int = SAMPLES) -> di
     }
 
 
-def _by_size(results: Sequence[CaseResult], seed: int, samples: int) -> dict[str, dict[str, Any]]:
+def _by_size(results: pd.DataFrame, seed: int, samples: int) -> dict[str, dict[str, Any]]:
     columns = {
         size: np.array([_column(results, f"lesions_{size}"), _column(results, f"lesions_found_{size}")])
         for size in SIZE_TITLES
@@ -127,7 +149,7 @@ def _by_size(results: Sequence[CaseResult], seed: int, samples: int) -> dict[str
 
 
 def _recall(lesions: np.ndarray, found: np.ndarray, seed: int, samples: int) -> dict[str, float | int]:
-    """Lesions found of all lesions of the cases together, with the cases that hold any drawn for the interval."""
+    """The share of all lesions of all cases that was found; the bootstrap draws the cases that hold lesions."""
     holding = lesions > 0
     low, high = ratio_interval(found[holding], lesions[holding], seed=seed, samples=samples)
     return {
@@ -141,13 +163,13 @@ def _recall(lesions: np.ndarray, found: np.ndarray, seed: int, samples: int) -> 
 
 
 def _foreground_mean(evaluation: Evaluation, seed: int, samples: int) -> dict[str, Any]:
-    """Scores and distances averaged over the labels of each case; undefined where they are for any label averaged.
+    """Scores and distances averaged over the labels of each case; undefined where one of the labels is undefined.
 
-    In cases with lesion only the labels that the reference holds: those absent from both masks would count 1.
+    Over cases with lesion, only labels that the reference holds are averaged: a label absent from both masks counts 1.
     """
     columns = [column for column, metric in METRICS.items() if metric.kind in ("score", "distance")]
     by_label = [evaluation.of_label(label) for label in evaluation.labels]
-    present = ~np.array([[result.reference_empty for result in results] for results in by_label])
+    present = ~np.array([results["reference_empty"].to_numpy(bool) for results in by_label])
     with_lesion = present.any(axis=0)
     means: dict[str, dict[str, np.ndarray]] = {"all_cases": {}, "lesion_cases": {}}
     for column in columns:

@@ -1,7 +1,7 @@
 """Normalised surface Dice (Nikolov et al. 2021): the share of two surfaces that lies within a tolerance of the other.
 
-A surface element sits between 2 x 2 x 2 voxels, eight bits of which the set ones are in the mask; its area is that of
-the triangles that marching cubes puts there. Thus an element across thick slices weighs as much as it measures.
+A surface element lies between 2 x 2 x 2 voxels, coded by eight bits that say which of them are in the mask. Its area is
+the area of the triangles that marching cubes puts there, so an element across thick slices has its true weight.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from nnunetv2_mscs.evaluation.distances import nearest_mm
 
 CODES = 256
-# A voxel size in a header is rounded; the last digit must not decide whether a voxel is 2 mm away.
+# Headers round voxel sizes; the last digit must not decide whether a voxel is 2 mm away.
 ROUNDING_MM = 1e-4
 
 
@@ -35,8 +35,8 @@ def _triangles() -> tuple[np.ndarray, np.ndarray]:
 def element_areas_mm2(spacing_mm: tuple[float, ...]) -> np.ndarray:
     """The area of a surface element in mm2 by code, (256,).
 
-    A code and its complement are one surface seen from either side. Where marching cubes cuts ambiguous ones apart in
-    two ways, the smaller area is taken for both, as Nikolov et al. do.
+    A code and its complement are one surface seen from either side. Where marching cubes gives them two areas, the
+    smaller one is taken for both, as Nikolov et al. do.
     """
     edges, codes = _triangles()
     areas = np.linalg.norm(np.cross(edges[:, 0] * spacing_mm, edges[:, 1] * spacing_mm), axis=1) / 2
@@ -60,7 +60,7 @@ def element_codes(mask: np.ndarray) -> np.ndarray:
 def surface_dice(
     reference: np.ndarray, prediction: np.ndarray, spacing_mm: Sequence[float], tolerances_mm: Sequence[float] = (1, 2)
 ) -> dict[str, float]:
-    """NSD of two masks that both hold something, by tolerance, such as `nsd_1mm`; (Z, Y, X) bool."""
+    """NSD of two masks that are not empty, (Z, Y, X) bool, by tolerance, such as `nsd_1mm`."""
     areas = element_areas_mm2(tuple(float(size) for size in spacing_mm))
     codes = element_codes(reference), element_codes(prediction)
     elements = [(code > 0) & (code < CODES - 1) for code in codes]

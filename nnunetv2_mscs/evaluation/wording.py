@@ -1,17 +1,17 @@
-"""What a paired test says: a sentence that anyone understands and a statistician can check."""
+"""Numbers and paired tests in words: a sentence that anyone understands and a statistician can check."""
 
 from collections.abc import Mapping, Sequence
 
 from nnunetv2_mscs.evaluation.catalogue import METRICS
 from nnunetv2_mscs.evaluation.paired_tests import ALPHA, PairedTest
 
-MINUS = "\N{MINUS SIGN}"
+DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 SMALLEST_P = 0.001
 WHY_UNDEFINED = "a distance is undefined where a lesion is missed or invented altogether"
 
 
 def sentence(test: PairedTest, *, name_label: bool = False) -> str:
-    """Better, worse or not distinguishable, by how much, how sure, on how many cases; and what was left out."""
+    """The verdict in a sentence: the difference with its interval, the number of cases, and cases left out."""
     title = METRICS[test.metric].title + (f" of {test.label_name}" if name_label else "")
     if test.verdict == "not tested":
         said = f"not tested, {_cases(test)}."
@@ -49,7 +49,7 @@ def _not_distinguishable(test: PairedTest) -> str:
 
 
 def _on_the_side_of_the_ranks(test: PairedTest) -> str:
-    """In how many cases the model differs to the side that the ranks favour, and in how many to the other."""
+    """The number of cases where the model differs towards the side that the ranks favour, and towards the other."""
     higher = test.rank_biserial > 0
     good = "better" if higher == (METRICS[test.metric].better == "higher") else "worse"
     side, count, others = ("higher", test.higher, test.lower) if higher else ("lower", test.lower, test.higher)
@@ -69,7 +69,7 @@ def _left_out(test: PairedTest) -> str:
 
 
 def comparison_warnings(tests: Sequence[PairedTest], family_sizes: Mapping[str, int]) -> list[str]:
-    """Few cases, by which nothing could be shown; undefined values, by which a test is biased."""
+    """Warnings about too few cases to show anything, and about undefined values that bias a test."""
     warnings = []
     for family, size in family_sizes.items():
         differing = max((test.higher + test.lower for test in tests if test.family == family), default=0)
@@ -108,7 +108,9 @@ def p_value(p: float) -> str:
 
 
 def p_number(p: float, decimals: int = 3) -> str:
-    """`0.041`, `< 0.001`; with more digits where so few would hide on which side of 0.05 it lies."""
+    """`0.041`, `< 0.001`; with more digits where rounding would hide its side of 0.05; a dash for NaN."""
+    if p != p:
+        return DASH
     if p < SMALLEST_P:
         return f"< {SMALLEST_P:g}"
     enough = next((digits for digits in range(decimals, 6) if (round(p, digits) < ALPHA) == (p < ALPHA)), 6)
@@ -123,8 +125,10 @@ def _signed(value: float, test: PairedTest) -> str:
     return number(value, METRICS[test.metric].decimals, signed=True)
 
 
-def number(value: float, decimals: int, *, signed: bool = False) -> str:
-    """With a true minus sign; with a plus sign too if signed, and neither for what rounds to 0."""
+def number(value: float | None, decimals: int, *, signed: bool = False) -> str:
+    """With a true minus sign; with a plus sign too if signed; no sign if it rounds to 0; a dash for None and NaN."""
+    if value is None or value != value:
+        return DASH
     text = f"{abs(value):.{decimals}f}"
     if float(text) == 0:
         return text

@@ -1,18 +1,30 @@
-"""The folder that `mscs evaluate` leaves: one model's evaluation, or several models side by side."""
+"""The files that `mscs evaluate` writes: of one model's evaluation, or of several models side by side."""
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.evaluation.catalogue import METRICS
-from nnunetv2_mscs.evaluation.results import CASES, COLUMNS, FORMAT, SUMMARY, Evaluation, files_as_json, write_cases
+from nnunetv2_mscs.evaluation.comparison import Comparison
+from nnunetv2_mscs.evaluation.paired_tests import MAIN, OTHER
+from nnunetv2_mscs.evaluation.results import (
+    CASES,
+    COMPARISON,
+    COMPARISON_FILES,
+    EMPTY,
+    FORMAT,
+    SUMMARY,
+    VALUES,
+    Evaluation,
+)
 
 
-def summary_json(evaluation: Evaluation, statistics: Mapping[str, Any]) -> dict[str, Any]:
-    """What summary.json says: where the masks came from, the rules for empty masks, the warnings and the statistics."""
+def summary_json(evaluation: Evaluation) -> dict[str, Any]:
+    """The content of summary.json: origin of the masks, rules for empty masks, warnings and statistics."""
     return {
         "format": FORMAT,
         "version": __version__,
@@ -23,13 +35,13 @@ def summary_json(evaluation: Evaluation, statistics: Mapping[str, Any]) -> dict[
         "number_of_cases": len(evaluation.cases),
         "warnings": list(evaluation.warnings),
         "rules_for_empty_masks": rules_for_empty_masks(),
-        **statistics,
-        "files": files_as_json(evaluation.files),
+        **evaluation.statistics,
+        "files": {case: files.as_json() for case, files in evaluation.files.items()},
     }
 
 
 def rules_for_empty_masks() -> dict[str, dict[str, float | str | None]]:
-    """By metric: its value when both masks are empty, and when one is; null is "not defined", and counted as such."""
+    """By metric: its value when both masks are empty, and when one is; null means not defined, and counted as such."""
     rules: dict[str, dict[str, float | str | None]] = {}
     for column, metric in METRICS.items():
         if metric.both_empty is None:
@@ -40,35 +52,53 @@ def rules_for_empty_masks() -> dict[str, dict[str, float | str | None]]:
     return rules
 
 
-def write_evaluation(folder: Path, evaluation: Evaluation, statistics: Mapping[str, Any]) -> None:
-    """Write cases.csv and summary.json into an existing folder."""
-    write_cases(folder / CASES, evaluation.results)
-    write_json(folder / SUMMARY, summary_json(evaluation, statistics))
+def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
+    """Write cases.csv and summary.json of one model into an existing folder."""
+    _write_csv(folder / CASES, _printed(evaluation))
+    _write_json(folder / SUMMARY, summary_json(evaluation))
 
 
-def write_json(file: Path, content: Mapping[str, Any]) -> None:
+def write_models(folder: Path, evaluations: Sequence[Evaluation], comparison: Comparison) -> None:
+    """Write one folder per model, a cases.csv of all with the model in its first column, and the comparison."""
+    for evaluation in evaluations:
+        (folder / evaluation.model).mkdir()
+        write_evaluation(folder / evaluation.model, evaluation)
+    tables = [_printed(evaluation).assign(model=evaluation.model) for evaluation in evaluations]
+    cases = pd.concat(tables)
+    _write_csv(folder / CASES, cases[["model", *cases.columns.drop("model")]])
+    names = [evaluation.model for evaluation in evaluations]
+    _write_json(folder / SUMMARY, {"format": FORMAT, "version": __version__, "models": names})
+    _write_comparison(folder, comparison)
+
+
+def _write_comparison(folder: Path, comparison: Comparison) -> None:
+    _, table, text = COMPARISON_FILES
+    _write_json(folder / COMPARISON, comparison.as_json())
+    _write_csv(folder / table, pd.DataFrame(comparison.rows()))
+    lines = [f"# {' against '.join(reversed(comparison.models))}", ""]
+    for title, family in (("Main metrics", MAIN), ("Other metrics", OTHER)):
+        lines += [f"## {title}", "", *(f"- {sentence}" for sentence in comparison.sentences(family=family)), ""]
+    warnings = [f"- {warning}" for warning in comparison.warnings()]
+    lines += ["## Before you believe them", "", *warnings, ""] if warnings else []
+    (folder / text).write_text("\n".join(lines), encoding="utf-8")
+
+
+def _printed(evaluation: Evaluation) -> pd.DataFrame:
+    """The table as cases.csv holds it: numbers at full precision, whole ones without a point, unknown folds empty."""
+    table = evaluation.table
+    values = {column: pd.Series([_shortest(value) for value in table[column]], dtype=object) for column in VALUES}
+    flags = table[EMPTY].astype(int)
+    return table.assign(**values, **flags, fold=table["fold"].astype(object).where(table["fold"].notna(), ""))
+
+
+def _shortest(value: float) -> float | int:
+    return int(value) if value.is_integer() else value
+
+
+def _write_csv(file: Path, table: pd.DataFrame) -> None:
+    table.to_csv(file, index=False, na_rep="nan", lineterminator="\r\n", encoding="utf-8")
+
+
+def _write_json(file: Path, content: Mapping[str, Any]) -> None:
     """Write an object; NaN and infinity are refused, since JSON has none."""
     file.write_text(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def write_csv(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of the same keys."""
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else [])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def write_models(folder: Path, evaluations: Sequence[Evaluation], statistics: Sequence[Mapping[str, Any]]) -> None:
-    """Write a folder a model, named after it, and a cases.csv of all, with the model in its first column."""
-    for evaluation, one in zip(evaluations, statistics, strict=True):
-        (folder / evaluation.model).mkdir()
-        write_evaluation(folder / evaluation.model, evaluation, one)
-    with (folder / CASES).open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["model", *COLUMNS])
-        for evaluation in evaluations:
-            with (folder / evaluation.model / CASES).open(newline="", encoding="utf-8") as cases:
-                writer.writerows([evaluation.model, *row] for row in list(csv.reader(cases))[1:])
-    names = [evaluation.model for evaluation in evaluations]
-    write_json(folder / SUMMARY, {"format": FORMAT, "version": __version__, "models": names})

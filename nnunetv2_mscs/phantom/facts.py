@@ -1,4 +1,4 @@
-"""What is known of a phantom because it was made: the row it gets in phantoms.csv."""
+"""The truth about a phantom, known from its making: its row in phantoms.csv."""
 
 from dataclasses import asdict, dataclass
 

@@ -1,6 +1,5 @@
 """A whole set of phantoms on the disk, in any of the layouts that `mscs convert` reads."""
 
-import csv
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -60,8 +59,6 @@ def _write_case(
 
 
 def _write_table(facts: Sequence[CaseFacts], path: Path) -> None:
-    rows = [case.as_row() for case in facts]
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    import pandas as pd  # here, as the worker processes do not need it
+
+    pd.DataFrame([case.as_row() for case in facts]).to_csv(path, index=False, lineterminator="\n")

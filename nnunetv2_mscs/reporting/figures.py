@@ -1,4 +1,4 @@
-"""One style for all plots, and plots as bytes. Without pyplot: figures belong to whoever makes them."""
+"""One style for all plots, and plots as bytes; without pyplot, which would keep every figure."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Masks as layers of colour: exactly their voxels, and lines exactly along the voxels' edges."""
+"""Masks as layers of colour: areas of exactly their voxels, and lines exactly along the voxels' edges."""
 
 import numpy as np
 from PIL import Image
@@ -20,20 +20,24 @@ def error_overlay(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     Returns:
         (..., 4) uint8: red, green, blue, alpha.
     """
-    layer = np.zeros((*truth.shape, 4), dtype=np.uint8)
-    for where, colour in (
-        (truth & prediction, TRUE_POSITIVE),
-        (prediction & ~truth, FALSE_POSITIVE),
-        (truth & ~prediction, FALSE_NEGATIVE),
-    ):
-        layer[where] = (*rgb(colour), round(255 * OPACITY))
+    return (
+        mask_overlay(truth & prediction, TRUE_POSITIVE)
+        + mask_overlay(prediction & ~truth, FALSE_POSITIVE)
+        + mask_overlay(truth & ~prediction, FALSE_NEGATIVE)
+    )
+
+
+def mask_overlay(mask: np.ndarray, colour: str) -> np.ndarray:
+    """Exactly the voxels of a boolean mask in a colour; nothing elsewhere. (..., 4) uint8 as `error_overlay`."""
+    layer = np.zeros((*mask.shape, 4), dtype=np.uint8)
+    layer[mask] = (*rgb(colour), round(255 * OPACITY))
     return layer
 
 
 def contour_overlay(truth: np.ndarray | None, prediction: np.ndarray | None, *, width: int = 1) -> np.ndarray:
     """Lines along the masks' edges: the truth's just outside of it, the prediction's just inside.
 
-    Where the two masks end at the same edge both lines are therefore seen, side by side.
+    So both lines are seen side by side where the two masks end at the same edge.
 
     Args:
         truth: boolean mask at the picture's own resolution, (H, W).
@@ -61,7 +65,7 @@ def enlarged(voxels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def edges(voxels: int, pixels: int) -> np.ndarray:
-    """Where the voxels of a row begin and end in pixels, (voxels + 1,)."""
+    """The edges of the voxels of a row in pixels, (voxels + 1,)."""
     return np.rint(np.arange(voxels + 1) * (pixels / voxels)).astype(int)
 
 

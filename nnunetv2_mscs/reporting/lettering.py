@@ -1,4 +1,4 @@
-"""Text in pictures that are composed pixel by pixel."""
+"""Text in the pictures that Pillow draws."""
 
 from functools import lru_cache
 from importlib.resources import as_file, files

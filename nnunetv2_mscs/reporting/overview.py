@@ -1,101 +1,97 @@
-"""One picture of several cases: DWI, ADC, true and predicted lesion, on the slice where the lesion is largest."""
+"""One picture of several cases: one row per case, each with some slices of its scan and masks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
 
-from nnunetv2_mscs.reporting.colours import PREDICTION, TRUTH
-from nnunetv2_mscs.reporting.windows import ADC_WINDOW, BRIGHTEST_PERCENTILE
-from nnunetv2_mscs.workplace.whole_files import whole_file
+from nnunetv2_mscs.reporting.colours import BLACK, GREY, WHITE
+from nnunetv2_mscs.reporting.lettering import font, write_lines
+from nnunetv2_mscs.reporting.panels import (
+    CONTOURS,
+    PREDICTION_LAYER,
+    TRUTH_LAYER,
+    SheetCase,
+    draw_panel,
+    head_crop,
+    panel_size,
+)
+from nnunetv2_mscs.reporting.slices import choose_slices
+from nnunetv2_mscs.scans.channels import ADC, DWI
 
-COLUMNS = ("DWI", "ADC", "truth", "prediction")
-INCHES_A_PANEL = 2.3
+GAP, LEFT, TOP = 6, 170, 56
+
+
+class OverviewPanel(NamedTuple):
+    """One slice of a channel, with a layer of masks (see `draw_panel`)."""
+
+    channel: str
+    z: int
+    layer: str = ""
 
 
 @dataclass(frozen=True)
-class Case:
-    """A scan with its masks; arrays are (z, y, x) as nnU-Net reads them, in LPS order.
+class OverviewRow:
+    """A case of the picture.
 
     Args:
-        title: written beside the case, several lines.
-        dwi: in any unit.
-        adc: in 10^-6 mm2/s.
-        truth: boolean mask.
-        prediction: boolean mask.
-        spacing_mm: (z, y, x).
+        title: written beside it, several lines.
+        case: with channels and masks of the panels.
+        panels: from left to right.
     """
 
     title: str
-    dwi: np.ndarray
-    adc: np.ndarray
-    truth: np.ndarray
-    prediction: np.ndarray
-    spacing_mm: tuple[float, float, float]
+    case: SheetCase
+    panels: tuple[OverviewPanel, ...]
 
 
-def slice_to_show(case: Case) -> int:
-    """The slice with most of the true lesion; without one most of the predicted lesion; else the middle one."""
-    for mask in (case.truth, case.prediction):
-        if mask.any():
-            return int(mask.sum(axis=(1, 2)).argmax())
-    return len(case.truth) // 2
+def result_row(title: str, case: SheetCase) -> OverviewRow:
+    """DWI, ADC, truth and prediction on one slice: with the largest true area, else the largest predicted one."""
+    assert case.truth is not None
+    mask = case.truth if case.truth.any() else case.prediction
+    (index,) = choose_slices(mask, None, case.head, count=1).indices
+    layers = (OverviewPanel(DWI, index, layer) for layer in (TRUTH_LAYER, PREDICTION_LAYER))
+    return OverviewRow(title, case, (OverviewPanel(DWI, index), OverviewPanel(ADC, index), *layers))
 
 
-def draw_overview(cases: Sequence[Case], file: Path, *, title: str) -> None:
-    """Write the picture as PNG, a row a case; whole or not at all.
+def slices_row(title: str, case: SheetCase, *, slices: int) -> OverviewRow:
+    """Some slices of the DWI, then the same of the ADC, with the contour of the true lesion."""
+    indices = choose_slices(case.truth, None, case.head, count=slices).indices
+    return OverviewRow(title, case, tuple(OverviewPanel(name, k, CONTOURS) for name in (DWI, ADC) for k in indices))
 
-    The ADC window is fixed (0 to 2500 10^-6 mm2/s), the DWI's ends at its 99.7th percentile. Radiological view: the
-    patient's right is on the left.
+
+def draw_overview(
+    rows: Sequence[OverviewRow], *, height: int, title: str = "", headings: Sequence[str] = ()
+) -> Image.Image:
+    """Draw the rows below each other, in radiological view: the patient's right is on the left.
+
+    Args:
+        rows: with equal numbers of panels.
+        height: of a panel in pixels.
+        title: above all.
+        headings: above the columns.
     """
-    rows, columns = len(cases), len(COLUMNS)
-    height = INCHES_A_PANEL * max(case.dwi.shape[1] * case.spacing_mm[1] for case in cases)
-    height /= max(case.dwi.shape[2] * case.spacing_mm[2] for case in cases)
-    figure = Figure(figsize=(INCHES_A_PANEL * columns + 1.7, height * rows + 0.75), facecolor="black")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    figure.subplots_adjust(
-        left=1.7 / figure.get_figwidth(),
-        right=1,
-        bottom=0,
-        top=1 - 0.75 / figure.get_figheight(),
-        wspace=0.02,
-        hspace=0.02,
-    )
-    figure.suptitle(title, color="white", fontsize=11, y=1 - 0.12 / figure.get_figheight(), va="top")
-    for row, case in zip(grid, cases, strict=True):
-        _draw_case(row, case)
-    for axes, column in zip(grid[0], COLUMNS, strict=True):
-        colour = {"truth": TRUTH, "prediction": PREDICTION}.get(column, "white")
-        heading = f"ADC, {ADC_WINDOW[0]:.0f} to {ADC_WINDOW[1] / 1000:g} x 10⁻³ mm²/s" if column == "ADC" else column
-        axes.set_title(heading, color=colour, fontsize=9, pad=4)
-    with whole_file(file) as unfinished:
-        figure.savefig(unfinished, format="png", dpi=110, facecolor="black")
+    drawn = [[Image.fromarray(panel) for panel in _panels(row, height)] for row in rows]
+    width = max(panel.width for row in drawn for panel in row)
+    columns, header = max(len(row) for row in drawn), TOP if title or headings else GAP
+    image = Image.new("RGB", (LEFT + columns * (width + GAP), header + len(rows) * (height + GAP)), BLACK)
+    draw, small = ImageDraw.Draw(image), font(13)
+    draw.text((image.width / 2, 8), title, font=font(16), fill=WHITE, anchor="ma")
+    for i, heading in enumerate(headings):
+        draw.text((LEFT + i * (width + GAP) + width / 2, header - 6), heading, font=small, fill=WHITE, anchor="ms")
+    for i, (row, panels) in enumerate(zip(rows, drawn, strict=True)):
+        top = header + i * (height + GAP)
+        write_lines(draw, (GAP, top), row.title.split("\n"), small, WHITE)
+        for j, panel in enumerate(panels):
+            image.paste(panel, (LEFT + j * (width + GAP) + (width - panel.width) // 2, top))
+        for letter, x in (("R", LEFT + 3), ("L", LEFT + width - 12)):
+            draw.text((x, top + height / 2), letter, font=small, fill=GREY, anchor="lm")
+    return image
 
 
-def _draw_case(row: Sequence[Axes], case: Case) -> None:
-    z = slice_to_show(case)
-    dwi, adc = case.dwi[z], case.adc[z]
-    brightest = float(np.percentile(case.dwi, BRIGHTEST_PERCENTILE))
-    extent = (0.0, dwi.shape[1] * case.spacing_mm[2], dwi.shape[0] * case.spacing_mm[1], 0.0)
-    for axes, column in zip(row, COLUMNS, strict=True):
-        axes.set_axis_off()
-        image, window = (adc, ADC_WINDOW) if column == "ADC" else (dwi, (0.0, brightest))
-        axes.imshow(image, cmap="gray", vmin=window[0], vmax=window[1], extent=extent, interpolation="nearest")
-        if column in ("truth", "prediction"):
-            mask = case.truth[z] if column == "truth" else case.prediction[z]
-            colour = TRUTH if column == "truth" else PREDICTION
-            _fill(axes, mask, colour, extent)
-    row[0].text(-0.04, 0.5, case.title, color="white", fontsize=9, ha="right", va="center", transform=row[0].transAxes)
-    for axes, letter, place in ((row[0], "R", 0.03), (row[0], "L", 0.97)):
-        axes.text(place, 0.5, letter, color="gray", fontsize=8, ha="center", va="center", transform=axes.transAxes)
-
-
-def _fill(axes: Axes, mask: np.ndarray, colour: str, extent: tuple[float, float, float, float]) -> None:
-    """Colour exactly the voxels of the mask, so that the DWI shines through."""
-    overlay = np.zeros((*mask.shape, 4))
-    overlay[mask] = matplotlib.colors.to_rgba(colour, 0.65)
-    axes.imshow(overlay, extent=extent, interpolation="nearest")
+def _panels(row: OverviewRow, height: int) -> list[np.ndarray]:
+    crop = head_crop(row.case, row.case.head)
+    size = panel_size(row.case, crop, height)
+    return [draw_panel(row.case, panel.channel, panel.z, crop, size, layer=panel.layer) for panel in row.panels]

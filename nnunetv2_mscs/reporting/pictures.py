@@ -1,5 +1,6 @@
 """Pictures as bytes, for files and for pages that hold them."""
 
+import base64
 from io import BytesIO
 
 from PIL import Image, features
@@ -13,10 +14,9 @@ def png(image: Image.Image) -> bytes:
 
 
 def small(image: Image.Image, *, quality: int) -> tuple[bytes, str]:
-    """Few bytes, and their MIME type: AVIF, or JPEG where Pillow was built without it.
+    """A picture in few bytes, and their MIME type: AVIF, or JPEG where Pillow was built without it.
 
-    Both keep the colours at full resolution. WebP cannot, and shows single voxels in a mixture of their neighbours'
-    colours.
+    Both keep the colours at full resolution. WebP does not: it mixes the colour of a single voxel with its neighbours'.
 
     Args:
         image: RGB.
@@ -25,6 +25,11 @@ def small(image: Image.Image, *, quality: int) -> tuple[bytes, str]:
     if features.check("avif"):
         return _encoded(image, "AVIF", quality=quality, subsampling="4:4:4", speed=8, max_threads=1), MIME["avif"]
     return _encoded(image, "JPEG", quality=quality, subsampling=0, optimize=True, progressive=True), MIME["jpeg"]
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """A picture of a MIME type as a URI that holds all of its bytes."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:

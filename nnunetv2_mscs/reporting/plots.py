@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from nnunetv2_mscs.evaluation.agreement import BlandAltman, bland_altman
 from nnunetv2_mscs.evaluation.catalogue import METRICS
-from nnunetv2_mscs.evaluation.results import CaseResult, Evaluation
+from nnunetv2_mscs.evaluation.results import Evaluation
 from nnunetv2_mscs.reporting.colours import NEUTRAL, of_model
 from nnunetv2_mscs.reporting.figures import MARKERS, NOTE, say_nothing_to_draw, styled
 
@@ -23,8 +23,8 @@ def score_over_volume(evaluations: Sequence[Evaluation], label: str, *, column: 
     """A score of each case over its reference volume, on a logarithmic axis; cases without lesion stand apart, at 0.
 
     Args:
-        evaluations: one a model.
-        label: as in `CaseResult`.
+        evaluations: one per model.
+        label: as in cases.csv.
         column: of METRICS.
     """
     with styled():
@@ -64,7 +64,7 @@ def _mark_empty(axes: Axes, place: float, border: float) -> None:
 
 
 def volume_agreement_plot(evaluations: Sequence[Evaluation], label: str) -> Figure:
-    """Bland and Altman's plot of predicted and reference volumes, a panel a model, with bias and limits of agreement.
+    """Bland and Altman's plot of two volumes, one panel per model, with bias and limits of agreement.
 
     The axis of the volumes is linear up to 1 mL and logarithmic beyond; that of the differences is linear.
     """
@@ -121,17 +121,17 @@ def _name_limits(axes: Axes, limits: BlandAltman) -> None:
             axes.text(1.01, place, f"{name}\n{value:+.1f}", transform=axes.transAxes, ha="left", va="center", **NOTE)
 
 
-def recall_by_size(statistics: Mapping[str, Mapping[str, Any]], label: str) -> Figure:
+def recall_by_size(evaluations: Sequence[Evaluation], label: str) -> Figure:
     """Share of the reference lesions found, by their size, with 95 % intervals over cases.
 
     Args:
-        statistics: what `summarise` gives, by model, of the same references.
-        label: as in `CaseResult`.
+        evaluations: one per model of the same references, with their statistics.
+        label: as in cases.csv.
     """
     with styled():
         figure = Figure(figsize=(5.6, 3.8), layout="constrained")
         axes = figure.subplots()
-        by_model = {model: one["labels"][label]["lesions_by_size"] for model, one in statistics.items()}
+        by_model = {one.model: one.statistics["labels"][label]["lesions_by_size"] for one in evaluations}
         sizes = next(iter(by_model.values()))
         width = 0.8 / len(by_model)
         for i, (model, groups) in enumerate(by_model.items()):
@@ -168,8 +168,8 @@ def distributions(
     as a point, and a line between the points of one case.
 
     Args:
-        evaluations: one a model; cases are brought together by name.
-        label: as in `CaseResult`.
+        evaluations: one per model; cases are brought together by name.
+        label: as in cases.csv.
         columns: of METRICS, a panel each.
     """
     with styled():
@@ -185,15 +185,15 @@ def distributions(
 
 
 def _draw_distribution(axes: Axes, evaluations: Sequence[Evaluation], label: str, column: str) -> None:
-    rows = [{result.case: result for result in one.of_label(label)} for one in evaluations]
-    cases = list(dict.fromkeys(case for row in rows for case in row))
-    values = np.array([[_value(row.get(case), column) for case in cases] for row in rows])
+    by_model = [one.of_label(label).set_index("case")[column] for one in evaluations]
+    cases = list(dict.fromkeys(case for one in by_model for case in one.index))
+    values = np.array([one.reindex(cases).to_numpy(float) for one in by_model])
     if np.isnan(values).all():
         say_nothing_to_draw(axes, f"{METRICS[column].title}:\nnot defined for any case")
         return
     shift = _jitter(len(cases), 0.12, 0)
-    places = np.arange(len(rows))
-    if len(rows) > 1:
+    places = np.arange(len(values))
+    if len(values) > 1:
         axes.plot(places[:, None] + shift, values, color="#999999", linewidth=0.5, alpha=0.5, zorder=1)
     defined = [row[~np.isnan(row)] for row in values]
     axes.boxplot(
@@ -211,15 +211,11 @@ def _draw_distribution(axes: Axes, evaluations: Sequence[Evaluation], label: str
         axes.scatter(places[i] + shift, row, color=of_model(i), marker=MARKERS[i % len(MARKERS)], zorder=3, **POINT)
     ticks = [f"n = {len(d)}" + (f"\n{len(cases) - len(d)} undefined" if len(d) < len(cases) else "") for d in defined]
     axes.set_xticks(places, ticks, fontsize=8)
-    axes.set_xlim(-0.5, len(rows) - 0.5)
+    axes.set_xlim(-0.5, len(values) - 0.5)
     axes.grid(axis="x", visible=False)
     axes.set_title(METRICS[column].title, loc="left")
     if METRICS[column].kind == "score":
         axes.set_ylim(-0.04, 1.04)
-
-
-def _value(result: CaseResult | None, column: str) -> float:
-    return float("nan") if result is None else result.values[column]
 
 
 def _jitter(count: int, width: float, seed: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Cases as nnU-Net's preprocessing left them: cropped, resampled, normalised; what its training really sees."""
+"""Cases as nnU-Net's preprocessing left them, which is what its training sees: cropped, resampled, normalised."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
 from nnunetv2_mscs.nnunet_files.json_files import read_json_if_there
 from nnunetv2_mscs.reporting.ignored import ignored_by
-from nnunetv2_mscs.reporting.sheet import SheetCase
+from nnunetv2_mscs.reporting.panels import SheetCase
 from nnunetv2_mscs.reporting.windows import choose_windows
 from nnunetv2_mscs.scans.alignment import turn
 from nnunetv2_mscs.scans.grid import Grid
@@ -27,7 +27,7 @@ def read_preprocessed_case(folder: Path, name: str) -> SheetCase:
     """Read one case with nnU-Net's own reader, turned to the radiologist's view.
 
     Raises:
-        MscsError: it cannot be read, or the plans beside the folder do not tell its spacing.
+        MscsError: it cannot be read, or the plans beside the folder do not give its spacing.
     """
     from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 
@@ -36,7 +36,7 @@ def read_preprocessed_case(folder: Path, name: str) -> SheetCase:
         data, segmentation, _, properties = infer_dataset_class(str(folder))(str(folder), [name]).load_case(name)
         data, segmentation = np.asarray(data[:], dtype=np.float32), np.asarray(segmentation[:])
     except Exception as error:
-        # What damaged bytes raise in three libraries is not to be listed.
+        # Damaged bytes raise errors of many kinds in three libraries.
         raise MscsError(f"{folder / name} cannot be read: {error}.", AS_IT_STANDS) from error
     axes = tuple(1 + axis for axis in np.argsort(transpose))
     data, segmentation = data.transpose(0, *axes), segmentation.transpose(0, *axes)
@@ -72,16 +72,16 @@ def _plans_of(folder: Path) -> tuple[list[int], list[float]]:
         for configuration in plans.get("configurations", {}).values():
             if configuration.get("data_identifier") == folder.name and "spacing" in configuration:
                 return list(plans["transpose_forward"]), list(configuration["spacing"])
-    raise MscsError(f"No plans beside {folder} tell its spacing.", AS_IT_STANDS)
+    raise MscsError(f"No plans beside {folder} give its spacing.", AS_IT_STANDS)
 
 
 def _in_order(spacing: list[float], transpose: list[int], original: list[float]) -> tuple[float, ...]:
-    """(z, y, x) in mm; a 2D configuration leaves the first of nnU-Net's axes as it was."""
+    """The spacing z, y, x in mm; a 2D configuration does not resample the first of nnU-Net's axes."""
     full = [float(original[transpose[0]]), *spacing] if len(spacing) == 2 else spacing
     return tuple(float(full[axis]) for axis in np.argsort(transpose))
 
 
 def _channel_names(folder: Path, count: int) -> list[str]:
-    """Of dataset.json; a cascade's further channels have none."""
+    """The names in dataset.json; further channels of a cascade have none."""
     named = read_json_if_there(folder.parent / DATASET_JSON).get("channel_names", {})
     return [str(named.get(str(i), f"channel {i}")) for i in range(count)]

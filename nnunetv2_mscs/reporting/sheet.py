@@ -1,72 +1,28 @@
 """The sheet of a case: slices through the lesion with the masks, and all that is needed to read them printed on it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 from PIL import Image, ImageDraw
 
-from nnunetv2_mscs.reporting.colours import FALSE_NEGATIVE, FALSE_POSITIVE, PREDICTION, TRUE_POSITIVE, TRUTH
-from nnunetv2_mscs.reporting.layers import contour_overlay, enlarged, error_overlay, grey, laid_over
+from nnunetv2_mscs.reporting.colours import (
+    BLACK,
+    FALSE_NEGATIVE,
+    FALSE_POSITIVE,
+    GREY,
+    PREDICTION,
+    TRUE_POSITIVE,
+    TRUTH,
+    WHITE,
+)
 from nnunetv2_mscs.reporting.lettering import font, line_height, shortened, wrapped, write_lines
+from nnunetv2_mscs.reporting.panels import CONTOURS, ERRORS, Crop, SheetCase, draw_panel, head_crop, panel_size
 from nnunetv2_mscs.reporting.slices import ShownSlices, choose_slices
-from nnunetv2_mscs.reporting.windows import Window
 from nnunetv2_mscs.scans.channels import DWI
-from nnunetv2_mscs.scans.units import head_mask
 
-CONTOURS, ERRORS = "contours", "errors"
 SLICES, PANEL_HEIGHT = 6, 250
 MARGIN, GAP, LEFT, HEADING = 14, 8, 128, 24
 SMALLEST_WIDTH = 900
-HEAD_MARGIN_MM = 12.0
 SCALE_BARS_MM = (50, 20, 10, 5)
-BLACK, WHITE, GREY = "#000000", "#ffffff", "#a0a0a0"
-
-
-@dataclass(frozen=True)
-class SheetCase:
-    """What a sheet shows. Arrays are (Z, Y, X): slices from the feet up, rows from the front, columns from the right.
-
-    Args:
-        name: the case identifier.
-        channels: images by name, finite; without any the masks are drawn on black.
-        windows: one for each channel.
-        spacing_mm: (z, y, x).
-        truth: boolean mask, or None if there is none.
-        prediction: likewise.
-        label: what the masks are of.
-        facts: a line below the name, such as metrics.
-        positions_mm: of the slices' centres along the patient's axis, upwards; None if unknown.
-        oriented: left and right are known.
-        measured: the spacing is known.
-        notes: sentences for the reader, such as that an image is missing.
-    """
-
-    name: str
-    channels: Mapping[str, np.ndarray]
-    windows: Mapping[str, Window]
-    spacing_mm: tuple[float, float, float]
-    truth: np.ndarray | None = None
-    prediction: np.ndarray | None = None
-    label: str = "lesion"
-    facts: str = ""
-    positions_mm: tuple[float, ...] | None = None
-    oriented: bool = True
-    measured: bool = True
-    notes: tuple[str, ...] = ()
-
-    @property
-    def background(self) -> str | None:
-        """The channel that masks are laid over: the DWI, where there is one."""
-        return DWI if DWI in self.channels else next(iter(self.channels), None)
-
-    @property
-    def head(self) -> np.ndarray:
-        """Tissue apart from air, (Z, Y, X) boolean; without an image the whole volume."""
-        if self.background is not None:
-            return head_mask(self.channels[self.background])
-        given = next(mask for mask in (self.truth, self.prediction) if mask is not None)
-        return np.ones_like(given)
 
 
 @dataclass(frozen=True)
@@ -87,9 +43,9 @@ class Sheet:
 def draw_sheet(
     case: SheetCase, *, slices: int = SLICES, panel_height: int = PANEL_HEIGHT, smooth: bool = True
 ) -> Sheet:
-    """Draw a case: a column a slice; a row a channel, a row with the masks' contours, and one with the errors.
+    """Draw a case: one column per slice; one row per channel, one with the masks' contours, and one with the errors.
 
-    The slice with most false voxels and that with the largest true area are always among them, the others lie evenly
+    The slice with most false voxels and the slice with the largest true area are always shown; the others lie evenly
     over the slices with a mask. Images are interpolated unless `smooth` is false; masks never are.
 
     Args:
@@ -100,8 +56,8 @@ def draw_sheet(
     """
     head = case.head
     shown = choose_slices(case.truth, case.prediction, head, count=slices)
-    crop = _crop(case, head)
-    size = _panel_size(case, crop, panel_height)
+    crop = head_crop(case, head)
+    size = panel_size(case, crop, panel_height)
     rows = _rows(case)
     width = max(LEFT + len(shown.indices) * (size[1] + GAP) + MARGIN, SMALLEST_WIDTH)
     header, footer = _header(case, width), _footer(case, shown, rows, width)
@@ -114,7 +70,7 @@ def draw_sheet(
         for j, index in enumerate(shown.indices):
             left, upper = LEFT + j * (size[1] + GAP), top + i * (size[0] + GAP)
             panels[row, index] = (left, upper, left + size[1], upper + size[0])
-            image.paste(Image.fromarray(_panel(case, row, index, crop, size, smooth)), (left, upper))
+            image.paste(_panel(case, row, index, crop, size, smooth=smooth), (left, upper))
     _write_headings(image, case, shown, size[1], top)
     _write_rows(image, case, rows, size[0], top)
     _draw_scale(image, case, crop, size, top)
@@ -125,10 +81,9 @@ def draw_thumbnail(case: SheetCase, *, height: int = 120) -> Image.Image:
     """One slice without text, with the sheet's colours: that with the most false voxels, or the largest mask."""
     head = case.head
     shown = choose_slices(case.truth, case.prediction, head, count=1)
-    crop = _crop(case, head)
+    crop = head_crop(case, head)
     row = [row for row in _rows(case) if row in (CONTOURS, ERRORS, case.background)][-1]
-    panel = _panel(case, row, shown.indices[0], crop, _panel_size(case, crop, height), True)
-    return Image.fromarray(panel)
+    return _panel(case, row, shown.indices[0], crop, panel_size(case, crop, height))
 
 
 def _rows(case: SheetCase) -> list[str]:
@@ -138,46 +93,14 @@ def _rows(case: SheetCase) -> list[str]:
     return channels + masks + ([ERRORS] if case.truth is not None and case.prediction is not None else [])
 
 
-def _crop(case: SheetCase, head: np.ndarray) -> tuple[slice, slice]:
-    """Rows and columns that hold the head and all of the masks, with a margin."""
-    bounds = []
-    for axis, size in ((1, head.shape[1]), (2, head.shape[2])):
-        profile = head.sum(axis=tuple({0, 1, 2} - {axis}))
-        held = profile > 0.01 * profile.max()
-        for mask in (case.truth, case.prediction):
-            if mask is not None:
-                held = held | mask.any(axis=tuple({0, 1, 2} - {axis}))
-        inside = np.flatnonzero(held) if held.any() else np.arange(size)
-        margin = round(HEAD_MARGIN_MM / case.spacing_mm[axis])
-        low, high = inside[0] - margin, inside[-1] + 1 + margin
-        bounds.append(slice(max(int(low), 0), min(int(high), size)))
-    return bounds[0], bounds[1]
-
-
-def _panel_size(case: SheetCase, crop: tuple[slice, slice], height: int) -> tuple[int, int]:
-    """(H, W) of a slice in pixels, in the proportions of the patient."""
-    rows, columns = (part.stop - part.start for part in crop)
-    width = height * (columns * case.spacing_mm[2]) / (rows * case.spacing_mm[1])
-    return height, max(round(width), 1)
-
-
 def _panel(
-    case: SheetCase, row: str, index: int, crop: tuple[slice, slice], size: tuple[int, int], smooth: bool
-) -> np.ndarray:
-    """One slice of one row, (H, W, 3) uint8."""
-    name = case.background if row in (CONTOURS, ERRORS) else row
-    image = np.zeros((*size, 3), dtype=np.uint8)
-    if name is not None:
-        window = case.windows[name]
-        image = grey(case.channels[name][index][crop], window.low, window.high, size, smooth=smooth)
-    truth, prediction = (None if mask is None else mask[index][crop] for mask in (case.truth, case.prediction))
-    if row == ERRORS and truth is not None and prediction is not None:
-        return laid_over(image, enlarged(error_overlay(truth, prediction), size))
-    if row == CONTOURS:
-        large = [None if mask is None else enlarged(mask, size) for mask in (truth, prediction)]
-        voxel = size[0] / (crop[0].stop - crop[0].start)
-        return laid_over(image, contour_overlay(*large, width=1 if voxel < 4 else 2))
-    return image
+    case: SheetCase, row: str, index: int, crop: Crop, size: tuple[int, int], *, smooth: bool = True
+) -> Image.Image:
+    """One slice of one row."""
+    masks = row in (CONTOURS, ERRORS)
+    channel = case.background if masks else row
+    layer = row if masks else ""
+    return Image.fromarray(draw_panel(case, channel, index, crop, size, layer=layer, smooth=smooth))
 
 
 def _header(case: SheetCase, width: int) -> Image.Image:
@@ -192,7 +115,7 @@ def _header(case: SheetCase, width: int) -> Image.Image:
 
 
 def _write_headings(image: Image.Image, case: SheetCase, shown: ShownSlices, width: int, top: int) -> None:
-    """Above each column: left and right, the slice, and what is special about it."""
+    """Above each column: left and right, the number of the slice, and why it was chosen."""
     draw, face, small = ImageDraw.Draw(image), font(12), font(11)
     for j, index in enumerate(shown.indices):
         left = LEFT + j * (width + GAP)
@@ -211,7 +134,7 @@ def _write_headings(image: Image.Image, case: SheetCase, shown: ShownSlices, wid
 
 
 def _write_rows(image: Image.Image, case: SheetCase, rows: list[str], height: int, top: int) -> None:
-    """Beside each row: the channel with its window, or what the masks' colours mean."""
+    """Beside each row: the channel with its window, or the meaning of the masks' colours."""
     draw = ImageDraw.Draw(image)
     bold, small = font(14, bold=True), font(11)
     for i, row in enumerate(rows):
@@ -227,7 +150,7 @@ def _write_rows(image: Image.Image, case: SheetCase, rows: list[str], height: in
 
 
 def _legend(case: SheetCase, row: str) -> list[tuple[str, str, bool]]:
-    """Colour, meaning, and whether it fills, of what is drawn in a row of masks."""
+    """The colours of a row of masks: each with its meaning, and whether it fills an area."""
     if row == ERRORS:
         return [
             (TRUE_POSITIVE, "true positive", True),
@@ -240,9 +163,7 @@ def _legend(case: SheetCase, row: str) -> list[tuple[str, str, bool]]:
     return []
 
 
-def _draw_scale(
-    image: Image.Image, case: SheetCase, crop: tuple[slice, slice], size: tuple[int, int], top: int
-) -> None:
+def _draw_scale(image: Image.Image, case: SheetCase, crop: Crop, size: tuple[int, int], top: int) -> None:
     """A bar of a round length in mm, at the foot of the first row."""
     if not case.measured:
         return

@@ -1,4 +1,4 @@
-"""From files to what a sheet shows: images and masks on one grid, turned to the radiologist's view."""
+"""From files to a case to draw: images and masks on one grid, turned to the radiologist's view."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnunetv2_mscs.evaluation.catalogue import METRICS
-from nnunetv2_mscs.reporting.sheet import SheetCase
+from nnunetv2_mscs.reporting.panels import SheetCase
 from nnunetv2_mscs.reporting.windows import choose_windows
 from nnunetv2_mscs.scans.alignment import align, turn
 from nnunetv2_mscs.scans.channels import COMBINED, ReadingRules, ScanFiles, read_channels
@@ -31,7 +31,6 @@ def read_sheet_case(
     prediction: Path | None = None,
     values: Collection[int] | None = None,
     ignored: int | None = None,
-    label: str = "lesion",
     facts: str | None = None,
     rules: ReadingRules | None = None,
     check: bool = True,
@@ -40,13 +39,12 @@ def read_sheet_case(
 
     Args:
         name: the case identifier.
-        images: files by channel name; the name "*" stands for a file of all channels. Without any the masks are drawn
-            on black.
-        truth: a mask file on the images' grid, or that differs from it only in the order and direction of its axes.
+        images: files by channel name; the name "*" stands for a file of all channels. Without images the masks are
+            drawn on black.
+        truth: a mask file on the images' grid, or on one that differs only in the order and direction of its axes.
         prediction: likewise.
         values: the labels to show; None for all above 0.
-        ignored: the truth's value of voxels that count nowhere (nnU-Net's ignore label), if any.
-        label: what these are called.
+        ignored: the value of nnU-Net's ignore label in the truth, if there is one: such voxels count nowhere.
         facts: a line for the sheet; by default Dice and volumes.
         rules: how to read array files.
         check: also check that the files are complete, which costs reading NIfTI files twice.
@@ -79,7 +77,6 @@ def read_sheet_case(
         (grid.spacing[2], grid.spacing[1], grid.spacing[0]),
         truth=shown.get("truth"),
         prediction=shown.get("prediction"),
-        label=label,
         positions_mm=_positions_mm(grid) if reference.has_geometry else None,
         oriented=reference.has_geometry and _records_orientation(file),
         measured=measured,
@@ -89,7 +86,7 @@ def read_sheet_case(
 
 
 def _read_images(images: Mapping[str, Path], rules: ReadingRules, check: bool) -> tuple[dict[str, Volume], list[str]]:
-    """Each channel as a volume, and what is odd about the files."""
+    """Each channel as a volume, and notes about the files."""
     findings = Findings()
     found = read_channels(ScanFiles(images), rules, findings, check)
     for finding in findings.errors:
@@ -138,7 +135,7 @@ def _positions_mm(grid: Grid) -> tuple[float, ...]:
 
 
 def _records_orientation(file: Path) -> bool:
-    """Whether a file says where left and right are; only NIfTI files may fail to."""
+    """Whether a file says where left and right are; only NIfTI files may lack that."""
     if not file.name.lower().endswith(NIFTI_ENDINGS):
         return True
     import nibabel

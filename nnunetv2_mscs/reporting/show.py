@@ -1,4 +1,4 @@
-"""What `mscs show` does: find the cases, choose among them, draw a sheet of each."""
+"""What `mscs show` does from one end to the other: find the cases, choose among them, draw a sheet of each."""
 
 import random
 from collections.abc import Sequence
@@ -8,10 +8,11 @@ from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.results import CaseFiles
-from nnunetv2_mscs.reporting.case_pictures import read_evaluated
+from nnunetv2_mscs.reporting.evaluated_case import read_evaluated
+from nnunetv2_mscs.reporting.panels import SheetCase
 from nnunetv2_mscs.reporting.pictures import png
 from nnunetv2_mscs.reporting.preprocessed import read_preprocessed_case
-from nnunetv2_mscs.reporting.sheet import PANEL_HEIGHT, SLICES, SheetCase, draw_sheet
+from nnunetv2_mscs.reporting.sheet import PANEL_HEIGHT, SLICES, draw_sheet
 from nnunetv2_mscs.reporting.sheet_case import read_sheet_case
 from nnunetv2_mscs.reporting.show_sources import CaseToShow, cases_of_files, cases_of_folder, data_set, with_masks
 from nnunetv2_mscs.scans.channels import ReadingRules
@@ -21,11 +22,11 @@ from nnunetv2_mscs.workplace.whole_files import DISK_FULL, write_whole
 
 
 @dataclass(frozen=True)
-class Request:
+class ShowRequest:
     """What to show, and how.
 
     Args:
-        words: files and folders; or, if `source` is given, case identifiers, none for all.
+        words: files and folders; or case identifiers if `source` is given, none for all.
         source: a data set's number, or a folder of cases.
         truth: a mask or a folder of masks.
         prediction: likewise.
@@ -55,7 +56,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Shown:
-    """What came of it.
+    """The result of `show`.
 
     Args:
         files: the sheets, in the cases' order.
@@ -68,7 +69,7 @@ class Shown:
     left_out: tuple[str, ...]
 
 
-def show(request: Request, out: Path, *, overwrite: bool = False) -> Shown:
+def show(request: ShowRequest, out: Path, *, overwrite: bool = False) -> Shown:
     """Draw a sheet `out`/<case>.png of each case asked for.
 
     Raises:
@@ -90,7 +91,7 @@ def show(request: Request, out: Path, *, overwrite: bool = False) -> Shown:
     return Shown(files, tuple(finding for finding in found if finding is not None), tuple(left_out))
 
 
-def find_cases(request: Request) -> tuple[list[CaseToShow], list[str]]:
+def find_cases(request: ShowRequest) -> tuple[list[CaseToShow], list[str]]:
     """The cases asked for with their masks, and the names of those left out because masks are missing.
 
     Raises:
@@ -115,7 +116,7 @@ def find_cases(request: Request) -> tuple[list[CaseToShow], list[str]]:
     return [by_name[i] for i in sorted(chosen)], left_out
 
 
-def _of_source(request: Request) -> list[CaseToShow]:
+def _of_source(request: ShowRequest) -> list[CaseToShow]:
     cases = cases_of_folder(data_set(str(request.source)))
     if not request.words:
         return cases
@@ -138,7 +139,7 @@ def _of_paths(words: Sequence[str]) -> list[CaseToShow]:
     return cases + cases_of_files([place for place in places if not place.is_dir()])
 
 
-def _draw(request: Request, out: Path, case: CaseToShow) -> Finding | None:
+def _draw(request: ShowRequest, out: Path, case: CaseToShow) -> Finding | None:
     """Write the sheet of one case; a finding if that fails."""
     try:
         read = _read(case, request)
@@ -150,17 +151,17 @@ def _draw(request: Request, out: Path, case: CaseToShow) -> Finding | None:
     return None
 
 
-def _read(case: CaseToShow, request: Request) -> SheetCase:
+def _read(case: CaseToShow, request: ShowRequest) -> SheetCase:
     if case.preprocessed is not None:
         return read_preprocessed_case(case.preprocessed, case.name)
-    if case.result and case.truth and case.prediction and not request.labels:
+    if case.measured and case.truth and case.prediction and not request.labels:
         return read_evaluated(
             CaseFiles(case.prediction, case.truth, dict(case.images)),
-            case.result,
+            case.measured,
             case.model,
             ignored=case.ignored,
-            # Only of several labels a sheet is named after more than its case.
-            name_label=case.name != case.result.case,
+            # Sheets of one of several labels are named after case and label.
+            name_label=case.name != case.measured["case"],
             check=True,
         )[0]
     read = read_sheet_case(

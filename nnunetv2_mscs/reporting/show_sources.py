@@ -1,4 +1,4 @@
-"""What there is to show: the cases of files, of a folder of scans, of a data set, an evaluation or a model."""
+"""The cases to show: of files, of a folder of scans, of a data set, an evaluation or a model."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS
 from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.evaluation.results import COMPARISON, CaseResult, is_evaluation, read_evaluation
+from nnunetv2_mscs.evaluation.results import COMPARISON, CaseMetrics, is_evaluation, read_evaluation
 from nnunetv2_mscs.evaluation.sources import find_images, find_masks, find_predictions, images_folder, references_of
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_OF, dataset_name
 from nnunetv2_mscs.nnunet_files.environment import RAW
@@ -40,7 +40,7 @@ class CaseToShow:
         images: files by channel.
         truth: the mask file, if any.
         prediction: likewise.
-        result: what an evaluation says about it, of one label.
+        measured: its row of an evaluation's cases.csv, of one label.
         model: whose prediction it is, if known.
         ignored: the truth's value of nnU-Net's ignore label, if any.
         preprocessed: the folder, for preprocessed data; then there are no files.
@@ -50,7 +50,7 @@ class CaseToShow:
     images: Mapping[str, Path] = field(default_factory=dict)
     truth: Path | None = None
     prediction: Path | None = None
-    result: CaseResult | None = None
+    measured: CaseMetrics | None = None
     model: str = ""
     ignored: int | None = None
     preprocessed: Path | None = None
@@ -74,10 +74,10 @@ def cases_of_files(files: Sequence[Path]) -> list[CaseToShow]:
 
 
 def cases_of_folder(folder: Path) -> list[CaseToShow]:
-    """All cases of a folder of any kind that is known.
+    """All cases of a folder of any known kind.
 
     Raises:
-        MscsError: it is of none, or of one that cannot be shown by itself.
+        MscsError: its kind is not known, or cannot be shown by itself.
     """
     for fits, cases in KINDS:
         if fits(folder):
@@ -108,7 +108,7 @@ def with_masks(
         cases: to show.
         place: a mask, for a single case, or a folder of masks named by case.
         role: "truth" or "prediction".
-        named: the user named the cases, so that each must have a mask; otherwise those without are left out.
+        named: the user named the cases, so each must have a mask; otherwise cases without a mask are left out.
 
     Returns:
         The cases, and the names of those left out.
@@ -135,7 +135,7 @@ def with_masks(
 
 
 def _with_mask(case: CaseToShow, role: str, mask: Path) -> CaseToShow:
-    """A new mask makes former metrics void."""
+    """The case with a new mask, and so without the metrics of the former one."""
     truth, prediction = (mask, case.prediction) if role == "truth" else (case.truth, mask)
     return CaseToShow(case.name, case.images, truth, prediction, ignored=case.ignored)
 
@@ -145,16 +145,16 @@ def _of_evaluation(folder: Path) -> list[CaseToShow]:
     several, ignored = len(evaluation.labels) > 1, ignored_in(evaluation)
     return [
         CaseToShow(
-            f"{result.case}_{clean_name(result.label_name)}" if several else result.case,
+            f"{row['case']}_{clean_name(row['label_name'])}" if several else row["case"],
             files.images,
             files.reference,
             files.prediction,
-            result,
+            row,
             evaluation.model,
             ignored,
         )
-        for result in evaluation.results
-        if (files := evaluation.files.get(result.case))
+        for row in evaluation.rows()
+        if (files := evaluation.files.get(row["case"]))
     ]
 
 
@@ -216,7 +216,7 @@ def _of_layout(folder: Path) -> list[CaseToShow]:
 
 
 def _of_scans(folder: Path) -> list[CaseToShow]:
-    """New scans without masks: files of several cases, a folder a case, or the folder of one."""
+    """New scans without masks: files of several cases, one folder per case, or the folder of one case."""
     return [CaseToShow(case.name, case.images) for case in find_unlabelled(folder, (ADC, DWI)).cases]
 
 

@@ -1,4 +1,4 @@
-"""Which slices of a case are shown, by a rule that the picture states."""
+"""The choice of the slices to show, by a rule that the picture states."""
 
 from dataclasses import dataclass, field
 
@@ -9,12 +9,12 @@ MOST_ERROR, LARGEST = "most error", "largest area"
 
 @dataclass(frozen=True)
 class ShownSlices:
-    """The choice.
+    """The chosen slices.
 
     Args:
         indices: ascending.
-        marks: what is special about a slice, by index.
-        rule: in a sentence.
+        marks: by index, why a slice was chosen.
+        rule: the rule in a sentence.
     """
 
     indices: tuple[int, ...]
@@ -25,10 +25,10 @@ class ShownSlices:
 def choose_slices(
     truth: np.ndarray | None, prediction: np.ndarray | None, head: np.ndarray, *, count: int
 ) -> ShownSlices:
-    """The slice with most error, that with the largest true area, the rest evenly over the slices with a mask.
+    """The slice with most error, the slice with the largest true area, the rest evenly over the slices with a mask.
 
-    Error is the number of false voxels, positive and negative. Without truth the largest predicted area counts; where
-    masks fill fewer slices than are shown, those nearest to them follow; without any masked voxel, slices are spread
+    Error is the number of false voxels, positive and negative. Without truth the largest predicted area counts. If
+    fewer slices hold a mask than are shown, the nearest others follow. Without any masked voxel, slices are spread
     evenly over the head.
 
     Args:
@@ -69,7 +69,7 @@ def _of_the_head(head: np.ndarray) -> np.ndarray:
 
 
 def _with_neighbours(indices: np.ndarray, count: int, depth: int) -> np.ndarray:
-    """Ascending slices: those given, and as many of the nearest others as make `count`."""
+    """The given slices and the nearest others, `count` in all, ascending."""
     others = np.setdiff1d(np.arange(depth), indices)
     distance = np.abs(others[:, None] - indices).min(axis=1)
     nearest = others[np.argsort(distance, kind="stable")][: max(count - len(indices), 0)]

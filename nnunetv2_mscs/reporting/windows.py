@@ -1,4 +1,4 @@
-"""Which value of a scan is drawn black and which white, and how that is said."""
+"""The grey window of a scan: which value is drawn black and which white, with a text that says so."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class Window:
     """Values drawn from black to white.
 
     Args:
-        low: drawn black, as is all below.
-        high: drawn white, as is all above.
+        low: this value and all below are drawn black.
+        high: this value and all above are drawn white.
         text: for the reader, with the unit or the rule.
     """
 
@@ -35,12 +35,12 @@ def fixed_adc_window() -> Window:
 
 
 def percentile_window(image: np.ndarray, *, from_zero: bool, of_head: bool = True) -> Window:
-    """Up to the 99.7th percentile; from 0, as fits a DWI, or from the first percentile.
+    """A window up to the 99.7th percentile, from 0 (for a DWI) or from the first percentile.
 
     Args:
         image: (Z, Y, X), finite.
         from_zero: black is 0.
-        of_head: percentiles are of the head's voxels, else of all.
+        of_head: take the percentiles over the head's voxels instead of all.
     """
     head = head_mask(image) if of_head else np.ones_like(image, dtype=bool)
     inside = image[head] if head.any() else image.ravel()
@@ -59,7 +59,7 @@ def choose_windows(
 
     Args:
         channels: (Z, Y, X) by name, finite.
-        normalised: values are those of nnU-Net's preprocessing, and have no unit.
+        normalised: the values come from nnU-Net's preprocessing and have no unit.
     """
     images, windows = dict(channels), {}
     for name, image in channels.items():

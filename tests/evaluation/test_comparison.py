@@ -12,7 +12,7 @@ from scipy.stats import wilcoxon
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.catalogue import MAIN_METRICS, METRICS
-from nnunetv2_mscs.evaluation.comparison import compare
+from nnunetv2_mscs.evaluation.comparison import compare, read_comparison
 from nnunetv2_mscs.evaluation.paired_tests import PairedTest, holm, paired_test
 from nnunetv2_mscs.evaluation.wording import MINUS, p_value, sentence
 from tests.evaluation.random_evaluation import TRUTH, changed, random_evaluation, shuffled
@@ -27,15 +27,16 @@ def of_differences(differences):
     """Dice of two models that differ by this, case by case."""
     differences = np.asarray(differences, float)
     first = random_evaluation("A", 1, cases=len(differences))
-    other = changed(first, lambda i, one: {"dice": one.values["dice"] + differences[i]})
-    return paired_test("dice", "A", "B", list(zip(first.results, other.results, strict=True)), 0, SAMPLES)
+    other = changed(first, lambda i, one: {"dice": one["dice"] + differences[i]})
+    names = {"metric": "dice", "label": "1", "label_name": "lesion", "baseline": "A", "model": "B"}
+    return paired_test(first.column("dice", "1"), other.column("dice", "1"), **names, seed=0, samples=SAMPLES)
 
 
 def better_model(shift=20.0, **options):
     """A, and B with a Dice that is higher by `shift` on average, in all cases but two."""
     first = random_evaluation("A", 1, **options)
-    noise = np.random.default_rng(3).normal(shift, shift / 2, len(first.results))
-    return first, replace(changed(first, lambda i, one: {"dice": one.values["dice"] + noise[i]}), model="B")
+    noise = np.random.default_rng(3).normal(shift, shift / 2, len(first.table))
+    return first, replace(changed(first, lambda i, one: {"dice": one["dice"] + noise[i]}), model="B")
 
 
 def signed_rank_by_every_sign(differences):
@@ -117,7 +118,7 @@ def test_numbers_of_a_pair():
 
 def test_turned_round():
     first, other = better_model()
-    other = changed(other, lambda i, one: {"hd95_mm": NAN} if i == 2 else {"assd_mm": one.values["assd_mm"] - 50})
+    other = changed(other, lambda i, one: {"hd95_mm": NAN} if i == 2 else {"assd_mm": one["assd_mm"] - 50})
     there = compare([first, other], samples=SAMPLES).of("B", "1")
     back = compare([other, first], samples=SAMPLES).of("A", "1")
     assert {there[metric].verdict for metric in there} >= {"better", "not distinguishable"}
@@ -148,7 +149,7 @@ def test_the_order_of_the_cases_says_nothing():
 @pytest.mark.parametrize(("metric", "verdict"), [("dice", "better"), ("hd95_mm", "worse"), ("nsd_1mm", "better")])
 def test_higher_is_better_for_scores_and_worse_for_distances(metric, verdict):
     first = random_evaluation("A", 1, cases=20)
-    other = replace(changed(first, lambda i, one: {metric: one.values[metric] + 1 + i}), model="B")
+    other = replace(changed(first, lambda i, one: {metric: one[metric] + 1 + i}), model="B")
     assert compare([first, other], samples=SAMPLES).of("B", "1")[metric].verdict == verdict
 
 
@@ -156,7 +157,7 @@ def test_a_shift_of_ranks_against_the_mean_is_no_finding():
     """In 36 of 40 cases B is a little lower, in 4 much higher: the ranks say lower, the mean says higher."""
     differences = [*(-0.01 * i for i in range(1, 37)), 30, 31, 32, 33]
     first = random_evaluation("A", 1, cases=40)
-    other = changed(first, lambda i, one: {"dice": one.values["dice"] + differences[i]})
+    other = changed(first, lambda i, one: {"dice": one["dice"] + differences[i]})
     comparison = compare([first, replace(other, model="B")], samples=2000)
     test = comparison.of("B", "1")["dice"]
     assert test.p_holm < 0.05
@@ -181,7 +182,7 @@ def test_a_shift_of_ranks_that_the_mean_does_not_confirm_is_no_finding():
     """In 30 of 31 cases B is a little lower, in one much higher: lower on average, by an interval that holds 0."""
     differences = [*(-0.01 * i for i in range(1, 31)), 4]
     first = random_evaluation("A", 1, cases=31)
-    other = changed(first, lambda i, one: {"dice": one.values["dice"] + differences[i]})
+    other = changed(first, lambda i, one: {"dice": one["dice"] + differences[i]})
     comparison = compare([first, replace(other, model="B")], samples=SAMPLES)
     test = comparison.of("B", "1")["dice"]
     assert test.p_holm < 0.05
@@ -205,7 +206,7 @@ def test_equal_models():
 
 def test_rounding_errors_are_no_differences():
     first = random_evaluation("A", 1)
-    other = changed(first, lambda i, one: {"dice": one.values["dice"] * (1 + (i % 2) * 1e-15)})
+    other = changed(first, lambda i, one: {"dice": one["dice"] * (1 + (i % 2) * 1e-15)})
     assert compare([first, replace(other, model="B")], samples=SAMPLES).of("B", "1")["dice"].p == 1
 
 
@@ -274,7 +275,7 @@ def test_too_few_cases_to_show_anything_are_warned_of(cases, warned):
     first = random_evaluation("A", 1, cases=cases)
     other = changed(
         first,
-        lambda i, one: {metric: one.values[metric] + (10 + i) * (-1) ** ("mm" in metric) for metric in MAIN_METRICS},
+        lambda i, one: {metric: one[metric] + (10 + i) * (-1) ** ("mm" in metric) for metric in MAIN_METRICS},
     )
     comparison = compare([first, replace(other, model="B")], samples=SAMPLES)
     assert any("of main metrics" in warning for warning in comparison.warnings()) == warned
@@ -284,8 +285,8 @@ def test_too_few_cases_to_show_anything_are_warned_of(cases, warned):
 def test_cases_without_a_difference_are_few_cases_too():
     """Of 20 cases 4 differ: p = 2 / 2^4 at best."""
     first = random_evaluation("A", 1, cases=20)
-    other = changed(first, lambda i, one: {metric: one.values[metric] + max(i - 15, 0) for metric in METRICS})
-    other = changed(other, lambda i, one: {column: first.results[i].values[column] for column in TRUTH})
+    other = changed(first, lambda i, one: {metric: one[metric] + max(i - 15, 0) for metric in METRICS})
+    other = changed(other, lambda i, one: {column: first.table[column][i] for column in TRUTH})
     comparison = compare([first, replace(other, model="B")], samples=SAMPLES)
     assert min(test.p for test in comparison.tests) == 2 / 2**4
     assert any(warning.startswith("4 cases with a difference and 9 tests of main") for warning in comparison.warnings())
@@ -300,7 +301,7 @@ def test_p_in_words(p, text):
 
 
 def fewer_cases(evaluation):
-    return replace(evaluation, results=evaluation.results[:-7])
+    return replace(evaluation, table=evaluation.table[:-7])
 
 
 @pytest.mark.parametrize(
@@ -335,6 +336,23 @@ def test_models_that_cannot_be_compared(others, finding):
 def test_no_cases():
     with pytest.raises(MscsError, match="no case"):
         compare([random_evaluation(name, 1, cases=0) for name in "AB"], samples=SAMPLES)
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    first, other = better_model()
+    comparison = compare([first, changed(other, lambda i, one: {"hd95_mm": NAN})], samples=SAMPLES)
+    (tmp_path / "comparison.json").write_text(json.dumps(comparison.as_json(), allow_nan=False))
+    read = read_comparison(tmp_path)
+    np.testing.assert_equal(read.rows(), comparison.rows())
+    assert replace(read, tests=()) == replace(comparison, tests=())
+    assert read.renamed(["ours", "theirs"]).of("theirs", "1", baseline="ours")["dice"].p == comparison.tests[0].p
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"models": ["A"], "labels": {}, "cases": 1, "tests": [{}]}'])
+def test_a_damaged_comparison_is_refused(text, tmp_path):
+    (tmp_path / "comparison.json").write_text(text)
+    with pytest.raises(MscsError, match=r"comparison\.json cannot be read"):
+        read_comparison(tmp_path)
 
 
 def test_every_key_is_documented():

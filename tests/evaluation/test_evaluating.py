@@ -6,13 +6,14 @@ import math
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from nnunetv2.evaluation.evaluate_predictions import compute_metrics_on_folder
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 from nnunetv2_mscs.evaluation.catalogue import METRICS
 from nnunetv2_mscs.evaluation.evaluating import evaluate
-from nnunetv2_mscs.evaluation.results import COLUMNS, read_evaluation
+from nnunetv2_mscs.evaluation.results import COLUMNS, read_evaluation, records
 from tests.evaluation.conftest import GRID, blob, save
 
 MANY = {"background": 0, "a": 1, "b": 200, "ignore": 201}
@@ -22,6 +23,10 @@ LABELS = {"background": 0, "whole": [1, 2], "core": 2, "ignore": 3}
 def rows_of(folder):
     with (folder / "cases.csv").open(newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def folds_of(evaluation):
+    return [(row["case"], row["fold"]) for row in evaluation.rows()]
 
 
 def test_dice_and_iou_are_those_of_nnunet(folders, tmp_path, mscs):
@@ -59,26 +64,19 @@ def test_regions_and_the_ignored_label_are_those_of_nnunet(tmp_path):
         str(references), str(predictions), None, SimpleITKIO(), ".nii.gz", [(1, 2), 2], ignore_label=3, num_processes=1
     )
     for key, region in (("1+2", (1, 2)), ("2", 2)):
-        for result, case in zip(evaluation.of_label(key), theirs["metric_per_case"], strict=True):
+        for result, case in zip(records(evaluation.of_label(key)), theirs["metric_per_case"], strict=True):
             metrics = case["metrics"][region]
             counted = sum(metrics[name] for name in ("TP", "FP", "FN", "TN"))
-            assert result.values["dice"] == pytest.approx(metrics["Dice"])
-            assert result.values["accuracy"] == pytest.approx((metrics["TP"] + metrics["TN"]) / counted)
-            assert result.values["specificity"] == pytest.approx(metrics["TN"] / (metrics["TN"] + metrics["FP"]))
+            assert result["dice"] == pytest.approx(metrics["Dice"])
+            assert result["accuracy"] == pytest.approx((metrics["TP"] + metrics["TN"]) / counted)
+            assert result["specificity"] == pytest.approx(metrics["TN"] / (metrics["TN"] + metrics["FP"]))
 
 
 def test_what_is_written_is_read_back(folders, tmp_path, mscs):
     mscs("evaluate", *folders, "-o", tmp_path / "out", "-np", 1)
     written, measured = read_evaluation(tmp_path / "out"), evaluate(*folders)
     assert written.cases == measured.cases == ("case_0", "case_1", "case_2", "case_3")
-    for one, other in zip(written.results, measured.results, strict=True):
-        np.testing.assert_equal(one.values, other.values)
-        assert (one.case, one.label, one.label_name, one.fold) == (
-            other.case,
-            other.label,
-            other.label_name,
-            other.fold,
-        )
+    pd.testing.assert_frame_equal(written.table, measured.table, check_exact=True)
     assert written.files == measured.files
     assert tuple(rows_of(tmp_path / "out")[0]) == COLUMNS
 
@@ -105,15 +103,16 @@ def test_labels_that_one_case_lacks_have_a_row_by_the_rules(tmp_path):
         save(blob(number) * (number + 1), references / f"case_{number}.nii.gz")
         save(blob(number) * (number + 1), predictions / f"case_{number}.nii.gz")
     evaluation = evaluate(predictions, references)
-    assert [(r.case, r.label) for r in evaluation.results] == [
+    rows = evaluation.rows()
+    assert [(row["case"], row["label"]) for row in rows] == [
         (case, label) for case in ("case_0", "case_1") for label in ("1", "2")
     ]
-    absent = evaluation.results[1]
-    assert absent.reference_empty
-    assert absent.prediction_empty
+    absent = rows[1]
+    assert absent["reference_empty"]
+    assert absent["prediction_empty"]
     for column, metric in METRICS.items():
         if metric.both_empty is not None:
-            assert absent.values[column] == metric.both_empty
+            assert absent[column] == metric.both_empty
 
 
 def test_named_labels_alone_are_evaluated(tmp_path):
@@ -131,8 +130,7 @@ def test_masks_of_255_and_other_file_formats_are_the_same(folders, tmp_path):
         array = np.roll(blob(number), number, axis=2) if number < 3 else np.zeros(GRID.shape, np.uint8)
         save(array * 255, other / file.name.replace(".nii.gz", ".mha"))
     ours, theirs = evaluate(predictions, references), evaluate(other, references)
-    for one, same in zip(ours.results, theirs.results, strict=True):
-        np.testing.assert_equal(one.values, same.values)
+    pd.testing.assert_frame_equal(ours.table, theirs.table, check_exact=True)
 
 
 @pytest.fixture
@@ -161,7 +159,7 @@ def test_a_model_folder_is_evaluated_over_its_folds(model, nnunet_folders):
     evaluation = evaluate(model)
     assert evaluation.model == "MSCSTrainer"
     assert evaluation.labels == {"1": "stroke"}
-    assert [(result.case, result.fold) for result in evaluation.results] == [
+    assert folds_of(evaluation) == [
         ("case_0", 0),
         ("case_1", 1),
         ("case_2", 0),
@@ -172,13 +170,13 @@ def test_a_model_folder_is_evaluated_over_its_folds(model, nnunet_folders):
     one = evaluate(
         model / "fold_1" / "validation", nnunet_folders / "nnUNet_preprocessed/Dataset042_Strokes/gt_segmentations"
     )
-    assert [(result.case, result.fold) for result in one.results] == [("case_1", 1), ("case_3", 1)]
+    assert folds_of(one) == [("case_1", 1), ("case_3", 1)]
     assert one.model == "MSCSTrainer"
 
 
 def test_folds_that_are_asked_for_count_alone(model, mscs, tmp_path):
     evaluation = evaluate(model, folds=[1])
-    assert [(result.case, result.fold) for result in evaluation.results] == [("case_1", 1), ("case_3", 1)]
+    assert folds_of(evaluation) == [("case_1", 1), ("case_3", 1)]
     assert evaluation.warnings == ()
     ended = mscs("evaluate", model, "-o", tmp_path / "out", "--folds", "0", "2")
     assert ended.code == 1
@@ -234,7 +232,7 @@ def test_named_labels_keep_the_ignored_voxels_out(tmp_path):
     (references / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "core": 1, "ignore": 2}}))
     whole, named = evaluate(predictions, references), evaluate(predictions, references, labels=[1])
     assert named.labels == {"1": "core"}
-    assert named.results[0].values == whole.results[0].values
+    assert named.rows() == whole.rows()
 
 
 def test_labels_may_be_as_high_as_the_data_set_has_them(tmp_path, mscs):

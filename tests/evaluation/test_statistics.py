@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nnunetv2_mscs.evaluation.catalogue import METRICS, SIZE_TITLES, SIZES_ML, TINY
-from nnunetv2_mscs.evaluation.statistics import describe, summarise
+from nnunetv2_mscs.evaluation.statistics import StatisticsSettings, describe, summarise, with_statistics
 from tests.evaluation.random_evaluation import changed, random_evaluation, shuffled
 
 SAMPLES = 100
@@ -18,7 +18,7 @@ NAN = float("nan")
 
 
 def summary(evaluation):
-    return summarise(evaluation, samples=SAMPLES)
+    return summarise(evaluation, StatisticsSettings(samples=SAMPLES))
 
 
 def test_describe_by_hand():
@@ -58,11 +58,8 @@ def test_undefined_values_are_counted_and_left_out():
 def test_cases_with_lesion_and_empty_masks():
     empty = [(True, True), (True, True), (True, False), (False, True), *[(False, False)] * 8]
     evaluation = random_evaluation("A", 1)
-    results = [
-        replace(one, reference_empty=reference, prediction_empty=prediction)
-        for one, (reference, prediction) in zip(evaluation.results, empty, strict=True)
-    ]
-    of_label = summary(replace(evaluation, results=tuple(results)))["labels"]["1"]
+    keys = ("reference_empty", "prediction_empty")
+    of_label = summary(changed(evaluation, lambda i, one: dict(zip(keys, empty[i], strict=True))))["labels"]["1"]
     counts = {"n": 12, "with_lesion": 9, "both_empty": 2, "only_reference_empty": 1, "only_prediction_empty": 1}
     assert of_label["cases"] == counts
     assert of_label["all_cases"]["dice"]["mean"] == pytest.approx(evaluation.column("dice", "1").mean())
@@ -113,7 +110,8 @@ def test_a_metric_does_not_depend_on_the_others():
 
 def test_the_seed_moves_intervals_only():
     evaluation = random_evaluation("A", 1)
-    one, other = (summarise(evaluation, seed=seed, samples=SAMPLES)["labels"]["1"]["all_cases"] for seed in (0, 1))
+    settings = [StatisticsSettings(seed=seed, samples=SAMPLES) for seed in (0, 1)]
+    one, other = (summarise(evaluation, each)["labels"]["1"]["all_cases"] for each in settings)
     differing = {key for metric in METRICS for key in one[metric] if one[metric][key] != other[metric][key]}
     assert differing == {"ci_low", "ci_high"}
 
@@ -137,17 +135,25 @@ def test_foreground_mean_is_by_case():
 def test_foreground_mean_of_lesion_cases_leaves_out_labels_without_lesion():
     """The reference holds label 2 in case 0 only, and no label in case 1."""
     evaluation = random_evaluation("A", 1, cases=6, labels=("1", "2"))
-    absent = [not (one.case == "case_00" or (one.label == "1" and one.case != "case_01")) for one in evaluation.results]
-    results = [replace(one, reference_empty=empty) for one, empty in zip(evaluation.results, absent, strict=True)]
-    evaluation = changed(
-        replace(evaluation, results=tuple(results)), lambda i, one: {"dice": 1.0, "hd95_mm": NAN} if absent[i] else {}
-    )
+    table = evaluation.table
+    absent = ~((table.case == "case_00") | ((table.label == "1") & (table.case != "case_01")))
+    empty = {"reference_empty": True, "dice": 1.0, "hd95_mm": NAN}
+    evaluation = changed(evaluation, lambda i, one: empty if absent[i] else {})
     foreground, first, second = summary(evaluation)["foreground_mean"], *map(evaluation.of_label, ("1", "2"))
-    dice = [(first[0].values["dice"] + second[0].values["dice"]) / 2, *(one.values["dice"] for one in first[2:])]
+    dice = [(first.dice.iloc[0] + second.dice.iloc[0]) / 2, *first.dice.iloc[2:]]
     assert foreground["lesion_cases"]["dice"]["mean"] == pytest.approx(np.mean(dice))
     assert (foreground["lesion_cases"]["hd95_mm"]["n"], foreground["lesion_cases"]["hd95_mm"]["undefined"]) == (5, 0)
     both = np.mean([evaluation.column("dice", label) for label in ("1", "2")], axis=0)
     assert foreground["all_cases"]["dice"]["mean"] == pytest.approx(both.mean())
+
+
+def test_statistics_of_the_same_settings_are_kept_and_others_computed_anew():
+    settings = StatisticsSettings(samples=SAMPLES, seed=3, threshold_ml=20.0)
+    once = with_statistics(random_evaluation("A", 1), settings)
+    assert once.statistics == summarise(once, settings)
+    assert with_statistics(once, settings) is once
+    for other in (replace(settings, seed=4), replace(settings, samples=200), replace(settings, threshold_ml=30.0)):
+        assert with_statistics(once, other).statistics == summarise(once, other)
 
 
 @pytest.mark.parametrize("cases", [0, 1, 2])

@@ -15,9 +15,8 @@ import pytest
 from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS as READ_LAYOUTS
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.phantom import PhantomSettings, phantom_case, picture, write_phantoms, writing
+from nnunetv2_mscs.phantom import PhantomSettings, phantom_case, write_phantoms, writing
 from nnunetv2_mscs.phantom.layouts import STORES, scaled_by_slice, split_of
-from nnunetv2_mscs.reporting import overview
 
 TINY = PhantomSettings(size=(32, 32, 4))
 WORDS = ["--size", "32", "32", "4"]
@@ -149,10 +148,6 @@ def test_the_picture_is_drawn_and_the_seed_is_0_unless_said(tmp_path):
     assert float(table["volume_true_ml"]) == pytest.approx(phantom_case(TINY, 0, 0).facts.volume_true_ml, rel=1e-2)
     assert drawn.read_bytes().startswith(b"\x89PNG")
     assert sorted(os.listdir(tmp_path)) == ["overview.png", "set"]
-
-
-def test_all_pictures_show_the_adc_in_one_window():
-    assert picture.ADC_WINDOW == overview.ADC_WINDOW
 
 
 @pytest.mark.parametrize(

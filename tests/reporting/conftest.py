@@ -8,8 +8,11 @@ import pytest
 import SimpleITK as sitk
 
 from nnunetv2_mscs.evaluation.case import evaluate_masks
-from nnunetv2_mscs.evaluation.results import CaseFiles, CaseResult, Evaluation
+from nnunetv2_mscs.evaluation.comparison import compare
+from nnunetv2_mscs.evaluation.results import CaseFiles, Evaluation, case_table
+from nnunetv2_mscs.evaluation.statistics import StatisticsSettings, with_statistics
 
+SETTINGS = StatisticsSettings(samples=200)
 SHAPE, SPACING_MM = (8, 32, 32), (6.0, 4.0, 4.0)
 HOSTILE = """a"b'c <script>window.hurt=1</script></script> & é {{ 7 * 7 }}"""
 CASES = [HOSTILE, *(f"case_{number}" for number in range(1, 14))]
@@ -43,20 +46,12 @@ def write(array: np.ndarray, file: Path) -> Path:
 
 
 def evaluation_of(model: str, folder: Path, model_seed: int) -> Evaluation:
-    results, files = [], {}
+    rows, files = [], {}
     for number, name in enumerate(CASES):
         reference, prediction = masks(number, name, model_seed)
-        results.append(
-            CaseResult(
-                case=name,
-                label="1",
-                label_name="lesion",
-                fold=number % 5,
-                reference_empty=not reference.any(),
-                prediction_empty=not prediction.any(),
-                values=evaluate_masks(reference, prediction, SPACING_MM),
-            )
-        )
+        names = {"case": name, "label": "1", "label_name": "lesion", "fold": number % 5}
+        empty = {"reference_empty": not reference.any(), "prediction_empty": not prediction.any()}
+        rows.append(names | empty | evaluate_masks(reference, prediction, SPACING_MM))
         head = ball((4, 16, 16), 55)
         dwi = head * (np.random.default_rng(number).uniform(150, 200, SHAPE) + 200 * reference)
         files[name] = CaseFiles(
@@ -64,7 +59,8 @@ def evaluation_of(model: str, folder: Path, model_seed: int) -> Evaluation:
             reference=write(reference.astype(np.uint8), folder / f"{number}.nii.gz"),
             images={"DWI": write(dwi.astype(np.float32), folder / f"{number}_0001.nii.gz")},
         )
-    return Evaluation(model, str(folder / model), str(folder), {"1": "lesion"}, tuple(results), files)
+    evaluation = Evaluation(model, str(folder / model), str(folder), {"1": "lesion"}, case_table(rows), files)
+    return with_statistics(evaluation, SETTINGS)
 
 
 @pytest.fixture(scope="session")
@@ -86,20 +82,20 @@ def evaluation(evaluations) -> Evaluation:
 @pytest.fixture(scope="session")
 def report(evaluation, tmp_path_factory) -> Path:
     """The page of one model."""
-    from nnunetv2_mscs.reporting.report.assembling import Options, write_report
+    from nnunetv2_mscs.reporting.report.making import ReportRequest, write_report
 
     file = tmp_path_factory.mktemp("report") / "report.html"
-    write_report([evaluation], file, Options(samples=200))
+    write_report([evaluation], None, file, ReportRequest())
     return file
 
 
 @pytest.fixture(scope="session")
 def report_of_two(evaluations, tmp_path_factory) -> Path:
     """The page of two models that are compared, with pictures of the three worst cases."""
-    from nnunetv2_mscs.reporting.report.assembling import Options, write_report
+    from nnunetv2_mscs.reporting.report.making import ReportRequest, write_report
 
     file = tmp_path_factory.mktemp("report") / "comparison.html"
-    write_report(evaluations, file, Options(samples=200, cases=3))
+    write_report(evaluations, compare(evaluations, samples=200), file, ReportRequest(cases=3))
     return file
 
 

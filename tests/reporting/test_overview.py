@@ -1,19 +1,21 @@
 """The picture shows the slice that it says, and exactly the voxels of the masks."""
 
-import matplotlib.image
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
 
-from nnunetv2_mscs.reporting.colours import PREDICTION, TRUTH
-from nnunetv2_mscs.reporting.overview import Case, draw_overview, slice_to_show
+from nnunetv2_mscs.reporting.colours import PREDICTION, TRUTH, rgb
+from nnunetv2_mscs.reporting.layers import OPACITY
+from nnunetv2_mscs.reporting.overview import draw_overview, result_row, slices_row
+from nnunetv2_mscs.reporting.panels import SheetCase
+from nnunetv2_mscs.reporting.windows import Window
 
 SHAPE = (6, 32, 40)
 
 
-def case(truth: np.ndarray, prediction: np.ndarray) -> Case:
-    image = np.zeros(SHAPE, np.float32)
-    return Case("a case", image, image, truth, prediction, (6.0, 2.0, 2.0))
+def case(truth: np.ndarray, prediction: np.ndarray | None = None) -> SheetCase:
+    image, window = np.zeros(SHAPE, np.float32), Window(0, 1, "")
+    channels, windows = {"DWI": image, "ADC": image}, {"DWI": window, "ADC": window}
+    return SheetCase("a case", channels, windows, (6.0, 2.0, 2.0), truth=truth, prediction=prediction)
 
 
 def mask(slices: dict[int, int]) -> np.ndarray:
@@ -26,20 +28,27 @@ def mask(slices: dict[int, int]) -> np.ndarray:
 
 def test_slice():
     empty = mask({})
-    assert slice_to_show(case(mask({1: 3, 4: 5}), mask({2: 9}))) == 4
-    assert slice_to_show(case(empty, mask({2: 9}))) == 2
-    assert slice_to_show(case(empty, empty)) == 3
+    for truth, prediction, index in (
+        (mask({1: 3, 4: 5}), mask({2: 9}), 4),
+        (empty, mask({2: 9}), 2),
+        (empty, empty, 3),
+    ):
+        assert {panel.z for panel in result_row("", case(truth, prediction)).panels} == {index}
 
 
-def test_coloured_area_is_that_of_the_masks(tmp_path):
+def test_slices_of_both_channels_hold_the_largest_area_of_the_lesion():
+    row = slices_row("", case(mask({1: 3, 4: 5})), slices=3)
+    dwi, adc = row.panels[:3], row.panels[3:]
+    assert [panel.z for panel in dwi] == [panel.z for panel in adc]
+    assert 4 in [panel.z for panel in dwi]
+
+
+def test_coloured_area_is_that_of_the_masks():
     """On a black scan the coloured pixels of each column are as many as its mask's share of the slice."""
-    file = tmp_path / "overview.png"
-    truth, prediction = mask({2: 12}), mask({2: 6})
-    draw_overview([case(truth, prediction)], file, title="")
-    picture = matplotlib.image.imread(file)[..., :3]
+    row = result_row("a case", case(mask({2: 12}), mask({2: 6})))
+    picture = np.asarray(draw_overview([row, row], height=200, title="title", headings=("a", "b", "c", "d")))
     areas = {}
     for name, colour in (("truth", TRUTH), ("prediction", PREDICTION)):
-        shown = 0.65 * np.array(to_rgb(colour))
-        areas[name] = (np.abs(picture - shown).max(axis=-1) < 0.02).sum()
+        shown = OPACITY * np.array(rgb(colour))
+        areas[name] = (np.abs(picture - shown).max(axis=-1) < 3).sum()
     assert areas["truth"] / areas["prediction"] == pytest.approx(4, rel=0.05)
-    assert not list(tmp_path.glob("*.part"))

@@ -7,10 +7,13 @@ import pytest
 
 from nnunetv2_mscs.evaluation.agreement import bland_altman
 from nnunetv2_mscs.evaluation.catalogue import METRICS, SIZE_COLUMNS
-from nnunetv2_mscs.evaluation.results import CaseResult, Evaluation
-from nnunetv2_mscs.evaluation.statistics import summarise
+from nnunetv2_mscs.evaluation.results import Evaluation, case_table
+from nnunetv2_mscs.evaluation.statistics import StatisticsSettings, with_statistics
 from nnunetv2_mscs.reporting.figures import pdf, plot_png, svg
 from nnunetv2_mscs.reporting.plots import distributions, recall_by_size, score_over_volume, volume_agreement_plot
+from tests.evaluation.random_evaluation import case_row, changed
+
+SETTINGS = StatisticsSettings(samples=200)
 
 
 def evaluation(model: str, seed: int, *, n: int = 30, empty: int = 4) -> Evaluation:
@@ -18,7 +21,7 @@ def evaluation(model: str, seed: int, *, n: int = 30, empty: int = 4) -> Evaluat
     truth = np.random.default_rng(99)
     volumes = truth.lognormal(1, 2, n)
     volumes[:empty] = 0
-    results = []
+    rows = []
     for i, volume in enumerate(volumes):
         values = {column: float(rng.random()) for column in METRICS}
         values["volume_reference_ml"] = float(volume)
@@ -27,8 +30,8 @@ def evaluation(model: str, seed: int, *, n: int = 30, empty: int = 4) -> Evaluat
         lesions = truth.integers(0, 3, len(SIZE_COLUMNS) // 2)
         found = [int(rng.integers(0, k + 1)) for k in lesions]
         values.update(zip(SIZE_COLUMNS, [float(v) for v in (*lesions, *found)], strict=True))
-        results.append(CaseResult(f"case_{i:02d}", "1", "lesion", i % 5, volume == 0, False, values))
-    return Evaluation(model, "p", "r", {"1": "lesion"}, tuple(results))
+        rows.append(case_row(f"case_{i:02d}", values, fold=i % 5, reference_empty=volume == 0))
+    return Evaluation(model, "p", "r", {"1": "lesion"}, case_table(rows))
 
 
 @pytest.fixture
@@ -67,8 +70,8 @@ def test_limits_of_agreement_are_those_of_the_statistics(models):
 
 @pytest.mark.parametrize("larger", [0, 1])
 def test_every_point_of_every_panel_is_inside_it(models, larger):
-    for result in models[larger].results:
-        result.values["volume_prediction_ml"] = 40 * result.values["volume_prediction_ml"] + 500
+    column = "volume_prediction_ml"
+    models[larger] = changed(models[larger], lambda i, row: {column: 40 * row[column] + 500})
     for axes in volume_agreement_plot(models, "1").axes:
         x, y = np.asarray(axes.collections[0].get_offsets()).T
         assert axes.get_xlim()[0] <= x.min()
@@ -78,26 +81,24 @@ def test_every_point_of_every_panel_is_inside_it(models, larger):
 
 
 def test_recall_bars_and_their_intervals(models):
-    statistics = {model.model: summarise(model, samples=200) for model in models}
-    axes = recall_by_size(statistics, "1").axes[0]
-    for bars, one in zip(axes.containers[::2], statistics.values(), strict=True):
-        groups = one["labels"]["1"]["lesions_by_size"]
+    models = [with_statistics(model, SETTINGS) for model in models]
+    axes = recall_by_size(models, "1").axes[0]
+    for bars, one in zip(axes.containers[::2], models, strict=True):
+        groups = one.statistics["labels"]["1"]["lesions_by_size"]
         assert [bar.get_height() for bar in bars] == pytest.approx([group["recall"] for group in groups.values()])
     titles = [label.get_text() for label in axes.get_xticklabels()]
     assert all(f"{group['lesions']} lesion" in title for group, title in zip(groups.values(), titles, strict=True))
 
 
 def test_a_size_without_lesions_is_named_none():
-    model = evaluation("ours", 1)
-    for result in model.results:
-        result.values["lesions_ge20ml"] = result.values["lesions_found_ge20ml"] = 0.0
-    figure = recall_by_size({"ours": summarise(model, samples=200)}, "1")
+    model = changed(evaluation("ours", 1), lambda i, row: {"lesions_ge20ml": 0.0, "lesions_found_ge20ml": 0.0})
+    figure = recall_by_size([with_statistics(model, SETTINGS)], "1")
     assert "none" in [text.get_text() for text in figure.axes[0].texts]
     assert svg(figure)
 
 
 def test_lines_pair_the_cases_by_name_not_by_place(models):
-    turned = Evaluation("theirs", "p", "r", {"1": "lesion"}, models[1].results[::-1])
+    turned = Evaluation("theirs", "p", "r", {"1": "lesion"}, models[1].table[::-1])
     axes = distributions([models[0], turned], "1", ["dice"]).axes[0]
     first, second = models[0].column("dice", "1"), models[1].column("dice", "1")
     paired = np.array([line.get_ydata() for line in axes.lines if len(line.get_ydata()) == 2][: len(first)])

@@ -14,17 +14,28 @@ import torch
 
 from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.evaluation import statistics
 from nnunetv2_mscs.evaluation.catalogue import METRICS
-from nnunetv2_mscs.evaluation.results import CASES, SUMMARY
-from nnunetv2_mscs.evaluation.statistics import summarise
+from nnunetv2_mscs.evaluation.command import EvaluationRequest, write_evaluation_folder
+from nnunetv2_mscs.evaluation.results import CASES, SUMMARY, case_table
+from nnunetv2_mscs.evaluation.statistics import StatisticsSettings, summarise, with_statistics
 from nnunetv2_mscs.evaluation.writing import write_evaluation
-from nnunetv2_mscs.reporting.report.assembling import BESIDE_PICTURE_MB, Options, assemble, write_report
+from nnunetv2_mscs.reporting.report import making
+from nnunetv2_mscs.reporting.report.assembling import BESIDE_PICTURE_MB, ReportRequest, assemble
 from nnunetv2_mscs.reporting.report.content import shown
+from nnunetv2_mscs.reporting.report.making import make_report
 from nnunetv2_mscs.reporting.report.model_facts import subjects_of_data, subjects_of_model
 from nnunetv2_mscs.reporting.report.notices import notices_of
 from nnunetv2_mscs.reporting.report.page import render
+from tests.evaluation.random_evaluation import changed
 
-QUICK = Options(samples=200, cases=2)
+QUICK = ReportRequest(cases=2)
+
+
+def content_of(evaluation, request=QUICK):
+    """The content of a page of one model, with statistics of the cases that the evaluation now has."""
+    fresh = summarise(evaluation, StatisticsSettings(samples=200))
+    return assemble([dataclasses.replace(evaluation, statistics=fresh)], None, request)
 
 
 class Page(HTMLParser):
@@ -92,14 +103,14 @@ def test_every_case_stands_there_with_every_metric_as_measured(page, evaluation)
     printed = rows_by_case(page)
     titles = [heading.strip() for heading in page.headings]
     assert len(printed) == len(evaluation.cases)
-    for result in evaluation.results:
+    for row in evaluation.rows():
         for column, metric in METRICS.items():
-            assert printed[result.case][titles.index(metric.title)].strip() == shown(result.values[column], column)
+            assert printed[row["case"]][titles.index(metric.title)].strip() == shown(row[column], column)
 
 
 def test_the_script_sorts_by_the_measured_values_and_knows_undefined_ones(page, evaluation):
     places = page.data["places"]
-    measured = {result.case: result.values for result in evaluation.results}
+    measured = {row["case"]: row for row in evaluation.rows()}
     undefined = 0
     for row in page.data["rows"]:
         for column, place in places.items():
@@ -113,7 +124,7 @@ def test_the_script_sorts_by_the_measured_values_and_knows_undefined_ones(page, 
 
 
 def test_undefined_values_are_dashes_that_say_why(page, evaluation):
-    undefined = sum(math.isnan(result.values[column]) for result in evaluation.results for column in METRICS)
+    undefined = evaluation.table[list(METRICS)].isna().sum().sum()
     reasons = [a["title"] for tag, a in page.elements if tag == "td" and a.get("title")]
     assert len(reasons) == undefined
     assert {reason.split(":")[0] for reason in reasons} == {"not defined"}
@@ -147,13 +158,13 @@ def test_every_picture_says_what_it_shows_or_stands_beside_it(page):
 
 
 def test_key_figures_are_the_means(evaluation):
-    content = assemble([evaluation], QUICK)
+    content = content_of(evaluation)
     (figures,) = content.key_figures.values()
     values = {figure.title: figure.value for figure in figures}
     dice = evaluation.column("dice", "1")
     assert values["Dice, mean"] == f"{dice.mean():.3f}"
-    with_lesion = [r.values["dice"] for r in evaluation.results if not r.reference_empty]
-    assert values["Dice, cases with a lesion"] == f"{np.mean(with_lesion):.3f}"
+    with_lesion = dice[~evaluation.table["reference_empty"]]
+    assert values["Dice, cases with a lesion"] == f"{with_lesion.mean():.3f}"
     distance = evaluation.column("hd95_mm", "1")
     assert values["HD95 (mm), mean"] == f"{np.nanmean(distance):.2f}"
     assert f"undefined in {np.isnan(distance).sum()}" in next(f.detail for f in figures if f.title.startswith("HD95"))
@@ -161,36 +172,37 @@ def test_key_figures_are_the_means(evaluation):
 
 def test_empty_masks_are_told_first_with_their_cases(evaluation):
     notices = notices_of(evaluation, several_models=False)
-    missed, alarm, neither = ([r.case for r in evaluation.results if (r.reference_empty, r.prediction_empty) == state]
-                              for state in ((False, True), (True, False), (True, True)))  # fmt: skip
+    table = evaluation.table
+    missed, alarm, neither = (
+        tuple(table["case"][(table["reference_empty"] == reference) & (table["prediction_empty"] == prediction)])
+        for reference, prediction in ((False, True), (True, False), (True, True))
+    )
     told = {notice.cases: notice for notice in notices}
-    assert told[tuple(missed)].severity == "error"
-    assert "false alarm" in told[tuple(alarm)].finding
-    assert told[tuple(neither)].severity == "note"
+    assert told[missed].severity == "error"
+    assert "false alarm" in told[alarm].finding
+    assert told[neither].severity == "note"
     assert any("undefined in 2 of 14 cases" in notice.finding for notice in notices)
 
 
 def test_a_fold_that_failed_is_told(evaluation):
     assert not [n for n in notices_of(evaluation, several_models=False) if "Fold" in n.finding]
-    failed = tuple(
-        dataclasses.replace(r, values={**r.values, "dice": 0.02}) if r.fold == 3 else r for r in evaluation.results
-    )
-    notices = notices_of(dataclasses.replace(evaluation, results=failed), several_models=False)
+    failed = changed(evaluation, lambda i, row: {"dice": 0.02} if row["fold"] == 3 else {})
+    notices = notices_of(failed, several_models=False)
     assert [n.finding.split(" has")[0] for n in notices if n.finding.startswith("Fold")] == ["Fold 3"]
 
 
 def test_the_evaluations_own_warnings_are_passed_on(evaluation):
     warned = dataclasses.replace(evaluation, warnings=("Folds without validation predictions: 4.",))
-    content = assemble([warned], QUICK)
+    content = content_of(warned)
     assert any(notice.finding == warned.warnings[0] for notice in content.notices)
 
 
 def test_pictures_keep_to_their_room_the_worst_first(evaluation):
-    everything = assemble([evaluation], QUICK)
+    everything = content_of(evaluation)
     room = sum(len(row.sheet) + len(row.thumbnail) for row in everything.rows[:1]) / 1e6 + 0.001
-    bare = assemble([dataclasses.replace(evaluation, files={})], QUICK)
+    bare = content_of(dataclasses.replace(evaluation, files={}))
     room += len(render(bare).encode()) / 1e6 + BESIDE_PICTURE_MB * len(bare.rows)
-    content = assemble([evaluation], dataclasses.replace(QUICK, megabytes=room))
+    content = content_of(evaluation, dataclasses.replace(QUICK, megabytes=room))
     assert len(render(content).encode()) / 1e6 < room
     drawn = [bool(row.sheet) for row in content.rows]
     assert drawn == [True] + [False] * (len(drawn) - 1)
@@ -201,9 +213,9 @@ def test_pictures_keep_to_their_room_the_worst_first(evaluation):
 
 def test_missing_scans_and_masks_are_told_not_fatal(evaluation, emptied):
     blind = {case: dataclasses.replace(files, images={}) for case, files in evaluation.files.items()}
-    content = assemble([dataclasses.replace(evaluation, files=blind)], QUICK)
+    content = content_of(dataclasses.replace(evaluation, files=blind))
     assert any("--images" in notice.remedy for notice in content.notices)
-    without = assemble([emptied], Options(samples=200))
+    without = content_of(emptied, ReportRequest())
     assert any("could not be read again" in notice.finding for notice in without.notices)
     assert Page(render(without)).data["rows"]
 
@@ -211,31 +223,27 @@ def test_missing_scans_and_masks_are_told_not_fatal(evaluation, emptied):
 def test_lacks_of_one_kind_are_one_warning_whatever_the_names_of_the_cases(evaluation):
     """A case may be named by a word of the warning."""
     renamed = dict(zip(evaluation.cases, ("ima", "case"), strict=False))
-    results = tuple(
-        dataclasses.replace(result, case=renamed[result.case])
-        for result in evaluation.results
-        if result.case in renamed
-    )
     files = {name: dataclasses.replace(evaluation.files[case], images={}) for case, name in renamed.items()}
-    content = assemble([dataclasses.replace(evaluation, results=results, files=files)], QUICK)
+    two = dataclasses.replace(evaluation, table=evaluation.table[:2], files=files)
+    content = content_of(changed(two, lambda i, row: {"case": renamed[row["case"]]}))
     (told,) = [notice for notice in content.notices if set(notice.cases) == {"ima", "case"}]
     assert told.finding == "The scan is not shown: no image of the case was found."
 
 
 def test_masks_that_changed_get_no_picture_and_a_warning(evaluation):
-    worst = min(evaluation.results, key=lambda result: result.values["dice"] or 1).case
+    worst = min(evaluation.rows(), key=lambda row: row["dice"] or 1)["case"]
     other = next(case for case in evaluation.cases if case != worst)
     files = {**evaluation.files}
     files[worst] = dataclasses.replace(files[worst], prediction=files[other].prediction)
-    content = assemble([dataclasses.replace(evaluation, files=files)], dataclasses.replace(QUICK, cases=14))
+    content = content_of(dataclasses.replace(evaluation, files=files), dataclasses.replace(QUICK, cases=14))
     (told,) = [notice for notice in content.notices if "changed since they were evaluated" in notice.finding]
     assert told.cases == (worst,)
-    assert [row.result.case for row in content.rows if not row.sheet] == [worst]
+    assert [row.measured["case"] for row in content.rows if not row.sheet] == [worst]
 
 
 def test_the_folds_are_named(evaluation):
-    some = tuple(result for result in evaluation.results if result.fold in (0, 2, 3))
-    content = assemble([dataclasses.replace(evaluation, results=some)], QUICK)
+    some = evaluation.table[evaluation.table["fold"].isin([0, 2, 3])]
+    content = content_of(dataclasses.replace(evaluation, table=some))
     assert content.summary[0].startswith("Cross-validation, folds 0, 2, 3, of")
 
 
@@ -251,32 +259,28 @@ def test_a_checkpoint_without_weights_is_survived(tmp_path):
         assert any("Net." in sentence for subject in subjects_of_model(model) for sentence in subject.sentences)
 
 
+def with_labels(evaluation, labels):
+    """The evaluation with each row once per label."""
+    rows = [row | {"label": label, "label_name": name} for row in evaluation.rows() for label, name in labels.items()]
+    return dataclasses.replace(evaluation, labels=labels, table=case_table(rows))
+
+
 def test_a_warning_about_a_label_leads_to_its_row(evaluation):
-    doubled = tuple(
-        dataclasses.replace(result, label=label, label_name=name)
-        for result in evaluation.results
-        for label, name in (("1", "core"), ("2", "penumbra"))
-    )
-    several = dataclasses.replace(evaluation, labels={"1": "core", "2": "penumbra"}, results=doubled)
+    several = with_labels(evaluation, {"1": "core", "2": "penumbra"})
     told = [notice for notice in notices_of(several, several_models=False) if notice.cases]
     assert {notice.label for notice in told} == {"core", "penumbra"}
     assert all(notice.finding.startswith(notice.label) for notice in told)
 
 
 def test_several_labels_and_a_single_case_find_their_place(evaluation):
-    doubled = [
-        dataclasses.replace(result, label=label, label_name=name, fold=None)
-        for result in evaluation.results[:2]
-        for label, name in (("1", "core"), ("1+2", "penumbra"))
-    ]
-    regions = {"1": "core", "1+2": "penumbra"}
-    several = dataclasses.replace(evaluation, labels=regions, results=tuple(doubled))
-    content = assemble([several], QUICK)
+    two = dataclasses.replace(evaluation, table=evaluation.table[:2])
+    several = with_labels(changed(two, lambda i, row: {"fold": None}), {"1": "core", "1+2": "penumbra"})
+    content = content_of(several)
     captions = [table.caption for section in content.before for table in section.tables]
     assert captions[:3] == [f"Main metrics, {name}" for name in ("core", "penumbra", "mean of the labels")]
     assert len(Page(render(content)).data["rows"]) == 4
-    alone = dataclasses.replace(evaluation, results=evaluation.results[:1])
-    page = Page(render(assemble([alone], QUICK)))
+    alone = dataclasses.replace(evaluation, table=evaluation.table[:1])
+    page = Page(render(content_of(alone)))
     assert len(page.data["rows"]) == 1
     assert "nan" not in "".join(page.rows[0]).lower()
 
@@ -319,8 +323,31 @@ def test_the_plan_is_told_in_words(tmp_path, evaluation):
 def evaluation_folder(evaluation, tmp_path) -> Path:
     folder = tmp_path / "evaluation"
     folder.mkdir()
-    write_evaluation(folder, evaluation, summarise(evaluation, samples=150, seed=7))
+    write_evaluation(folder, with_statistics(evaluation, StatisticsSettings(samples=150, seed=7)))
     return folder
+
+
+def test_written_statistics_are_read_not_computed_again(evaluations, tmp_path, monkeypatch):
+    """Of models with the settings of the first, and the comparison of a folder that holds one."""
+    settings = StatisticsSettings(samples=120, seed=3)
+    places = [tmp_path / one.model for one in evaluations]
+    for one, place in zip(evaluations, places, strict=True):
+        place.mkdir()
+        write_evaluation(place, with_statistics(dataclasses.replace(one, files={}), settings))
+    write_evaluation_folder(tmp_path / "both", EvaluationRequest(models=tuple(places)), settings, overwrite=False)
+    expected = make_report(tmp_path / "apart.html", ReportRequest(models=tuple(places), names=("a", "b")))
+
+    def refused(*arguments, **options):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(making, "compare", refused)
+    monkeypatch.setattr(statistics, "summarise", refused)
+    written = make_report(tmp_path / "both.html", ReportRequest(models=(tmp_path / "both",), names=("a", "b")))
+    assert (written.models, written.cases) == (expected.models, expected.cases) == ("a and b", 14)
+    texts = [(tmp_path / f"{name}.html").read_text() for name in ("apart", "both")]
+    apart, both = (re.sub(r'<dl class="made">.*?</dl>', "", text, flags=re.DOTALL) for text in texts)
+    assert both == apart
+    assert "120 bootstrap samples, seed 3" in (tmp_path / "both.html").read_text()
 
 
 def test_the_command_reports_an_evaluation_with_its_own_settings(evaluation_folder, tmp_path, capsys):
@@ -338,12 +365,12 @@ def test_the_command_reports_an_evaluation_with_its_own_settings(evaluation_fold
 def test_a_model_folder_is_evaluated_and_what_it_lacks_is_told(evaluation, tmp_path, capsys):
     model, references = tmp_path / "MSCSTrainer__MSCSPlans__2d", tmp_path / "references"
     references.mkdir()
-    for fold, result in enumerate(evaluation.results[1:3]):
-        files = evaluation.files[result.case]
+    for fold, case in enumerate(evaluation.cases[1:3]):
+        files = evaluation.files[case]
         (model / f"fold_{fold}" / "validation").mkdir(parents=True)
-        shutil.copy(files.prediction, model / f"fold_{fold}" / "validation" / f"{result.case}.nii.gz")
-        shutil.copy(files.reference, references / f"{result.case}.nii.gz")
-        shutil.copy(files.images["DWI"], references / f"{result.case}_dwi.nii.gz")
+        shutil.copy(files.prediction, model / f"fold_{fold}" / "validation" / f"{case}.nii.gz")
+        shutil.copy(files.reference, references / f"{case}.nii.gz")
+        shutil.copy(files.images["DWI"], references / f"{case}_dwi.nii.gz")
     (model / "plans.json").write_text(json.dumps({"dataset_name": "Dataset501_Stroke", "plans_name": "MSCSPlans"}))
     (model / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "infarct": 1}}))
     images = tmp_path / "images"
@@ -390,8 +417,11 @@ def test_wrong_use_and_wrong_places_leave_everything_as_it_was(evaluation_folder
 
 
 def test_models_of_different_cases_are_refused(evaluations, tmp_path):
-    first, second = evaluations
-    fewer = dataclasses.replace(second, results=second.results[1:])
+    places = []
+    for one in evaluations:
+        places.append(tmp_path / one.model)
+        places[-1].mkdir()
+        write_evaluation(places[-1], dataclasses.replace(one, table=one.table[len(places) - 1 :]))
     with pytest.raises(MscsError, match="not in"):
-        write_report([first, fewer], tmp_path / "r.html", QUICK)
-    assert list(tmp_path.iterdir()) == []
+        make_report(tmp_path / "r.html", dataclasses.replace(QUICK, models=tuple(places)))
+    assert not (tmp_path / "r.html").exists()

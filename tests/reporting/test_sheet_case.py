@@ -8,11 +8,12 @@ import SimpleITK as sitk
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.case import evaluate_masks
-from nnunetv2_mscs.evaluation.results import CaseFiles, CaseResult
-from nnunetv2_mscs.reporting.case_pictures import MasksChanged, read_evaluated
+from nnunetv2_mscs.evaluation.results import CaseFiles, CaseMetrics
+from nnunetv2_mscs.reporting.evaluated_case import MasksChanged, read_evaluated
 from nnunetv2_mscs.reporting.sheet import draw_sheet
 from nnunetv2_mscs.reporting.sheet_case import metric_facts, read_sheet_case
 from nnunetv2_mscs.scans.channels import COMBINED, ReadingRules
+from tests.evaluation.random_evaluation import case_row
 
 SHAPE, SPACING_MM = (8, 24, 20), (6.0, 2.0, 1.5)  # z, y, x
 
@@ -123,21 +124,21 @@ def test_nifti_without_orientation_shows_no_left_and_right(tmp_path):
     assert not read_sheet_case("a", {"DWI": tmp_path / "dwi.nii.gz"}).oriented
 
 
-def evaluated(tmp_path, images) -> tuple[CaseFiles, CaseResult]:
+def evaluated(tmp_path, images) -> tuple[CaseFiles, CaseMetrics]:
     truth, prediction = lesion() > 0, np.roll(lesion(), 1, axis=2) > 0
     files = CaseFiles(
         write(prediction.astype(np.uint8), tmp_path / "p.nii.gz"), write(lesion(), tmp_path / "t.nii.gz"), images
     )
-    return files, CaseResult("a", "1", "lesion", 0, False, False, evaluate_masks(truth, prediction, SPACING_MM))
+    return files, case_row("a", evaluate_masks(truth, prediction, SPACING_MM), fold=0)
 
 
 def test_an_evaluated_case_shows_its_metrics(tmp_path):
     files, result = evaluated(tmp_path, {"DWI": write(head(), tmp_path / "d.nii.gz")})
     case, finding = read_evaluated(files, result, "model")
     assert finding == ""
-    assert f"Dice {result.values['dice']:.3f}" in case.facts
+    assert f"Dice {result['dice']:.3f}" in case.facts
     assert "mL" in case.facts
-    assert "not defined" in metric_facts({**result.values, "hd95_mm": float("nan")})
+    assert "not defined" in metric_facts({**result, "hd95_mm": float("nan")})
 
 
 @pytest.mark.parametrize("images", [{}, {"DWI": Path("nowhere.nii.gz")}])

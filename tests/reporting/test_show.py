@@ -10,7 +10,7 @@ from PIL import Image
 
 from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.reporting.show import Request, find_cases, show
+from nnunetv2_mscs.reporting.show import ShowRequest, find_cases, show
 
 SHAPE, SPACING_MM = (6, 20, 16), (6.0, 3.0, 3.0)
 CASES = [f"case_{i}" for i in range(6)]
@@ -63,12 +63,12 @@ def predictions(tmp_path) -> Path:
     return tmp_path / "predictions"
 
 
-def names(request: Request) -> list[str]:
+def names(request: ShowRequest) -> list[str]:
     return [case.name for case in find_cases(request)[0]]
 
 
 def test_a_raw_data_set_by_number_or_folder(raw):
-    for request in (Request(source="7"), Request(source=str(raw)), Request(words=(str(raw),))):
+    for request in (ShowRequest(source="7"), ShowRequest(source=str(raw)), ShowRequest(words=(str(raw),))):
         cases = find_cases(request)[0]
         assert [case.name for case in cases] == CASES
         assert all(list(case.images) == ["ADC", "DWI"] for case in cases)
@@ -76,30 +76,30 @@ def test_a_raw_data_set_by_number_or_folder(raw):
 
 
 def test_cases_by_name_come_in_the_order_named(raw):
-    assert names(Request(words=("case_3", "case_1", "case_3"), source="7")) == ["case_3", "case_1"]
+    assert names(ShowRequest(words=("case_3", "case_1", "case_3"), source="7")) == ["case_3", "case_1"]
 
 
 def test_random_choice_is_that_of_the_seed(raw):
-    chosen = [tuple(names(Request(source="7", random=3, seed=seed))) for seed in range(20)]
-    assert chosen == [tuple(names(Request(source="7", random=3, seed=seed))) for seed in range(20)]
+    chosen = [tuple(names(ShowRequest(source="7", random=3, seed=seed))) for seed in range(20)]
+    assert chosen == [tuple(names(ShowRequest(source="7", random=3, seed=seed))) for seed in range(20)]
     assert all(len(set(cases)) == 3 for cases in chosen)
     assert len(set(chosen)) > 5
     assert {case for cases in chosen for case in cases} == set(CASES)
 
 
 def test_predictions_choose_the_cases_unless_they_are_named(raw, predictions):
-    cases, left_out = find_cases(Request(source="7", prediction=predictions))
+    cases, left_out = find_cases(ShowRequest(source="7", prediction=predictions))
     assert [case.name for case in cases] == CASES[:3]
     assert left_out == CASES[3:]
     with pytest.raises(MscsError, match="case_4"):
-        find_cases(Request(words=("case_0", "case_4"), source="7", prediction=predictions))
+        find_cases(ShowRequest(words=("case_0", "case_4"), source="7", prediction=predictions))
 
 
 def test_files_of_one_case_are_one_scan(tmp_path):
     files = [write(scan(0), tmp_path / f"p1_{channel}.nii.gz") for channel in ("adc", "DWI")]
-    (case,) = find_cases(Request(words=tuple(map(str, files))))[0]
+    (case,) = find_cases(ShowRequest(words=tuple(map(str, files))))[0]
     assert (case.name, set(case.images)) == ("p1", {"ADC", "DWI"})
-    (case,) = find_cases(Request(words=(str(write(scan(0), tmp_path / "t2.nii.gz")),)))[0]
+    (case,) = find_cases(ShowRequest(words=(str(write(scan(0), tmp_path / "t2.nii.gz")),)))[0]
     assert case.name == "t2"
 
 
@@ -109,9 +109,9 @@ def test_folders_of_scans(tmp_path):
             write(scan(0), tmp_path / "scans" / patient / f"{channel}.nii.gz")
             write(scan(0), tmp_path / "pairs" / "images" / f"{patient}_{channel}.nii.gz")
         write(mask(0), tmp_path / "pairs" / "masks" / f"{patient}.nii.gz")
-    assert names(Request(words=(str(tmp_path / "scans"),))) == ["p1", "p2"]
-    assert names(Request(words=(str(tmp_path / "scans" / "p2"),))) == ["p2"]
-    pairs = find_cases(Request(words=(str(tmp_path / "pairs"),)))[0]
+    assert names(ShowRequest(words=(str(tmp_path / "scans"),))) == ["p1", "p2"]
+    assert names(ShowRequest(words=(str(tmp_path / "scans" / "p2"),))) == ["p2"]
+    pairs = find_cases(ShowRequest(words=(str(tmp_path / "pairs"),)))[0]
     assert [(case.name, case.truth is not None) for case in pairs] == [("p1", True), ("p2", True)]
 
 
@@ -121,10 +121,10 @@ def test_a_model_folder_shows_its_validation_predictions(raw, tmp_path):
         write(mask(i), model / f"fold_{i % 2}" / "validation" / f"{CASES[i]}.nii.gz")
     (model / "plans.json").write_text(json.dumps({"dataset_name": "Dataset007_Test"}))
     (model / "dataset.json").write_text((raw / "dataset.json").read_text())
-    cases = find_cases(Request(words=(str(model),)))[0]
+    cases = find_cases(ShowRequest(words=(str(model),)))[0]
     assert [case.name for case in cases] == CASES[:4]
     assert all(case.truth and case.prediction and len(case.images) == 2 for case in cases)
-    one = find_cases(Request(words=(str(model / "fold_1" / "validation"),)))[0]
+    one = find_cases(ShowRequest(words=(str(model / "fold_1" / "validation"),)))[0]
     assert [case.name for case in one] == ["case_1", "case_3"]
 
 
@@ -134,10 +134,10 @@ def test_an_evaluation_shows_its_metrics(raw, predictions, tmp_path):
         write(mask(i), truth / f"{CASES[i]}.nii.gz")
     out = tmp_path / "evaluation"
     assert main(["evaluate", str(predictions), str(truth), "-o", str(out), "--samples", "100", "-np", "1"]) == 0
-    cases = find_cases(Request(words=(str(out),)))[0]
+    cases = find_cases(ShowRequest(words=(str(out),)))[0]
     assert [case.name for case in cases] == CASES[:3]
-    assert all(case.result is not None for case in cases)
-    shown = show(Request(words=(str(out),), random=1), tmp_path / "sheets")
+    assert all(case.measured is not None for case in cases)
+    shown = show(ShowRequest(words=(str(out),), random=1), tmp_path / "sheets")
     assert not shown.findings
 
 
@@ -150,8 +150,8 @@ def test_the_ignore_label_is_left_out_as_the_metrics_leave_it_out(raw, predictio
         labels = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))
         labels[:, :, : labels.shape[2] // 2] = 2
         write(labels, file)
-    assert {case.ignored for case in find_cases(Request(words=(str(raw),)))[0]} == {2}
-    (with_mask, *_), _ = find_cases(Request(words=(str(raw),), prediction=predictions))
+    assert {case.ignored for case in find_cases(ShowRequest(words=(str(raw),)))[0]} == {2}
+    (with_mask, *_), _ = find_cases(ShowRequest(words=(str(raw),), prediction=predictions))
     assert with_mask.ignored == 2
     out = tmp_path / "evaluation"
     words = [
@@ -167,7 +167,7 @@ def test_the_ignore_label_is_left_out_as_the_metrics_leave_it_out(raw, predictio
         "1",
     ]
     assert main(words) == 0
-    assert not show(Request(words=(str(out),), random=1), tmp_path / "sheets").findings
+    assert not show(ShowRequest(words=(str(out),), random=1), tmp_path / "sheets").findings
 
 
 def test_preprocessed_cases_are_read_by_nnunets_own_reader(raw, tmp_path):
@@ -188,7 +188,7 @@ def test_preprocessed_cases_are_read_by_nnunets_own_reader(raw, tmp_path):
         "configurations": {"3d": {"data_identifier": "MyPlans_3d", "spacing": [3.0, 6.0, 3.0]}},
     }
     (folder.parent / "MyPlans.json").write_text(json.dumps(plans))
-    request = Request(words=(str(folder),))
+    request = ShowRequest(words=(str(folder),))
     (case,) = find_cases(request)[0]
     from nnunetv2_mscs.reporting.preprocessed import read_preprocessed_case
 
@@ -261,4 +261,4 @@ def test_nothing_named_is_wrong_use(capsys):
 def test_predictions_alone_are_no_scans(tmp_path, predictions):
     (predictions / "predict_from_raw_data_args.json").write_text("{}")
     with pytest.raises(MscsError, match="--prediction"):
-        find_cases(Request(words=(str(predictions),)))
+        find_cases(ShowRequest(words=(str(predictions),)))

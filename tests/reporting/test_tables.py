@@ -15,12 +15,13 @@ import pytest
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.catalogue import METRICS, SIZES
 from nnunetv2_mscs.evaluation.comparison import compare
-from nnunetv2_mscs.evaluation.results import CaseResult, Evaluation
-from nnunetv2_mscs.evaluation.statistics import summarise
-from nnunetv2_mscs.evaluation.wording import MINUS
-from nnunetv2_mscs.reporting.tables import Template, check_template, fill_table, find_templates, write_table
-from nnunetv2_mscs.reporting.tables.values import DASH, row_values
+from nnunetv2_mscs.evaluation.results import Evaluation, case_table
+from nnunetv2_mscs.evaluation.statistics import StatisticsSettings, with_statistics
+from nnunetv2_mscs.evaluation.wording import DASH, MINUS
+from nnunetv2_mscs.reporting.tables import check_template, fill_table, find_templates, write_table
+from nnunetv2_mscs.reporting.tables.values import row_values
 from nnunetv2_mscs.reporting.tables.writing import as_csv, as_latex, as_markdown
+from tests.evaluation.random_evaluation import case_row, changed
 
 PACKAGED = ("ablation", "agreement", "lesion_sizes", "models", "original")
 DOCUMENTATION = Path(__file__).resolve().parents[2] / "docs/tables.md"
@@ -32,7 +33,7 @@ LEFT_OUT = 3
 def evaluation(model, seed, *, labels=("1",), shift=0.0):
     """Random values; HD95 undefined in the first cases, as if their prediction were empty."""
     truth, random = np.random.default_rng(99), np.random.default_rng(seed)
-    results = []
+    rows = []
     for number in range(CASES):
         for label in labels:
             values = {column: float(random.uniform(0.2, 0.6)) for column in METRICS}
@@ -46,28 +47,33 @@ def evaluation(model, seed, *, labels=("1",), shift=0.0):
             missed = number < LEFT_OUT and seed == 1
             if missed:
                 values["hd95_mm"] = math.nan
-            results.append(CaseResult(f"case_{number}", label, f"lesion {label}", None, False, missed, values))
-    return Evaluation(model, "", "", {label: f"lesion {label}" for label in labels}, tuple(results))
+            names = {"label": label, "label_name": f"lesion {label}", "prediction_empty": missed}
+            rows.append(case_row(f"case_{number}", values, **names))
+    return Evaluation(model, "", "", {label: f"lesion {label}" for label in labels}, case_table(rows))
 
 
-def statistics_of(evaluations):
+def with_its_statistics(evaluation):
+    return with_statistics(evaluation, StatisticsSettings(samples=SAMPLES))
+
+
+def compared(evaluations):
     comparison = compare(evaluations, samples=SAMPLES) if len(evaluations) > 1 else None
-    return evaluations, [summarise(one, samples=SAMPLES) for one in evaluations], comparison
+    return [with_its_statistics(one) for one in evaluations], comparison
 
 
 @pytest.fixture(scope="module")
 def one():
-    return statistics_of([evaluation("first", 1)])
+    return compared([evaluation("first", 1)])
 
 
 @pytest.fixture(scope="module")
 def two():
-    return statistics_of([evaluation("first", 1), evaluation("second", 2, shift=0.3)])
+    return compared([evaluation("first", 1), evaluation("second", 2, shift=0.3)])
 
 
 @pytest.fixture(scope="module")
 def two_labels():
-    return statistics_of([evaluation(m, i, labels=("1", "2")) for i, m in enumerate(("first", "second"), 1)])
+    return compared([evaluation(m, i, labels=("1", "2")) for i, m in enumerate(("first", "second"), 1)])
 
 
 @pytest.fixture
@@ -78,7 +84,7 @@ def template(tmp_path):
         file = tmp_path / f"{name}.ini"
         text = text if text is not None else "\n".join([f"[table]\nrows = {rows}", "[columns]", *columns])
         file.write_text(text, encoding="utf-8")
-        return Template(name, file)
+        return file
 
     return write
 
@@ -96,8 +102,8 @@ def bold(table, title):
 @pytest.mark.parametrize("name", PACKAGED)
 @pytest.mark.parametrize("models", ["one", "two", "two_labels"])
 def test_a_packaged_template_fills_every_cell(name, models, request):
-    evaluations, statistics, comparison = request.getfixturevalue(models)
-    table = fill_table(find_templates()[name], evaluations, statistics, comparison)
+    evaluations, comparison = request.getfixturevalue(models)
+    table = fill_table(find_templates()[name], evaluations, comparison)
     labels = len(evaluations[0].labels)
     assert len(table.rows) == len(evaluations) * labels * (len(SIZES) + 1 if name == "lesion_sizes" else 1)
     assert all(cell.text for row in table.rows for cell in row)
@@ -115,14 +121,14 @@ def test_numbers_are_those_of_the_statistics(two):
 
 def test_recall_is_of_the_size_its_row_names(two):
     table = fill_table(find_templates()["lesion_sizes"], *two)
-    of = two[1][1]["labels"]["1"]["lesions_by_size"]
+    of = two[0][1].statistics["labels"]["1"]["lesions_by_size"]
     found = {row[0].text: row[table.titles.index("Found")].text for row in table.rows if row[1].text == "second"}
     assert found == {one["title"]: str(one["found"]) for one in of.values()}
 
 
 @pytest.mark.parametrize("name", PACKAGED)
 def test_arrows_of_packaged_templates_point_where_the_metric_is_better(name):
-    columns = find_templates()[name].file.read_text(encoding="utf-8").partition("[columns]")[2].splitlines()
+    columns = find_templates()[name].read_text(encoding="utf-8").partition("[columns]")[2].splitlines()
     for title, _, cell in (line.partition("=") for line in columns if "=" in line):
         metrics = [word for word in re.findall(r"\w+", cell) if word in METRICS]
         if metrics and "against_first" not in cell:
@@ -140,19 +146,17 @@ def test_bold_is_the_best_by_the_arrow(two, template):
 
 def test_a_model_that_misses_lesions_is_not_best_by_its_easier_cases(template):
     models = [evaluation(name, 3, shift=shift) for name, shift in (("a", 0.0), ("b", 0.1))]
-    hard = models[0].results[-1]
-    missed = replace(hard, values={**hard.values, "hd95_mm": float("nan")})
-    models[0] = replace(models[0], results=(*models[0].results[:-1], missed))
-    table = fill_table(template("HD95 ↓ = {{ hd95_mm.mean }}"), models, [summarise(m, samples=SAMPLES) for m in models])
+    models[0] = changed(models[0], lambda i, row: {"hd95_mm": math.nan} if i == CASES - 1 else {})
+    table = fill_table(template("HD95 ↓ = {{ hd95_mm.mean }}"), [with_its_statistics(one) for one in models])
     assert bold(table, "HD95 ↓") == [False, False]
 
 
 def test_values_printed_alike_are_equally_good(template):
     models = [evaluation(name, 3, shift=shift) for name, shift in (("a", 0.0), ("b", 0.1), ("c", 0.1 + 1e-9))]
-    statistics = [summarise(one, samples=SAMPLES) for one in models]
-    table = fill_table(template("Dice ↑ = {{ dice.mean }}"), models, statistics)
+    models = [with_its_statistics(one) for one in models]
+    table = fill_table(template("Dice ↑ = {{ dice.mean }}"), models)
     assert bold(table, "Dice ↑") == [False, True, True]
-    table = fill_table(template("Dice ↑ = {{ dice.mean }}"), models[1:], statistics[1:])
+    table = fill_table(template("Dice ↑ = {{ dice.mean }}"), models[1:])
     assert bold(table, "Dice ↑") == [False, False]
     assert not any("Bold" in note for note in table.notes)
 
@@ -175,11 +179,11 @@ def test_ablation_shows_and_marks_differences(one, two):
     assert texts(alone, "Δ Dice") == [DASH]
     assert not any("better" in note for note in alone.notes)
     table = fill_table(find_templates()["ablation"], *two)
-    test = two[2].of("second", "1")["dice"]
+    test = two[1].of("second", "1")["dice"]
     assert test.verdict == "better"
     expected = f"+{test.difference:.3f}\n[+{test.ci_low:.3f}; +{test.ci_high:.3f}]*"
     assert texts(table, "Δ Dice") == [DASH, expected]
-    turned = fill_table(find_templates()["ablation"], *statistics_of(two[0][::-1]))
+    turned = fill_table(find_templates()["ablation"], *compared(two[0][::-1]))
     assert texts(turned, "Δ Dice")[1].endswith("]†")
     assert any("† worse" in note for note in turned.notes)
 
@@ -197,14 +201,7 @@ def test_cases_left_out_and_empty_masks_are_told(two, two_labels, template):
 
 
 @pytest.mark.parametrize(
-    ("cell", "printed"),
-    [
-        (
-            "{{ dice.mean | percent }}",
-            "{:.1f}",
-        ),
-        ("{{ (dice.mean | percent(0)) }} %", "{:.0f} %"),
-    ],
+    ("cell", "printed"), [("{{ dice.mean | percent }}", "{:.1f}"), ("{{ (dice.mean | percent(0)) }} %", "{:.0f} %")]
 )
 def test_percent(cell, printed, one, template):
     table = fill_table(template(f"Dice = {cell}"), *one)
@@ -229,11 +226,9 @@ def test_printed_numbers(cell, printed, one, template):
 
 @pytest.mark.parametrize(("p", "printed"), [(1e-7, "< 0.001"), (0.041, "0.041"), (0.04996, "0.04996")])
 def test_p_is_never_zero_and_shows_its_side_of_the_limit(p, printed, two, template):
-    evaluations, statistics, comparison = two
+    evaluations, comparison = two
     tests = tuple(replace(test, p_holm=p) for test in comparison.tests)
-    table = fill_table(
-        template("p = {{ against_first.dice.p_holm }}"), evaluations, statistics, replace(comparison, tests=tests)
-    )
+    table = fill_table(template("p = {{ against_first.dice.p_holm }}"), evaluations, replace(comparison, tests=tests))
     assert texts(table, "p")[1] == printed
 
 
@@ -248,11 +243,11 @@ def test_a_named_folder_goes_before_the_variable_the_working_directory_and_the_p
         for name in ("original", place.name):
             (place / f"{name}.ini").touch()
         (place / "notes.txt").touch()
-    assert find_templates()["original"].file.resolve().parent == places["work/results_templates/tables"]
+    assert find_templates()["original"].resolve().parent == places["work/results_templates/tables"]
     monkeypatch.setenv("MSCS_TEMPLATES", str(places["variable"]))
-    assert find_templates()["original"].file.parent == places["variable"]
+    assert find_templates()["original"].parent == places["variable"]
     found = find_templates([places["named"]])
-    assert found["original"].file.parent == places["named"]
+    assert found["original"].parent == places["named"]
     assert set(found) == {*PACKAGED, "named", "variable", "tables"}
     with pytest.raises(MscsError, match="no folder of templates"):
         find_templates([tmp_path / "nowhere"])
@@ -293,7 +288,7 @@ def test_files_that_are_no_text_are_refused(tmp_path):
     file = tmp_path / "mine.ini"
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(MscsError, match="UTF-8"):
-        check_template(Template("mine", file))
+        check_template(file)
 
 
 def test_packaged_templates_pass_their_own_check():
@@ -309,7 +304,7 @@ def awkward(two, template):
         "[table]\nrows = models\ncaption = 100 % of {{ baseline }}\n[columns]\nA_1|B = {{ model }}\n"
         "κ & ≤ ↑ = [{{ dice.mean }}] ± 1"
     )
-    return fill_table(template(text=text), *statistics_of(evaluations))
+    return fill_table(template(text=text), *compared(evaluations))
 
 
 def test_markdown_shows_any_name_as_it_is(awkward):
@@ -332,7 +327,7 @@ def test_latex_escapes_what_means_something_to_it(awkward):
 
 def test_a_cell_of_two_lines_stays_one_cell(two, template):
     table = fill_table(template("Dice = {{ dice.mean }}\n  [{{ dice.sd }}]", "Model = {{ model }}"), *two)
-    mean, sd = (two[1][0]["labels"]["1"]["all_cases"]["dice"][key] for key in ("mean", "sd"))
+    mean, sd = (two[0][0].statistics["labels"]["1"]["all_cases"]["dice"][key] for key in ("mean", "sd"))
     assert f"| {mean:.3f}<br>[{sd:.3f}] |" in as_markdown(table)
     assert rf"\makecell[tr]{{{mean:.3f} \\ {{}}[{sd:.3f}]}} & first" in as_latex(table)
     assert f"{mean:.3f} [{sd:.3f}],first" in as_csv(table).splitlines()
@@ -383,7 +378,7 @@ def test_the_documentation_s_template_works(two, template):
 
 def test_the_documentation_lists_every_name(two):
     told = set(re.findall(r"[a-z]\w*|\d\w+", DOCUMENTATION.read_text(encoding="utf-8").partition("### Names")[2]))
-    values = row_values(two[0][1], two[1][1], "1", two[2])
+    values = row_values(two[0][1], "1", two[1])
 
     def names(value):
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""From evaluations to a page: every part of its content put together, one file written."""
+"""From evaluations to a page: all parts of its content put together."""
 
 import datetime
 import os
@@ -9,14 +9,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from nnunetv2_mscs import __version__
-from nnunetv2_mscs.evaluation.agreement import THRESHOLD_ML
-from nnunetv2_mscs.evaluation.bootstrap import SAMPLES
-from nnunetv2_mscs.evaluation.comparison import Comparison, compare
+from nnunetv2_mscs.evaluation.comparison import Comparison
 from nnunetv2_mscs.evaluation.results import Evaluation
-from nnunetv2_mscs.evaluation.statistics import summarise
+from nnunetv2_mscs.evaluation.statistics import settings_of
 from nnunetv2_mscs.nnunet_files.environment import VARIABLES
+from nnunetv2_mscs.reporting.report.case_pictures import draw_pictures, notices_of_pictures, with_pictures
 from nnunetv2_mscs.reporting.report.comparing import comparison_section
-from nnunetv2_mscs.reporting.report.content import Notice, ReportContent, Section, Subject
+from nnunetv2_mscs.reporting.report.content import CaseRow, Notice, ReportContent, Section, Subject
 from nnunetv2_mscs.reporting.report.drawings import (
     plots_of_lesions,
     plots_of_metrics,
@@ -26,7 +25,6 @@ from nnunetv2_mscs.reporting.report.drawings import (
 from nnunetv2_mscs.reporting.report.model_facts import model_folder_of, subjects_of_data, subjects_of_model
 from nnunetv2_mscs.reporting.report.notices import in_order, notices_of
 from nnunetv2_mscs.reporting.report.numbers import (
-    Statistics,
     agreement_table,
     folds_table,
     key_figures,
@@ -34,115 +32,89 @@ from nnunetv2_mscs.reporting.report.numbers import (
     sizes_table,
 )
 from nnunetv2_mscs.reporting.report.page import render
-from nnunetv2_mscs.reporting.report.rows import draw_pictures, notices_of_pictures, rows_of, with_pictures
-from nnunetv2_mscs.workplace.whole_files import write_whole
 
 PAGE_MB = 19.5
-# What a row's picture adds to the page beside itself: its element and its description.
+# What a picture adds to the page besides its own bytes: its element and its description.
 BESIDE_PICTURE_MB = 0.001
 
 
 @dataclass(frozen=True)
-class Options:
-    """How a page is made of evaluations.
+class ReportRequest:
+    """What `mscs report` is asked for.
 
     Args:
+        models: model folders, evaluations, comparisons or predictions; the first is the baseline.
+        names: of the models; by default their own.
+        references: the truth of models that are not evaluated yet; None to find that of nnU-Net's data set.
+        images: the folder with the scans; None for where they were found before.
         title: of the page; by default the names of the models.
         cases: how many cases, the worst first, get pictures at most; None for no limit.
-        megabytes: of the page; cases whose pictures do not fit get none.
-        seed: of the bootstrap.
-        samples: of the bootstrap.
-        threshold_ml: at which volumes are classified.
+        megabytes: size of the page; cases whose pictures do not fit get none.
         processes: how many to use.
         command: as it was typed, for the reader.
     """
 
+    models: tuple[Path, ...] = ()
+    names: tuple[str, ...] = ()
+    references: Path | None = None
+    images: Path | None = None
     title: str = ""
     cases: int | None = None
     megabytes: float = PAGE_MB
-    seed: int = 0
-    samples: int = SAMPLES
-    threshold_ml: float = THRESHOLD_ML
     processes: int = 1
     command: str = ""
 
 
-@dataclass(frozen=True)
-class Written:
-    """What to tell the user about the page."""
-
-    models: str
-    cases: int
-    pictures: int
-    megabytes: float
-    warnings: tuple[str, ...]
-
-
-def write_report(evaluations: Sequence[Evaluation], out: Path, options: Options) -> Written:
-    """Write the page as a whole or not at all.
-
-    Args:
-        evaluations: one a model, the baseline first, of the same cases.
-        out: the file.
-        options: see there.
-    """
-    content = assemble(evaluations, options)
-    page = render(content).encode()
-    write_whole(out, page)
-    return Written(
-        models=" and ".join(content.models),
-        cases=len(evaluations[0].cases),
-        pictures=len({row.result.case for row in content.rows if row.sheet}),
-        megabytes=len(page) / 1e6,
-        warnings=tuple(notice.finding for notice in content.notices if notice.severity != "note"),
-    )
-
-
-def assemble(evaluations: Sequence[Evaluation], options: Options) -> ReportContent:
-    """Put together all that the page says."""
+def assemble(evaluations: Sequence[Evaluation], comparison: Comparison | None, request: ReportRequest) -> ReportContent:
+    """Put together the whole content of the page; for the arguments see `write_report`."""
     several = len(evaluations) > 1
-    statistics = [
-        summarise(one, seed=options.seed, samples=options.samples, threshold_ml=options.threshold_ml)
-        for one in evaluations
-    ]
-    comparison = compare(evaluations, seed=options.seed, samples=options.samples) if several else None
     folders = [model_folder_of(evaluation) for evaluation in evaluations]
     training, notices = _training(evaluations, folders)
     notices += [notice for one in evaluations for notice in notices_of(one, several_models=several)]
     notices += [Notice("warning", f"Comparison: {text}") for text in (comparison.warnings() if comparison else ())]
     models = tuple(one.model for one in evaluations)
     content = ReportContent(
-        title=options.title or f"Segmentation report: {' and '.join(models)}",
+        title=request.title or f"Segmentation report: {' and '.join(models)}",
         summary=(_summary(evaluations),),
         models=models,
         notices=tuple(notices),
-        key_figures={one.model: key_figures(one, of) for one, of in zip(evaluations, statistics, strict=True)},
-        before=_numbers(evaluations, statistics, comparison, folders),
-        rows=tuple(rows_of(evaluations)),
+        key_figures={one.model: key_figures(one) for one in evaluations},
+        before=_numbers(evaluations, comparison, folders),
+        rows=_rows(evaluations),
         after=training,
-        made=_made(evaluations, options),
+        made=_made(evaluations, request),
     )
-    return _with_pictures(content, evaluations, options)
+    return _with_pictures(content, evaluations, request)
 
 
-def _with_pictures(content: ReportContent, evaluations: Sequence[Evaluation], options: Options) -> ReportContent:
-    """The content with as many pictures as the page has room for, and what is missing of them."""
+def _rows(evaluations: Sequence[Evaluation]) -> tuple[CaseRow, ...]:
+    """Every case and label of each model, without pictures; within a model the worst first."""
+    return tuple(
+        row
+        for one in evaluations
+        for row in sorted((CaseRow(one.model, measured) for measured in one.rows()), key=lambda row: row.badness)
+    )
+
+
+def _with_pictures(content: ReportContent, evaluations: Sequence[Evaluation], request: ReportRequest) -> ReportContent:
+    """The content with as many pictures as the page has room for, and notices about missing ones."""
     bare = len(render(content).encode()) / 1e6 + BESIDE_PICTURE_MB * len(content.rows)
+    worst = list(dict.fromkeys(row.measured["case"] for row in content.rows if row.model == content.models[0]))
+    room = request.megabytes - bare
     pictures, cases = draw_pictures(
-        evaluations, cases=options.cases, megabytes=options.megabytes - bare, processes=options.processes
+        evaluations, worst, cases=request.cases, megabytes=room, processes=request.processes
     )
-    notices = [*content.notices, *notices_of_pictures(evaluations, pictures, cases=cases)]
+    notices = [*content.notices, *notices_of_pictures(content.rows, pictures, cases=cases)]
     return replace(content, notices=in_order(notices), rows=with_pictures(content.rows, pictures))
 
 
 def _numbers(
     evaluations: Sequence[Evaluation],
-    statistics: Sequence[Statistics],
     comparison: Comparison | None,
     folders: Sequence[Path | None],
 ) -> tuple[Section, ...]:
     """The sections above the cases."""
-    metrics = metrics_section(evaluations, statistics)
+    metrics = metrics_section(evaluations)
     return (
         _about(evaluations, folders),
         replace(metrics, plots=plots_of_metrics(evaluations)),
@@ -150,13 +122,13 @@ def _numbers(
         Section(
             "lesions",
             "Lesions by size",
-            tables=(sizes_table(evaluations, statistics),),
-            plots=plots_of_lesions(evaluations, statistics),
+            tables=(sizes_table(evaluations),),
+            plots=plots_of_lesions(evaluations),
         ),
         Section(
             "volumes",
             "Volumes",
-            tables=(agreement_table(evaluations, statistics),),
+            tables=(agreement_table(evaluations),),
             plots=plots_of_volumes(evaluations),
         ),
     )
@@ -164,7 +136,7 @@ def _numbers(
 
 def _summary(evaluations: Sequence[Evaluation]) -> str:
     first = evaluations[0]
-    folds = sorted({result.fold for result in first.results if result.fold is not None})
+    folds = sorted(first.table["fold"].dropna().unique())
     how = f"Cross-validation, folds {', '.join(map(str, folds))}," if len(folds) > 1 else "Evaluation"
     cases = f"{len(first.cases)} case{'s' * (len(first.cases) != 1)}"
     names = ", ".join(first.labels.values())
@@ -173,7 +145,7 @@ def _summary(evaluations: Sequence[Evaluation]) -> str:
 
 
 def _about(evaluations: Sequence[Evaluation], folders: Sequence[Path | None]) -> Section:
-    """Data in words, then the models; what holds for several of them stands there once."""
+    """Data in words, then the models; a fact that holds for several models stands there once."""
     holds_for: dict[Subject, list[str]] = {}
     for evaluation, folder in zip(evaluations, folders, strict=True):
         for subject in subjects_of_model(folder) if folder else ():
@@ -189,7 +161,7 @@ def _about(evaluations: Sequence[Evaluation], folders: Sequence[Path | None]) ->
 def _training(
     evaluations: Sequence[Evaluation], folders: Sequence[Path | None]
 ) -> tuple[tuple[Section, ...], list[Notice]]:
-    """Curves and folds, if anything is known of them, and what is missing."""
+    """Curves and folds as far as they are recorded, and notices about missing records."""
     table = folds_table(evaluations)
     plots, notices = plots_of_training(evaluations, folders)
     section = Section("training", "Training and folds", tables=(table,) if table else (), plots=plots)
@@ -205,7 +177,9 @@ def _place(path: str) -> str:
     return path
 
 
-def _made(evaluations: Sequence[Evaluation], options: Options) -> tuple[tuple[str, str], ...]:
+def _made(evaluations: Sequence[Evaluation], request: ReportRequest) -> tuple[tuple[str, str], ...]:
+    settings = settings_of(evaluations[0])
+    assert settings is not None  # the page shows their statistics
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     several = len(evaluations) > 1
     places: list[tuple[str, str]] = []
@@ -217,13 +191,13 @@ def _made(evaluations: Sequence[Evaluation], options: Options) -> tuple[tuple[st
         ]
     return (
         ("Made", f"{now} by nnunetv2-mscs {__version__}"),
-        *((("Command", options.command),) if options.command else ()),
+        *((("Command", request.command),) if request.command else ()),
         *places,
         ("Versions", ", ".join(_versions())),
         (
             "Statistics",
-            f"{options.samples} bootstrap samples, seed {options.seed}; "
-            f"volumes classified at {options.threshold_ml:g} mL",
+            f"{settings.samples} bootstrap samples, seed {settings.seed}; "
+            f"volumes classified at {settings.threshold_ml:g} mL",
         ),
         (
             "Empty masks",

@@ -1,10 +1,10 @@
-"""The comparison of models as a section: plain sentences first, then every number."""
+"""The comparison of models as a section of the report: sentences first, then every number."""
 
 from nnunetv2_mscs.evaluation.catalogue import METRICS
 from nnunetv2_mscs.evaluation.comparison import Comparison
 from nnunetv2_mscs.evaluation.paired_tests import PairedTest
 from nnunetv2_mscs.evaluation.wording import p_number
-from nnunetv2_mscs.reporting.report.content import UNDEFINED, Section, Table, shown
+from nnunetv2_mscs.reporting.report.content import PageTable, Section, shown
 from nnunetv2_mscs.reporting.report.numbers import spread
 
 HEADER = ("Metric", "baseline", "model", "difference [95 % interval]", "median", "p", "p (Holm)", "n", "verdict")
@@ -27,11 +27,11 @@ def comparison_section(comparison: Comparison) -> Section:
     )
 
 
-def _table(comparison: Comparison, baseline: str, model: str) -> Table:
+def _table(comparison: Comparison, baseline: str, model: str) -> PageTable:
     several = len(comparison.labels) > 1
     tests = [test for test in comparison.tests if (test.baseline, test.model) == (baseline, model)]
     rows = tuple(_row(test, several) for test in tests)
-    return Table(f"Every test of {model} (model) against {baseline} (baseline)", HEADER, rows, folded=True)
+    return PageTable(f"Every test of {model} (model) against {baseline} (baseline)", HEADER, rows, folded=True)
 
 
 def _row(test: PairedTest, several_labels: bool) -> tuple[str, ...]:
@@ -41,12 +41,8 @@ def _row(test: PairedTest, several_labels: bool) -> tuple[str, ...]:
         shown(test.mean_model, test.metric),
         spread(test.difference, test.ci_low, test.ci_high, test.metric),
         shown(test.median_difference, test.metric),
-        _probability(test.p),
-        _probability(test.p_holm),
+        p_number(test.p),
+        p_number(test.p_holm),
         str(test.n),
         test.verdict,
     )
-
-
-def _probability(p: float) -> str:
-    return UNDEFINED if p != p else p_number(p)

@@ -1,14 +1,13 @@
-"""What a report says, ready to be drawn: the template adds nothing to it but the layout."""
+"""The content of a report, ready to be drawn: the template adds only the layout."""
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
 from nnunetv2_mscs.evaluation.catalogue import METRICS, Better
-from nnunetv2_mscs.evaluation.results import CaseResult
+from nnunetv2_mscs.evaluation.results import CaseMetrics
+from nnunetv2_mscs.evaluation.wording import number
 
 Severity = Literal["error", "warning", "note"]
-UNDEFINED = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,12 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """Printed numbers.
 
     Args:
         caption: what the table shows, and of what.
-        header: a title a column; the first column names the rows.
+        header: one title per column; the first column names the rows.
         rows: as many cells each.
         note: how to read it.
         folded: closed at first, to be opened by the reader.
@@ -90,7 +89,7 @@ class Section:
     sentences: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
     subjects: tuple[Subject, ...] = ()
-    tables: tuple[Table, ...] = ()
+    tables: tuple[PageTable, ...] = ()
     plots: tuple[Plot, ...] = ()
 
 
@@ -100,13 +99,13 @@ class CaseRow:
 
     Args:
         model: whose prediction it is.
-        result: what was measured.
+        measured: its row of cases.csv.
         thumbnail: a small picture as a data URI; empty without one.
         sheet: the case's sheet as a data URI; empty without one.
     """
 
     model: str
-    result: CaseResult
+    measured: CaseMetrics
     thumbnail: str = ""
     sheet: str = ""
 
@@ -118,22 +117,21 @@ class CaseRow:
             (True, False): "false alarm",
             (False, True): "missed",
             (True, True): "neither",
-        }[self.result.reference_empty, self.result.prediction_empty]
+        }[self.measured["reference_empty"], self.measured["prediction_empty"]]
 
     @property
     def badness(self) -> tuple[float, float, str]:
         """Sorts the worst first: by Dice, then by the volume in error, then by name."""
-        values = self.result.values
-        return values["dice"], -abs(values["volume_difference_ml"]), self.result.case
+        return self.measured["dice"], -abs(self.measured["volume_difference_ml"]), self.measured["case"]
 
 
 @dataclass(frozen=True)
 class ReportContent:
-    """All that a report says.
+    """The whole content of a report.
 
     Args:
         title: of the page.
-        summary: what this is, in a sentence or two.
+        summary: a sentence or two about the page.
         models: names, the baseline first.
         notices: the warnings, worst first.
         key_figures: of each model.
@@ -157,11 +155,11 @@ class ReportContent:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(row.result.label_name for row in self.rows))
+        return tuple(dict.fromkeys(row.measured["label_name"] for row in self.rows))
 
     @property
     def folds(self) -> tuple[int, ...]:
-        return tuple(sorted({row.result.fold for row in self.rows if row.result.fold is not None}))
+        return tuple(sorted({row.measured["fold"] for row in self.rows} - {None}))
 
     @property
     def worst_rows(self) -> tuple[CaseRow, ...]:
@@ -170,23 +168,20 @@ class ReportContent:
 
 
 def shown(value: float | None, column: str) -> str:
-    """A value of a metric as printed: with its decimals, a minus sign that is one, and a dash where undefined."""
-    if value is None or math.isnan(value):
-        return UNDEFINED
-    whole = METRICS[column].kind == "count" and float(value).is_integer()
-    text = f"{value:.{0 if whole else METRICS[column].decimals}f}"
-    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.lstrip("-")
+    """A value of a metric with its decimals; whole counts have none."""
+    whole = METRICS[column].kind == "count" and value is not None and float(value).is_integer()
+    return number(value, 0 if whole else METRICS[column].decimals)
 
 
-def why_undefined(result: CaseResult) -> str:
+def why_undefined(row: CaseMetrics) -> str:
     """The reason that a distance of a case has no value."""
-    if result.reference_empty and not result.prediction_empty:
+    if row["reference_empty"] and not row["prediction_empty"]:
         return "not defined: the reference is empty, the prediction is not"
-    if result.prediction_empty and not result.reference_empty:
+    if row["prediction_empty"] and not row["reference_empty"]:
         return "not defined: the prediction is empty, the reference is not"
     return "not defined"
 
 
 def first_direction(better: Better) -> Literal["ascending", "descending"]:
-    """The way a column is sorted first: the worst on top; what is neither good nor bad from the largest."""
+    """The way a column is sorted first: the worst on top; without a better or worse, the largest."""
     return "ascending" if better == "higher" else "descending"

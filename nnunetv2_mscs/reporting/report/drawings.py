@@ -1,4 +1,4 @@
-"""The plots of a report, each an SVG picture of its own with a caption that says how to read it."""
+"""The plots of a report, each an SVG picture with a caption that says how to read it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,10 +7,9 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.catalogue import METRICS
 from nnunetv2_mscs.evaluation.results import Evaluation
 from nnunetv2_mscs.reporting.figures import svg
+from nnunetv2_mscs.reporting.pictures import data_uri
 from nnunetv2_mscs.reporting.plots import distributions, recall_by_size, score_over_volume, volume_agreement_plot
 from nnunetv2_mscs.reporting.report.content import Notice, Plot
-from nnunetv2_mscs.reporting.report.numbers import Statistics
-from nnunetv2_mscs.reporting.report.rows import data_uri
 from nnunetv2_mscs.reporting.report.starts import notices_of_starts
 from nnunetv2_mscs.reporting.training_curves import draw_training_curves, read_training_curves
 
@@ -18,7 +17,7 @@ SVG = "image/svg+xml"
 
 
 def _of_labels(evaluations: Sequence[Evaluation]) -> list[tuple[str, str]]:
-    """Each label, and how a title names it where there are several."""
+    """Each label, with its name in titles if there are several."""
     labels = evaluations[0].labels
     return [(label, f", {name}" if len(labels) > 1 else "") for label, name in labels.items()]
 
@@ -42,9 +41,8 @@ def plots_of_metrics(evaluations: Sequence[Evaluation]) -> tuple[Plot, ...]:
     )
 
 
-def plots_of_lesions(evaluations: Sequence[Evaluation], statistics: Sequence[Statistics]) -> tuple[Plot, ...]:
+def plots_of_lesions(evaluations: Sequence[Evaluation]) -> tuple[Plot, ...]:
     """Dice over lesion volume, and the lesions found by size."""
-    by_model = {one.model: of for one, of in zip(evaluations, statistics, strict=True)}
     plots = []
     for label, about in _of_labels(evaluations):
         plots += [
@@ -58,7 +56,7 @@ def plots_of_lesions(evaluations: Sequence[Evaluation], statistics: Sequence[Sta
                 f"Lesions found by size{about}",
                 "Share of the reference lesions of each size that any predicted voxel touches, with 95 % intervals.",
                 f"Lesion recall by lesion size of {_models(evaluations)}{about}; the table holds the numbers",
-                data_uri(svg(recall_by_size(by_model, label)), SVG),
+                data_uri(svg(recall_by_size(evaluations, label)), SVG),
             ),
         ]
     return tuple(plots)
@@ -83,7 +81,7 @@ def plots_of_volumes(evaluations: Sequence[Evaluation]) -> tuple[Plot, ...]:
 def plots_of_training(
     evaluations: Sequence[Evaluation], models: Sequence[Path | None]
 ) -> tuple[tuple[Plot, ...], list[Notice]]:
-    """The training curves of all folds, as far as they are recorded, and what is missing."""
+    """The training curves of all folds, as far as they are recorded, and notices about missing ones."""
     curves, notices = [], []
     for evaluation, folder in zip(evaluations, models, strict=True):
         if folder is None:

@@ -1,49 +1,38 @@
 """What `mscs report` does from one end to the other: models read or evaluated, and one page written."""
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.evaluation.agreement import THRESHOLD_ML
-from nnunetv2_mscs.evaluation.results import SUMMARY, compared_folders, is_comparison, is_evaluation
+from nnunetv2_mscs.evaluation.command import EvaluationRequest, read_models
+from nnunetv2_mscs.evaluation.comparison import Comparison, compare, read_comparison
+from nnunetv2_mscs.evaluation.results import Evaluation, is_comparison
+from nnunetv2_mscs.evaluation.sources import find_images
+from nnunetv2_mscs.evaluation.statistics import StatisticsSettings, settings_of, with_statistics
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
 from nnunetv2_mscs.nnunet_files.json_files import read_json_if_there
-from nnunetv2_mscs.reporting.evaluation_folder import Request as EvaluationRequest
-from nnunetv2_mscs.reporting.evaluation_folder import read_models
-from nnunetv2_mscs.reporting.report.assembling import PAGE_MB, Options, Written, write_report
-from nnunetv2_mscs.reporting.report.page import is_report
-from nnunetv2_mscs.reporting.report.rows import with_images
+from nnunetv2_mscs.reporting.report.assembling import ReportRequest, assemble
+from nnunetv2_mscs.reporting.report.page import is_report, render
+from nnunetv2_mscs.workplace.whole_files import write_whole
 
 
 @dataclass(frozen=True)
-class Request:
-    """What `mscs report` is asked for.
+class WrittenReport:
+    """What the user is told about the page."""
 
-    Args:
-        models: model folders, evaluations, comparisons or predictions; the first is the baseline.
-        names: of the models; by default their own.
-        references: the truth of those that are not evaluated yet; None to find those of nnU-Net's data set.
-        images: the folder with the scans; None for where they were found before.
-        title: see `Options`.
-        cases: see `Options`.
-        any_size: whatever the size of the page.
-        processes: see `Options`.
-        command: see `Options`.
-    """
-
-    models: tuple[Path, ...]
-    names: tuple[str, ...] = ()
-    references: Path | None = None
-    images: Path | None = None
-    title: str = ""
-    cases: int | None = None
-    any_size: bool = False
-    processes: int = 1
-    command: str = ""
+    models: str
+    cases: int
+    pictures: int
+    megabytes: float
+    warnings: tuple[str, ...]
 
 
-def make_report(out: Path, request: Request, *, overwrite: bool = False) -> Written:
-    """Evaluate what is not evaluated yet, and write the page.
+def make_report(out: Path, request: ReportRequest, *, overwrite: bool = False) -> WrittenReport:
+    """Evaluate the models that are not evaluated yet, and write the page.
+
+    Statistics that `mscs evaluate` has written are read. Those of other models are computed with the settings of the
+    first, so that the numbers of one page agree.
 
     Raises:
         MscsError: the place is taken, masks cannot be evaluated, or models not compared.
@@ -59,31 +48,52 @@ def make_report(out: Path, request: Request, *, overwrite: bool = False) -> Writ
         )
     )
     if request.images is not None:
-        evaluations = [with_images(one, request.images) for one in evaluations]
-    options = Options(
-        title=request.title,
-        cases=request.cases,
-        megabytes=math.inf if request.any_size else PAGE_MB,
-        processes=request.processes,
-        command=request.command,
-    )
-    return write_report(evaluations, out, _as_evaluated(request.models[0], options))
+        evaluations = [_with_images(one, request.images) for one in evaluations]
+    settings = settings_of(evaluations[0]) or StatisticsSettings()
+    evaluations = [with_statistics(one, settings) for one in evaluations]
+    return write_report(evaluations, _comparison(evaluations, request, settings), out, request)
 
 
-def _as_evaluated(place: Path, options: Options) -> Options:
-    """The options with the settings that a former evaluation's statistics were made with, so that numbers agree."""
-    folder = compared_folders(place)[0] if is_comparison(place) else place
-    if not is_evaluation(folder):
-        return options
-    summary = read_json_if_there(folder / SUMMARY)
-    settings = summary.get("settings", {})
-    label: dict = next(iter(summary.get("labels", {}).values()), {})
-    return replace(
-        options,
-        seed=settings.get("seed", options.seed),
-        samples=settings.get("samples", options.samples),
-        threshold_ml=label.get("volume_agreement", {}).get("classification", {}).get("threshold_ml", THRESHOLD_ML),
+def _comparison(
+    evaluations: Sequence[Evaluation], request: ReportRequest, settings: StatisticsSettings
+) -> Comparison | None:
+    """The comparison of several models: the written one, if the models are those of one folder."""
+    if len(evaluations) == 1:
+        return None
+    if len(request.models) == 1 and is_comparison(request.models[0]):
+        return read_comparison(request.models[0]).renamed([one.model for one in evaluations])
+    return compare(evaluations, seed=settings.seed, samples=settings.samples)
+
+
+def write_report(
+    evaluations: Sequence[Evaluation], comparison: Comparison | None, out: Path, request: ReportRequest
+) -> WrittenReport:
+    """Write the page as a whole or not at all.
+
+    Args:
+        evaluations: one per model with its statistics, the baseline first, of the same cases.
+        comparison: of the models; None for a single one.
+        out: the file.
+        request: see there.
+    """
+    content = assemble(evaluations, comparison, request)
+    page = render(content).encode()
+    write_whole(out, page)
+    return WrittenReport(
+        models=" and ".join(content.models),
+        cases=len(evaluations[0].cases),
+        pictures=len({row.measured["case"] for row in content.rows if row.sheet}),
+        megabytes=len(page) / 1e6,
+        warnings=tuple(notice.finding for notice in content.notices if notice.severity != "note"),
     )
+
+
+def _with_images(evaluation: Evaluation, folder: Path) -> Evaluation:
+    """The evaluation with its scans looked for in another folder."""
+    dataset = read_json_if_there(folder / DATASET_JSON) or read_json_if_there(folder.parent / DATASET_JSON)
+    channels = dataset.get("channel_names", {})
+    files = {case: replace(one, images=find_images(folder, case, channels)) for case, one in evaluation.files.items()}
+    return replace(evaluation, files=files)
 
 
 def check_place(out: Path, *, overwrite: bool) -> None:

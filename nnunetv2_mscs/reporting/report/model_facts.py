@@ -1,4 +1,4 @@
-"""What a model folder of nnU-Net's tells about data set, plan, network and training, in words."""
+"""The data set, plan, network and training of a model folder of nnU-Net's, in words."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ CLASS_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 def model_folder_of(evaluation: Evaluation) -> Path | None:
-    """The model folder that an evaluation is of, or the folder around a fold's validation predictions; None if gone."""
+    """The model folder whose predictions, or whose fold's, were evaluated; None if there is none any more."""
     place = Path(evaluation.predictions)
     return next((folder for folder in (place, *place.parents[:2]) if is_model_folder(folder)), None)
 
@@ -86,7 +86,7 @@ def _data_set(dataset: Mapping[str, Any], plans: Mapping[str, Any], fingerprint:
 
 
 def _range(fingerprint: Mapping[str, Any]) -> str:
-    """How far the cases' slices lie apart, if not all alike."""
+    """The distance of the cases' slices, as a range if it differs."""
     spacings = fingerprint.get("spacings") or []
     thickness = [float(spacing[0]) for spacing in spacings]
     if not thickness:
@@ -98,14 +98,13 @@ def _range(fingerprint: Mapping[str, Any]) -> str:
 
 def _reference(evaluation: Evaluation, label: str) -> list[str]:
     results = evaluation.of_label(label)
-    volumes = sorted(r.values["volume_reference_ml"] for r in results if not r.reference_empty)
-    pieces = int(sum(r.values["lesion_count_reference"] for r in results))
-    if not volumes:
+    volumes = results["volume_reference_ml"][~results["reference_empty"]]
+    pieces = int(results["lesion_count_reference"].sum())
+    if volumes.empty:
         return [f"None of the {len(results)} cases holds a lesion in the reference."]
-    median = volumes[len(volumes) // 2] if len(volumes) % 2 else sum(volumes[len(volumes) // 2 - 1 :][:2]) / 2
     return [
         f"{len(volumes)} of {len(results)} cases hold a lesion in the reference, in {pieces} pieces altogether.",
-        f"Their volumes are {volumes[0]:.2f} to {volumes[-1]:.1f} mL, median {median:.1f} mL.",
+        f"Their volumes are {volumes.min():.2f} to {volumes.max():.1f} mL, median {volumes.median():.1f} mL.",
     ]
 
 
@@ -169,7 +168,7 @@ def _training(model: Path, debug: Mapping[str, Any], folds: Sequence[Path]) -> l
 
 
 def _parameters(checkpoint: Path) -> int | None:
-    """Trained numbers in a checkpoint, each once; None if it cannot be read without running code of its own."""
+    """The number of trained parameters in a checkpoint; None if it cannot be read without running its code."""
     if not checkpoint.is_file():
         return None
     try:
@@ -188,7 +187,7 @@ def _parameters(checkpoint: Path) -> int | None:
 
 
 def _configuration(plans: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A configuration with what it inherits; empty if the plans have none of this name."""
+    """A configuration with the values that it inherits; empty if the plans have none of this name."""
     configuration = plans.get("configurations", {}).get(name, {})
     parent = configuration.get("inherits_from", "")
     return {**(_configuration(plans, parent) if parent and parent != name else {}), **configuration}
@@ -199,7 +198,7 @@ def _fingerprint(model: Path) -> Mapping[str, Any]:
 
 
 def _times(values: Sequence[float]) -> str:
-    """x × y × z of what nnU-Net has as z, y, x."""
+    """Values in nnU-Net's order z, y, x as text in the order x × y × z."""
     return " \N{MULTIPLICATION SIGN} ".join(f"{value:.4g}" for value in reversed(values))
 
 

@@ -1,11 +1,12 @@
-"""What the reader has to know before any number: warnings in sentences, each with what to do."""
+"""What the reader must know before any number: warnings in sentences, each with a remedy."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import mean, median
+
+import pandas as pd
 
 from nnunetv2_mscs.evaluation.catalogue import METRICS
-from nnunetv2_mscs.evaluation.results import CaseResult, Evaluation
+from nnunetv2_mscs.evaluation.results import Evaluation
 from nnunetv2_mscs.reporting.report.content import Notice
 
 FEW_CASES = 10
@@ -35,15 +36,16 @@ def notices_of(evaluation: Evaluation, *, several_models: bool) -> list[Notice]:
 
 
 def in_order(notices: Sequence[Notice]) -> tuple[Notice, ...]:
-    """The gravest first, each only once."""
+    """The most serious first, each only once."""
     return tuple(sorted(dict.fromkeys(notices), key=lambda notice: ORDER.index(notice.severity)))
 
 
-def _of_label(results: Sequence[CaseResult], about: str) -> list[Notice]:
-    missed = [r.case for r in results if r.prediction_empty and not r.reference_empty]
-    alarms = [r.case for r in results if r.reference_empty and not r.prediction_empty]
-    neither = [r.case for r in results if r.reference_empty and r.prediction_empty]
-    with_lesion = sum(not r.reference_empty for r in results)
+def _of_label(results: pd.DataFrame, about: str) -> list[Notice]:
+    cases, reference, prediction = (results[column] for column in ("case", "reference_empty", "prediction_empty"))
+    missed = tuple(cases[prediction & ~reference])
+    alarms = tuple(cases[reference & ~prediction])
+    neither = tuple(cases[reference & prediction])
+    with_lesion = int((~reference).sum())
     notices = []
     if missed:
         notices.append(
@@ -52,7 +54,7 @@ def _of_label(results: Sequence[CaseResult], about: str) -> list[Notice]:
                 f"{about}{_of(len(missed), with_lesion, 'case', 'with a lesion')} {_have(missed)} an empty prediction: "
                 "nothing of the lesion was found.",
                 "Their scores are 0 and their distances undefined. Look at them first.",
-                tuple(missed),
+                missed,
             )
         )
     if alarms:
@@ -62,15 +64,15 @@ def _of_label(results: Sequence[CaseResult], about: str) -> list[Notice]:
                 f"{about}{_of(len(alarms), len(results) - with_lesion, 'case', 'without a lesion')} {_have(alarms)} "
                 "predicted lesion: false alarms.",
                 "Their scores are 0 and their distances undefined.",
-                tuple(alarms),
+                alarms,
             )
         )
-    undefined = [r.case for r in results if any(r.values[c] != r.values[c] for c in METRICS)]
+    undefined = int(results[list(METRICS)].isna().any(axis=1).sum())
     if undefined:
         notices.append(
             Notice(
                 "warning",
-                f"{about}Distances (HD95, ASSD, AHD) are undefined in {_of(len(undefined), len(results), 'case')}, "
+                f"{about}Distances (HD95, ASSD, AHD) are undefined in {_of(undefined, len(results), 'case')}, "
                 "because exactly one of the two masks is empty, and left out of their means.",
                 "Quote a mean distance only together with this number.",
             )
@@ -83,7 +85,7 @@ def _of_label(results: Sequence[CaseResult], about: str) -> list[Notice]:
                 "reference nor in the prediction.",
                 "By rule their scores are 1 and their distances 0, which raises the means over all cases; those over "
                 "cases with a lesion leave them out.",
-                tuple(neither),
+                neither,
             )
         )
     if not with_lesion:
@@ -95,21 +97,17 @@ def _of_label(results: Sequence[CaseResult], about: str) -> list[Notice]:
     return notices
 
 
-def _of_folds(results: Sequence[CaseResult], about: str) -> list[Notice]:
-    """Folds that fell far behind all others, as a training that failed does."""
-    dice: dict[int, list[float]] = {}
-    for result in results:
-        if result.fold is not None:
-            dice.setdefault(result.fold, []).append(result.values["dice"])
-    means = {fold: mean(values) for fold, values in dice.items()}
-    usual = median(means.values()) if len(means) >= FEWEST_FOLDS else 0.0
+def _of_folds(results: pd.DataFrame, about: str) -> list[Notice]:
+    """Folds that fell far behind the others, as a failed training does."""
+    means = results.groupby("fold")["dice"].mean()
+    usual = means.median() if len(means) >= FEWEST_FOLDS else 0.0
     return [
         Notice(
             "error",
             f"{about}Fold {fold} has a mean Dice of {value:.3f}, the folds' median is {usual:.3f}.",
             "Has its training failed? Look at its training curves, and train it again before you use the means.",
         )
-        for fold, value in sorted(means.items())
+        for fold, value in means.items()
         if value < FAR_BEHIND * usual
     ]
 

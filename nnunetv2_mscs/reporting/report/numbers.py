@@ -1,18 +1,19 @@
 """The statistics of models as tables and key figures."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, compress
 from typing import Any
-
-import numpy as np
 
 from nnunetv2_mscs.evaluation.catalogue import MAIN_METRICS, METRICS
 from nnunetv2_mscs.evaluation.results import Evaluation
-from nnunetv2_mscs.reporting.report.content import UNDEFINED, KeyFigure, Section, Table, shown
+from nnunetv2_mscs.evaluation.wording import number
+from nnunetv2_mscs.reporting.report.content import KeyFigure, PageTable, Section, shown
 
-Statistics = Mapping[str, Any]
 CASE_SETS = {"all_cases": "All cases", "lesion_cases": "Cases with a lesion"}
 FULL_HEADER = ("mean [95 % interval]", "SD", "median [quartiles]", "n (undefined)")
+ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 MEAN_OF_LABELS = "mean of the labels"
 KEY_METRICS = ("dice", "hd95_mm", "f1_isles22")
 HOW_TO_READ = (
@@ -21,8 +22,9 @@ HOW_TO_READ = (
 )
 
 
-def of_set(statistics: Statistics, label: str | None, case_set: str) -> Mapping[str, Any]:
+def of_set(evaluation: Evaluation, label: str | None, case_set: str) -> Mapping[str, Any]:
     """The described metrics of a label, or of the mean of the labels (None)."""
+    statistics = evaluation.statistics
     part = statistics["foreground_mean"] if label is None else statistics["labels"][label]
     return part[case_set]
 
@@ -33,36 +35,34 @@ def with_interval(described: Mapping[str, Any], column: str) -> str:
 
 
 def spread(middle: float | None, low: float | None, high: float | None, column: str) -> str:
-    """A value with the two that enclose it; alone where those are undefined."""
+    """A value with the ends of its range; alone where these are undefined."""
     if low is None or high is None or math.isnan(low) or math.isnan(high):
         return shown(middle, column)
     return f"{shown(middle, column)} [{shown(low, column)}; {shown(high, column)}]"
 
 
-def key_figures(evaluation: Evaluation, statistics: Statistics) -> tuple[KeyFigure, ...]:
+def key_figures(evaluation: Evaluation) -> tuple[KeyFigure, ...]:
     """The few numbers at the top: of the one label, or of the mean of several."""
+    statistics = evaluation.statistics
     label = None if statistics["foreground_mean"] else next(iter(evaluation.labels))
-    everything = of_set(statistics, label, "all_cases")
+    everything = of_set(evaluation, label, "all_cases")
     figures = [KeyFigure("Cases", str(len(evaluation.cases)), _cases_in_words(evaluation))]
     for column in KEY_METRICS:
         figures.append(KeyFigure(f"{METRICS[column].title}, mean", *_value_and_detail(everything[column], column)))
         if column == "dice":
-            with_lesion = of_set(statistics, label, "lesion_cases")[column]
+            with_lesion = of_set(evaluation, label, "lesion_cases")[column]
             figures.append(KeyFigure("Dice, cases with a lesion", *_value_and_detail(with_lesion, column)))
     if label is not None:
         agreement = statistics["labels"][label]["volume_agreement"]
         interval = _interval(agreement["ccc_ci"], 3)
-        figures.append(KeyFigure("Volumes, Lin's concordance", _fixed(agreement["ccc"], 3), interval))
+        figures.append(KeyFigure("Volumes, Lin's concordance", number(agreement["ccc"], 3), interval))
     return tuple(figures)
 
 
 def _cases_in_words(evaluation: Evaluation) -> str:
-    rows_by_case: dict[str, list[bool]] = {}
-    for result in evaluation.results:
-        rows_by_case.setdefault(result.case, []).append(result.reference_empty)
-    lesion = sum(not all(empty) for empty in rows_by_case.values())
-    folds = {result.fold for result in evaluation.results} - {None}
-    return f"{lesion} with a lesion" + (f", {len(folds)} folds" if len(folds) > 1 else "")
+    lesion = int((~evaluation.table.groupby("case")["reference_empty"].all()).sum())
+    folds = evaluation.table["fold"].nunique()
+    return f"{lesion} with a lesion" + (f", {folds} folds" if folds > 1 else "")
 
 
 def _value_and_detail(described: Mapping[str, Any], column: str) -> tuple[str, str]:
@@ -73,87 +73,75 @@ def _value_and_detail(described: Mapping[str, Any], column: str) -> tuple[str, s
 
 def _interval(ends: Sequence[float | None], decimals: int) -> str:
     low, high = ends
-    return "" if low is None or high is None else f"95 % interval {_fixed(low, decimals)} to {_fixed(high, decimals)}"
+    return "" if low is None or high is None else f"95 % interval {number(low, decimals)} to {number(high, decimals)}"
 
 
-def _fixed(value: float | None, decimals: int) -> str:
-    return UNDEFINED if value is None else f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def metrics_section(evaluations: Sequence[Evaluation], statistics: Sequence[Statistics]) -> Section:
-    """Main metrics of all models beside each other, then everything of each model, folded."""
-    labels = evaluations[0].labels
-    keys: list[str | None] = [*labels, *([None] if statistics[0]["foreground_mean"] else [])]
+def metrics_section(evaluations: Sequence[Evaluation]) -> Section:
+    """Main metrics of all models beside each other, then every metric of each model, folded."""
+    first, several = evaluations[0], len(evaluations) > 1
+    labels: list[tuple[str | None, str]] = [*first.labels.items()]
+    if first.statistics["foreground_mean"]:
+        labels.append((None, MEAN_OF_LABELS))
     tables = []
-    for key in keys:
-        name = MEAN_OF_LABELS if key is None else labels[key]
-        columns = [column for column in MAIN_METRICS if column in of_set(statistics[0], key, "all_cases")]
-        if len(evaluations) == 1:
-            tables.append(_full_table(statistics[0], key, columns, f"Main metrics, {name}", folded=False))
-        else:
-            tables.append(_table_of_models(evaluations, statistics, key, columns, f"Main metrics, {name}"))
-    for evaluation, one in zip(evaluations, statistics, strict=True):
-        of_model = f" of {evaluation.model}" if len(evaluations) > 1 else ""
-        for key in keys:
-            name = MEAN_OF_LABELS if key is None else labels[key]
-            every = list(of_set(one, key, "all_cases"))
-            tables.append(_full_table(one, key, every, f"Every metric{of_model}, {name}", folded=True))
-    title = "Cross-validation" if _is_cross_validation(evaluations) else "Metrics"
+    for label, name in labels:
+        columns = [column for column in MAIN_METRICS if column in of_set(first, label, "all_cases")]
+        make = _models_beside if several else _described
+        tables.append(make(evaluations, label, columns, f"Main metrics, {name}"))
+    for one in evaluations:
+        for label, name in labels:
+            caption = f"Every metric{f' of {one.model}' if several else ''}, {name}"
+            every = list(of_set(one, label, "all_cases"))
+            tables.append(replace(_described([one], label, every, caption), folded=True))
+    cross_validation = all(one.table["fold"].nunique() > 1 for one in evaluations)
+    title = "Cross-validation" if cross_validation else "Metrics"
     return Section("metrics", title, sentences=(HOW_TO_READ,), tables=tuple(tables))
 
 
-def _is_cross_validation(evaluations: Sequence[Evaluation]) -> bool:
-    return all(len({result.fold for result in one.results} - {None}) > 1 for one in evaluations)
+def _described(evaluations: Sequence[Evaluation], label: str | None, columns: Sequence[str], caption: str) -> PageTable:
+    """The statistics of each metric of the first model."""
+
+    def cells(column: str, case_set: str) -> list[str]:
+        one = of_set(evaluations[0], label, case_set)[column]
+        undefined = f" ({one['undefined']})" if one["undefined"] else ""
+        quartiles = spread(one["median"], one["q1"], one["q3"], column)
+        return [with_interval(one, column), shown(one["sd"], column), quartiles, f"{one['n']}{undefined}"]
+
+    return _table_of_metrics(caption, columns, FULL_HEADER, "", cells)
 
 
-def _full_table(statistics: Statistics, label: str | None, columns: Sequence[str], caption: str, folded: bool) -> Table:
-    rows = []
-    for column in columns:
-        cells = [METRICS[column].title + _arrow(column)]
-        for case_set in CASE_SETS:
-            described = of_set(statistics, label, case_set)[column]
-            cells += [
-                with_interval(described, column),
-                shown(described["sd"], column),
-                spread(described["median"], described["q1"], described["q3"], column),
-                str(described["n"]) + (f" ({described['undefined']})" if described["undefined"] else ""),
-            ]
-        rows.append(tuple(cells))
-    groups = (("", 1), *((title, len(FULL_HEADER)) for title in CASE_SETS.values()))
-    return Table(caption, ("Metric", *FULL_HEADER, *FULL_HEADER), tuple(rows), ARROWS, folded, groups)
+def _models_beside(
+    evaluations: Sequence[Evaluation], label: str | None, columns: Sequence[str], caption: str
+) -> PageTable:
+    """The mean of each metric, one column per model."""
+
+    def cells(column: str, case_set: str) -> list[str]:
+        described = [of_set(one, label, case_set)[column] for one in evaluations]
+        undefined = (f" ({one['undefined']} undefined)" if one["undefined"] else "" for one in described)
+        return [with_interval(one, column) + rest for one, rest in zip(described, undefined, strict=True)]
+
+    return _table_of_metrics(caption, columns, [one.model for one in evaluations], ": mean [95 % interval]", cells)
 
 
-ARROWS = "↑ higher is better, ↓ lower is better."
-
-
-def _arrow(column: str) -> str:
-    return {"higher": " ↑", "lower": " ↓", "neither": ""}[METRICS[column].better]
-
-
-def _table_of_models(
-    evaluations: Sequence[Evaluation],
-    statistics: Sequence[Statistics],
-    label: str | None,
-    columns: Sequence[str],
+def _table_of_metrics(
     caption: str,
-) -> Table:
-    models = tuple(evaluation.model for evaluation in evaluations)
-    rows = []
-    for column in columns:
-        cells = [METRICS[column].title + _arrow(column)]
-        for case_set in CASE_SETS:
-            for one in statistics:
-                described = of_set(one, label, case_set)[column]
-                undefined = f" ({described['undefined']} undefined)" if described["undefined"] else ""
-                cells.append(with_interval(described, column) + undefined)
-        rows.append(tuple(cells))
-    groups = (("", 1), *((f"{title}: mean [95 % interval]", len(models)) for title in CASE_SETS.values()))
-    return Table(caption, ("Metric", *models, *models), tuple(rows), ARROWS, groups=groups)
+    columns: Sequence[str],
+    header: Sequence[str],
+    group: str,
+    cells: Callable[[str, str], list[str]],
+) -> PageTable:
+    """A table with one row per metric, and the same columns for each set of cases."""
+    rows = tuple(
+        (METRICS[column].title + ARROWS[METRICS[column].better], *chain(*(cells(column, key) for key in CASE_SETS)))
+        for column in columns
+    )
+    groups = (("", 1), *((f"{title}{group}", len(header)) for title in CASE_SETS.values()))
+    note = "↑ higher is better, ↓ lower is better."
+    return PageTable(caption, ("Metric", *header, *header), rows, note, groups=groups)
 
 
-def folds_table(evaluations: Sequence[Evaluation]) -> Table | None:
+def folds_table(evaluations: Sequence[Evaluation]) -> PageTable | None:
     """Mean Dice of each fold; None where folds are not known."""
-    folds = sorted({result.fold for one in evaluations for result in one.results if result.fold is not None})
+    folds = sorted({fold for one in evaluations for fold in one.table["fold"].dropna()})
     if not folds:
         return None
     titles = ("cases", "mean Dice", "lowest Dice")
@@ -161,18 +149,18 @@ def folds_table(evaluations: Sequence[Evaluation]) -> Table | None:
     for evaluation in evaluations:
         for label in evaluation.labels:
             for row, fold in zip(rows, folds, strict=True):
-                dice = [r.values["dice"] for r in evaluation.of_label(label) if r.fold == fold]
-                values = (float(np.mean(dice)), min(dice)) if dice else (None, None)
-                row += [str(len(dice)), *(shown(value, "dice") for value in values)]
+                results = evaluation.of_label(label)
+                dice = results["dice"][results["fold"] == fold]
+                row += [str(len(dice)), shown(dice.mean(), "dice"), shown(dice.min(), "dice")]
     return _grouped("Validation by fold", "Fold", titles, rows, evaluations)
 
 
-def sizes_table(evaluations: Sequence[Evaluation], statistics: Sequence[Statistics]) -> Table:
+def sizes_table(evaluations: Sequence[Evaluation]) -> PageTable:
     """Lesions found by size, pooled over cases."""
     cells: dict[str, list[str]] = {}
-    for evaluation, one in zip(evaluations, statistics, strict=True):
+    for evaluation in evaluations:
         for label in evaluation.labels:
-            for size, found in one["labels"][label]["lesions_by_size"].items():
+            for size, found in evaluation.statistics["labels"][label]["lesions_by_size"].items():
                 row = cells.setdefault(size, [found["title"]])
                 row.append(f"{found['found']} / {found['lesions']}")
                 row.append(spread(found["recall"], found["ci_low"], found["ci_high"], "recall_isles22"))
@@ -188,31 +176,31 @@ def _grouped(
     rows: Sequence[Sequence[str]],
     evaluations: Sequence[Evaluation],
     note: str = "",
-) -> Table:
-    """A table with the same columns for each model and label, whose names stand above them where there are several."""
+) -> PageTable:
+    """A table with the same columns for each model and label, under their names if there are several."""
     names = _names(evaluations)
     groups = (("", 1), *((name, len(titles)) for name in names)) if len(names) > 1 else ()
     header = (first, *(titles * len(names)))
-    return Table(caption, header, tuple(tuple(row) for row in rows), note, groups=groups)
+    return PageTable(caption, header, tuple(tuple(row) for row in rows), note, groups=groups)
 
 
 def _names(evaluations: Sequence[Evaluation]) -> list[str]:
-    """Of each model and label, as far as there are several."""
+    """The name of each model and label, without the part that all of them share."""
     pairs = [(one.model, name) for one in evaluations for name in one.labels.values()]
-    several = [len(set(column)) > 1 for column in zip(*pairs, strict=True)]
-    return [", ".join(part for part, told in zip(pair, several, strict=True) if told) or pair[1] for pair in pairs]
+    differ = [len(set(column)) > 1 for column in zip(*pairs, strict=True)]
+    return [", ".join(compress(pair, differ)) or pair[1] for pair in pairs]
 
 
-def agreement_table(evaluations: Sequence[Evaluation], statistics: Sequence[Statistics]) -> Table:
+def agreement_table(evaluations: Sequence[Evaluation]) -> PageTable:
     """Volumes: bias, limits of agreement, concordance, and the classification at the threshold."""
     columns = [
-        _agreement(one["labels"][label]["volume_agreement"])
-        for evaluation, one in zip(evaluations, statistics, strict=True)
+        _agreement(evaluation.statistics["labels"][label]["volume_agreement"])
+        for evaluation in evaluations
         for label in evaluation.labels
     ]
     rows = tuple((term, *(column[term] for column in columns)) for term in columns[0])
     header = ("Predicted against reference volume", *_names(evaluations))
-    return Table("Agreement of lesion volumes", header, rows)
+    return PageTable("Agreement of lesion volumes", header, rows)
 
 
 def _agreement(agreement: Mapping[str, Any]) -> dict[str, str]:
@@ -223,7 +211,7 @@ def _agreement(agreement: Mapping[str, Any]) -> dict[str, str]:
         return spread(middle, low, high, "volume_difference_ml")
 
     threshold = f"at {classes['threshold_ml']:g} mL"
-    sensitivity, specificity = (_fixed(classes[rate], 3) for rate in ("sensitivity", "specificity"))
+    sensitivity, specificity = (number(classes[rate], 3) for rate in ("sensitivity", "specificity"))
     counts = [classes[f"{kind}_{side}"] for kind in ("true", "false") for side in ("positive", "negative")]
     return {
         "cases": str(agreement["n"]),
@@ -233,8 +221,8 @@ def _agreement(agreement: Mapping[str, Any]) -> dict[str, str]:
         "Lin's concordance [95 % interval]": spread(
             agreement["ccc"], agreement["ccc_ci"][0], agreement["ccc_ci"][1], "dice"
         ),
-        "Pearson's r": _fixed(agreement["pearson_r"], 3),
+        "Pearson's r": number(agreement["pearson_r"], 3),
         f"{threshold}: true positive, true negative, false positive, false negative": ", ".join(map(str, counts)),
         f"{threshold}: sensitivity, specificity": f"{sensitivity}, {specificity}",
-        f"{threshold}: Cohen's kappa": _fixed(classes["kappa"], 3),
+        f"{threshold}: Cohen's kappa": number(classes["kappa"], 3),
     }

@@ -1,4 +1,4 @@
-"""From content to a page: the template in results_templates/, filled, with everything it needs inside it."""
+"""From content to a page: the template in results_templates/ filled, with styles and script inside."""
 
 import math
 from importlib import resources
@@ -8,8 +8,8 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from nnunetv2_mscs.evaluation.catalogue import MAIN_METRICS, METRICS
+from nnunetv2_mscs.evaluation.wording import DASH
 from nnunetv2_mscs.reporting.report.content import (
-    UNDEFINED,
     CaseRow,
     ReportContent,
     first_direction,
@@ -21,7 +21,7 @@ TEMPLATE = "report.html.j2"
 GENERATOR = "nnunetv2-mscs report"
 # Columns of the table of cases that are always shown; the others on demand.
 MAIN = (*MAIN_METRICS, "volume_reference_ml", "volume_prediction_ml", "volume_difference_ml")
-# What the filter offers, and the states of a row that each choice lets through.
+# The choices of the filter, and the states of a row that each choice shows.
 STATES = {
     "lesion": ("with a lesion", ("both", "missed")),
     "none": ("without a lesion", ("false alarm", "neither")),
@@ -59,7 +59,7 @@ def render(content: ReportContent) -> str:
         severities=SEVERITIES,
         pictures=any(row.thumbnail or row.sheet for row in content.rows),
         listed=CASES_LISTED,
-        undefined=UNDEFINED,
+        undefined=DASH,
         shown=shown,
         why_undefined=why_undefined,
         alt=alternative_text,
@@ -74,10 +74,10 @@ def is_report(file: Path) -> bool:
 
 
 def alternative_text(row: CaseRow) -> str:
-    """What a case's sheet shows, in words."""
-    values = row.result.values
+    """A case's sheet in words."""
+    values = row.measured
     return (
-        f"Slices of {row.result.case} with truth and prediction of {row.model}, {row.result.label_name}: "
+        f"Slices of {values['case']} with truth and prediction of {row.model}, {values['label_name']}: "
         f"Dice {shown(values['dice'], 'dice')}, reference {values['volume_reference_ml']:.1f} mL, "
         f"prediction {values['volume_prediction_ml']:.1f} mL"
     )
@@ -93,7 +93,7 @@ def _columns(content: ReportContent) -> list[Any]:
 
 
 def _data(content: ReportContent) -> dict[str, Any]:
-    """What the page's script needs of the rows; numbers as they sort, not as they are printed."""
+    """The rows as the page's script needs them; numbers as they sort, not as they are printed."""
     columns = _columns(content)
     return {
         "places": {metric.column: place for place, metric in enumerate(columns)},
@@ -105,14 +105,14 @@ def _data(content: ReportContent) -> dict[str, Any]:
         "words": STATE_WORDS,
         "rows": [
             {
-                "case": row.result.case,
+                "case": row.measured["case"],
                 "model": row.model,
-                "label": row.result.label_name,
-                "fold": row.result.fold,
+                "label": row.measured["label_name"],
+                "fold": row.measured["fold"],
                 "state": row.state,
                 "alt": alternative_text(row),
-                "why": why_undefined(row.result),
-                "values": [_number(row.result.values[metric.column]) for metric in columns],
+                "why": why_undefined(row.measured),
+                "values": [_number(row.measured[metric.column]) for metric in columns],
             }
             for row in content.rows
         ],

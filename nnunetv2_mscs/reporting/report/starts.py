@@ -1,4 +1,4 @@
-"""How many starts the training of each fold needed, from what its checkpoint keeps of them."""
+"""The number of starts that the training of each fold needed, as its checkpoint records it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ REMEDY = (
 
 
 def notices_of_starts(model: str, folder: Path) -> list[Notice]:
-    """A warning for each fold of a model folder whose training had to begin anew."""
+    """A warning for each fold of a model folder whose training had to start again."""
     starts = {fold: starts_of(place) for fold, place in fold_folders(folder).items()}
     return [
         Notice("warning", f"{model}: the training of fold {fold} needed {number} starts.", REMEDY)
@@ -26,7 +26,7 @@ def notices_of_starts(model: str, folder: Path) -> list[Notice]:
 
 
 def starts_of(fold: Path) -> int:
-    """How many starts a fold's training had; 1 where no checkpoint says otherwise."""
+    """The number of starts of a fold's training; 1 where no checkpoint records another."""
     checkpoint = next((file for name in MOST_TRAINED_FIRST if (file := fold / name).is_file()), None)
     if checkpoint is None:
         return 1

@@ -1,15 +1,17 @@
-"""One cell of a table: a template's expression filled, and what the reader must be told about its numbers."""
+"""One cell of a table: a template's expression filled, and what the reader must know about its numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jinja2 import StrictUndefined, TemplateError, TemplateRuntimeError, TemplateSyntaxError, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from nnunetv2_mscs.reporting.tables.templates import Expression, Template, broken
-from nnunetv2_mscs.reporting.tables.values import DASH, Group, LeftOut, Mark, Number
+from nnunetv2_mscs.evaluation.wording import DASH
+from nnunetv2_mscs.reporting.tables.template import Expression, broken
+from nnunetv2_mscs.reporting.tables.values import Group, LeftOut, Mark, Number
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,8 @@ class Cell:
     Args:
         text: as printed, not yet escaped; of several lines where the template breaks the cell.
         value: its first number as printed, by which cells are ranked; None if it shows no number.
-        left_out: cases that this number says nothing about.
-        best: of its column, among the models.
+        left_out: number of cases that this number leaves out.
+        best: it holds the best value of its column.
     """
 
     text: str
@@ -29,8 +31,8 @@ class Cell:
     best: bool = False
 
 
-class _Unknown(StrictUndefined):
-    """A name that a template must not use; the error says which there are."""
+class _UnknownName(StrictUndefined):
+    """A name that a template must not use; the error lists the names that exist."""
 
     @property
     def _undefined_message(self) -> str:
@@ -40,42 +42,47 @@ class _Unknown(StrictUndefined):
 
 
 class Printer:
-    """Prints cells, and remembers what the reader of the table must be told about them.
+    """Prints cells of a template's file, and remembers what the reader of the table must know about them.
 
-    Args:
-        template: whose expressions it prints.
+    Attributes:
+        left_out: what the printed numbers leave out, in order.
+        marks: whether any cell holds a mark of a difference.
     """
 
-    def __init__(self, template: Template) -> None:
-        self.template = template
-        self.numbers: list[float] = []
-        self.cases_left_out = 0
+    def __init__(self, file: Path) -> None:
+        self.file = file
         self.left_out: dict[LeftOut, None] = {}
         self.marks = False
-        self.environment = ImmutableSandboxedEnvironment(undefined=_Unknown, finalize=self._text)
-        self.environment.filters |= {"digits": _digits, "signed": _signed, "percent": _percent}
+        self._numbers: list[float] = []
+        self._cases_left_out = 0
+        self._environment = ImmutableSandboxedEnvironment(undefined=_UnknownName, finalize=self._text)
+        self._environment.filters |= {
+            "digits": _on_numbers(lambda number, digits: number.like(number, decimals=digits)),
+            "signed": _on_numbers(lambda number: number.like(number, signed=True)),
+            "percent": _on_numbers(lambda number, digits=1: number.like(100 * number, decimals=digits)),
+        }
 
     def cell(self, expression: Expression, values: Mapping[str, Any]) -> Cell:
         """One cell; a dash if none of its numbers is defined."""
-        self.numbers = []
-        self.cases_left_out = 0
+        self._numbers, self._cases_left_out = [], 0
         try:
-            text = self.environment.from_string(expression.text).render(values)
+            text = self._environment.from_string(expression.text).render(values)
         except ZeroDivisionError:
             return Cell(DASH)
         except TemplateSyntaxError as error:
-            raise broken(self.template, expression.line + error.lineno - 1, f"{error.message}.") from error
+            raise broken(self.file, expression.line + error.lineno - 1, f"{error.message}.") from error
         except Exception as error:
             # Expressions of a user's own may raise anything.
             reason = error.message if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
-            raise broken(self.template, expression.line, f"{reason}.") from error
-        if self.numbers and all(np.isnan(self.numbers)):
+            raise broken(self.file, expression.line, f"{reason}.") from error
+        if self._numbers and all(np.isnan(self._numbers)):
             return Cell(DASH, float("nan"))
         lines = (" ".join(line.split()) for line in text.splitlines())
         printed = "\n".join(line for line in lines if line)
-        return Cell(printed, self.numbers[0] if self.numbers else None, self.cases_left_out)
+        return Cell(printed, self._numbers[0] if self._numbers else None, self._cases_left_out)
 
     def _text(self, value: Any) -> Any:
+        """A value as printed; numbers are remembered."""
         if isinstance(value, Undefined | str):
             self.marks |= isinstance(value, Mark)
             return value
@@ -85,36 +92,26 @@ class Printer:
         if isinstance(value, float):
             return self._number(value if isinstance(value, Number) else Number(value))
         if isinstance(value, int) and not isinstance(value, bool):
-            self.numbers.append(value)
+            self._numbers.append(value)
             return str(value)
-        raise TemplateRuntimeError(
-            f"this is no single value; name one of {', '.join(value)}"
-            if isinstance(value, Group)
-            else f"{value!r} is no value"
-        )
+        if isinstance(value, Group):
+            raise TemplateRuntimeError(f"this is no single value; name one of {', '.join(value)}")
+        raise TemplateRuntimeError(f"{value!r} is no value")
 
     def _number(self, value: Number) -> str:
-        self.numbers.append(round(float(value), value.decimals))
+        self._numbers.append(round(float(value), value.decimals))
         if value.left_out:
             self.left_out[value.left_out] = None
-            self.cases_left_out = max(self.cases_left_out, value.left_out.cases)
+            self._cases_left_out = max(self._cases_left_out, value.left_out.cases)
         return value.text
 
 
-def _digits(value: Any, digits: int) -> Any:
-    return tuple(_digits(one, digits) for one in value) if isinstance(value, tuple) else _as(value, decimals=digits)
+def _on_numbers(change: Callable[..., Number]) -> Callable[..., Any]:
+    """A filter that changes a number, or each number of an interval."""
 
+    def changed(value: Any, *arguments: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(changed(one, *arguments) for one in value)
+        return change(value if isinstance(value, Number) else Number(value), *arguments)
 
-def _signed(value: Any) -> Any:
-    return tuple(_signed(one) for one in value) if isinstance(value, tuple) else _as(value, signed=True)
-
-
-def _percent(value: Any, digits: int = 1) -> Any:
-    if isinstance(value, tuple):
-        return tuple(_percent(one, digits) for one in value)
-    return _as(value, times=100, decimals=digits)
-
-
-def _as(value: Any, *, times: int = 1, **changes: Any) -> Number:
-    known = value if isinstance(value, Number) else Number(value)
-    return known.like(known * times, **changes)
+    return changed

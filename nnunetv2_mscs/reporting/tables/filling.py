@@ -1,25 +1,25 @@
-"""A table template filled: a row a model, the best value of a column found, what was left out said below."""
+"""A table template filled: one row per model, the best value of a column marked, omissions noted below."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nnunetv2_mscs.evaluation.catalogue import METRICS, SIZE_COLUMNS
 from nnunetv2_mscs.evaluation.comparison import Comparison
-from nnunetv2_mscs.evaluation.results import CaseResult, Evaluation
-from nnunetv2_mscs.evaluation.statistics import summarise
+from nnunetv2_mscs.evaluation.results import VALUES, Evaluation, case_table
+from nnunetv2_mscs.evaluation.statistics import StatisticsSettings, with_statistics
 from nnunetv2_mscs.reporting.tables.cells import Cell, Printer
 from nnunetv2_mscs.reporting.tables.notes import about_cases, about_left_out, about_signs
-from nnunetv2_mscs.reporting.tables.templates import SIZES, Layout, Template, read_layout
+from nnunetv2_mscs.reporting.tables.template import SIZES, read_template
 from nnunetv2_mscs.reporting.tables.values import row_values
 
 HIGHER, LOWER = "↑", "↓"
 
 
 @dataclass(frozen=True)
-class Table:
+class FilledTable:
     """A filled table.
 
     Args:
@@ -27,7 +27,7 @@ class Table:
         caption: in one paragraph.
         titles: of the columns.
         rows: as many cells each as there are titles.
-        notes: sentences below the table: what the template says, numbers of cases, what was left out.
+        notes: sentences below the table: the template's own, numbers of cases, what was left out.
     """
 
     name: str
@@ -37,39 +37,35 @@ class Table:
     notes: tuple[str, ...]
 
 
-def fill_table(
-    template: Template,
-    evaluations: Sequence[Evaluation],
-    statistics: Sequence[Mapping[str, Any]],
-    comparison: Comparison | None = None,
-) -> Table:
+def fill_table(file: Path, evaluations: Sequence[Evaluation], comparison: Comparison | None = None) -> FilledTable:
     """Fill a template.
 
     Args:
-        template: one of `find_templates`.
-        evaluations: one a model, the baseline first.
-        statistics: what `summarise` says about each.
+        file: the template's, as `find_templates` gives it.
+        evaluations: one per model, the baseline first, with their statistics.
         comparison: of the models; None for a single one.
 
     Raises:
         MscsError: the template is broken; the error names its file and line.
     """
-    layout = read_layout(template)
-    printer = Printer(template)
-    compared, values = zip(*_rows(layout, evaluations, statistics, comparison), strict=True)
-    rows = [[printer.cell(cell, one) for _, cell in layout.columns] for one in values]
-    titles = [printer.cell(title, values[0]).text for title, _ in layout.columns]
-    caption, note = (printer.cell(text, values[0]).text.replace("\n", " ") for text in (layout.caption, layout.note))
+    template = read_template(file)
+    printer = Printer(file)
+    compared, values = zip(*_rows(template.rows, evaluations, comparison), strict=True)
+    rows = [[printer.cell(cell, one) for _, cell in template.columns] for one in values]
+    titles = [printer.cell(title, values[0]).text for title, _ in template.columns]
+    caption, note = (
+        printer.cell(text, values[0]).text.replace("\n", " ") for text in (template.caption, template.note)
+    )
     rows = _best_marked(rows, titles, compared)
     filled = [i for i in range(len(titles)) if any(row[i].text for row in rows)]
     notes = (
         note,
-        *about_cases(evaluations, statistics),
+        *about_cases(evaluations),
         *about_left_out(printer.left_out, evaluations[0].labels),
         *about_signs(bold=any(cell.best for row in rows for cell in row), marks=printer.marks),
     )
-    return Table(
-        name=template.name,
+    return FilledTable(
+        name=file.stem,
         caption=caption,
         titles=tuple(titles[i] for i in filled),
         rows=tuple(tuple(row[i] for i in filled) for row in rows),
@@ -77,30 +73,25 @@ def fill_table(
     )
 
 
-def check_template(template: Template) -> None:
+def check_template(file: Path) -> None:
     """Fill a template with two made-up cases, to find its errors before a long evaluation.
 
     Raises:
         MscsError: it is broken.
     """
-    cases = (
-        CaseResult(f"case_{i}", "1", "lesion", None, False, False, dict.fromkeys((*METRICS, *SIZE_COLUMNS), float(i)))
-        for i in (1, 2)
-    )
-    made_up = Evaluation("model", "", "", {"1": "lesion"}, tuple(cases))
-    fill_table(template, [made_up], [summarise(made_up, samples=10)])
+    names = {"label": "1", "label_name": "lesion", "fold": None, "reference_empty": False, "prediction_empty": False}
+    table = case_table({"case": f"case_{i}", **names, **dict.fromkeys(VALUES, float(i))} for i in (1, 2))
+    made_up = Evaluation("model", "", "", {"1": "lesion"}, table)
+    fill_table(file, [with_statistics(made_up, StatisticsSettings(samples=10))])
 
 
 def _rows(
-    layout: Layout,
-    evaluations: Sequence[Evaluation],
-    statistics: Sequence[Mapping[str, Any]],
-    comparison: Comparison | None,
+    kind: str, evaluations: Sequence[Evaluation], comparison: Comparison | None
 ) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
-    """What each row knows, after the label and size that it shares with those it is compared with."""
+    """The values of each row, after the label and size that it shares with the rows it is compared with."""
     for label in evaluations[0].labels:
-        models = [row_values(one, its, label, comparison) for one, its in zip(evaluations, statistics, strict=True)]
-        if layout.rows != SIZES:
+        models = [row_values(one, label, comparison) for one in evaluations]
+        if kind != SIZES:
             yield from (((label, ""), values) for values in models)
             continue
         for size in models[0]["lesions"]:
@@ -112,8 +103,8 @@ def _best_marked(
 ) -> list[list[Cell]]:
     """The best cells marked in each column whose title ends in an arrow, among rows of one label and size.
 
-    None where the models' numbers leave out different numbers of cases: the distances of a model that misses lesions
-    altogether are means over its easier cases.
+    No cell is marked where the models' numbers leave out different numbers of cases: the distances of a model that
+    misses lesions altogether are means over its easier cases.
     """
     marked = [list(row) for row in rows]
     for column, title in enumerate(titles):

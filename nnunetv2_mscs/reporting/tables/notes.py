@@ -1,7 +1,6 @@
 """The sentences below a table: how many cases, how many empty masks, what was left out, what the signs mean."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from nnunetv2_mscs.evaluation.paired_tests import ALPHA
 from nnunetv2_mscs.evaluation.results import Evaluation
@@ -11,11 +10,11 @@ EMPTY = {"both_empty": "both", "only_reference_empty": "reference only", "only_p
 EMPTY_RULE = "Both empty: scores 1, distances 0; one empty: scores 0, distances undefined."
 
 
-def about_cases(evaluations: Sequence[Evaluation], statistics: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The number of cases of each label, the empty masks of each model, and what became of them."""
+def about_cases(evaluations: Sequence[Evaluation]) -> Iterator[str]:
+    """The number of cases of each label, the empty masks of each model, and the rule for them."""
     any_empty = False
     for label, name in evaluations[0].labels.items():
-        counts = [one["labels"][label]["cases"] for one in statistics]
+        counts = [one.statistics["labels"][label]["cases"] for one in evaluations]
         of = f" ({name})" if len(evaluations[0].labels) > 1 else ""
         said = f"n = {counts[0]['n']} cases{of}, {counts[0]['with_lesion']} of them with lesion"
         if not any(one[key] for one in counts for key in EMPTY):
@@ -32,7 +31,7 @@ def about_cases(evaluations: Sequence[Evaluation], statistics: Sequence[Mapping[
 
 
 def about_left_out(left_out: Iterable[LeftOut], labels: Mapping[str, str]) -> Iterator[str]:
-    """How many cases the printed numbers say nothing about, by metric and model."""
+    """The number of cases that the printed numbers leave out, by metric and model."""
     by_title: dict[str, list[str]] = {}
     for one in left_out:
         of = f"{one.model}, {one.label_name}" if len(labels) > 1 else one.model
@@ -43,7 +42,7 @@ def about_left_out(left_out: Iterable[LeftOut], labels: Mapping[str, str]) -> It
 
 
 def about_signs(*, bold: bool, marks: bool) -> Iterator[str]:
-    """What bold type and the marks of differences mean, where a table has them."""
+    """The meaning of bold type and of the marks of differences, where a table has them."""
     if bold:
         yield (
             "Bold: best value of the column, which says nothing about chance; none where models left out different "

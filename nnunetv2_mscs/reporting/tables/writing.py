@@ -1,15 +1,15 @@
 """A filled table as Markdown, LaTeX and CSV."""
 
-import csv
-import io
 import re
 from collections.abc import Callable, Sequence
+from importlib import resources
 from pathlib import Path
 
-from nnunetv2_mscs.evaluation.wording import MINUS
+import pandas as pd
+
+from nnunetv2_mscs.evaluation.wording import DASH, MINUS
 from nnunetv2_mscs.reporting.tables.cells import Cell
-from nnunetv2_mscs.reporting.tables.filling import Table
-from nnunetv2_mscs.reporting.tables.values import DASH
+from nnunetv2_mscs.reporting.tables.filling import FilledTable
 from nnunetv2_mscs.workplace.whole_files import write_whole
 
 OF_MARKDOWN = re.compile(r"([\\`*_<>|~&]|\](?=\())")
@@ -39,28 +39,9 @@ OF_LATEX = {
     "³": "$^3$",
 }
 LINE_BREAK = r" \\ "
-LATEX_TABLE = r"""%% Needs \usepackage{booktabs, adjustbox, makecell}.
-\begin{table}
-  \centering
-  \caption{%(caption)s}
-  \label{tab:%(label)s}
-  \smallskip
-  \begin{adjustbox}{max width=\linewidth}
-  \begin{tabular}{%(alignment)s}
-    \toprule
-    %(titles)s \\
-    \midrule
-    %(rows)s \\
-    \bottomrule
-  \end{tabular}
-  \end{adjustbox}
-  \par\smallskip
-  \parbox{\linewidth}{\footnotesize %(notes)s}
-\end{table}
-"""
 
 
-def write_table(table: Table, folder: Path) -> list[Path]:
+def write_table(table: FilledTable, folder: Path) -> list[Path]:
     """Write NAME.md, NAME.tex and NAME.csv.
 
     Raises:
@@ -73,8 +54,8 @@ def write_table(table: Table, folder: Path) -> list[Path]:
     return files
 
 
-def as_markdown(table: Table) -> str:
-    """A table as GitHub and pandoc read it, the caption above it, the notes below."""
+def as_markdown(table: FilledTable) -> str:
+    """A table in the Markdown of GitHub and pandoc, the caption above it, the notes below."""
     titles, *rows = _texts(table, lambda text: markdown_escaped(text).replace("\n", "<br>"), "**{}**")
     widths = [max(3, *(len(row[i]) for row in (titles, *rows))) for i in range(len(titles))]
     numeric = _numeric(table)
@@ -92,10 +73,11 @@ def as_markdown(table: Table) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def as_latex(table: Table) -> str:
-    """A table in the manner of booktabs, narrowed to the line's width where it is wider."""
+def as_latex(table: FilledTable) -> str:
+    """A table with booktabs, narrowed to the line's width where it is wider."""
     titles, *rows = (" & ".join(row) for row in _texts(table, _latex_cell, r"\textbf{{{}}}"))
-    return LATEX_TABLE % {
+    template = resources.files("nnunetv2_mscs.results_templates") / "tables" / "table.tex"
+    return template.read_text(encoding="utf-8") % {
         "caption": latex_escaped(table.caption),
         "label": re.sub(r"[^A-Za-z0-9-]+", "-", table.name),
         "alignment": "".join("r" if right else "l" for right in _numeric(table)),
@@ -105,12 +87,10 @@ def as_latex(table: Table) -> str:
     }
 
 
-def as_csv(table: Table) -> str:
+def as_csv(table: FilledTable) -> str:
     """Titles and cells as printed, with the minus sign that programs read; no caption, no notes."""
-    texts = _texts(table, lambda text: text.replace(MINUS, "-").replace("\n", " "), "{}")
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(texts)
-    return stream.getvalue()
+    titles, *rows = _texts(table, lambda text: text.replace(MINUS, "-").replace("\n", " "), "{}")
+    return str(pd.DataFrame(rows, columns=titles).to_csv(index=False, lineterminator="\n"))
 
 
 def markdown_escaped(text: str) -> str:
@@ -129,7 +109,7 @@ def _latex_cell(text: str) -> str:
     return rf"\makecell[tr]{{{LINE_BREAK.join(lines)}}}" if len(lines) > 1 else "".join(lines)
 
 
-def _texts(table: Table, escaped: Callable[[str], str], best: str) -> list[list[str]]:
+def _texts(table: FilledTable, escaped: Callable[[str], str], best: str) -> list[list[str]]:
     """The titles and then the rows, escaped."""
 
     def shown(cell: Cell) -> str:
@@ -138,5 +118,5 @@ def _texts(table: Table, escaped: Callable[[str], str], best: str) -> list[list[
     return [[escaped(title) for title in table.titles], *([shown(cell) for cell in row] for row in table.rows)]
 
 
-def _numeric(table: Table) -> list[bool]:
+def _numeric(table: FilledTable) -> list[bool]:
     return [any(row[i].value is not None for row in table.rows) for i in range(len(table.titles))]

@@ -59,7 +59,7 @@ def focused(page, element) -> bool:
 
 
 def values(evaluation, column) -> dict[str, float]:
-    return {result.case: result.values[column] for result in evaluation.results}
+    return {row["case"]: row[column] for row in evaluation.rows()}
 
 
 @pytest.mark.parametrize("column", ["dice", "hd95_mm", "volume_difference_ml"])
@@ -109,9 +109,9 @@ def test_filters_narrow_the_table_and_can_be_taken_back(opened, evaluation):
     assert sorted(names(opened)) == sorted(name for name in everyone if "case_1" in name)
     fill(opened, "name", "")
     choose(opened, "state", "missed")
-    assert names(opened) == [r.case for r in evaluation.results if r.prediction_empty and not r.reference_empty]
+    assert names(opened) == [r["case"] for r in evaluation.rows() if r["prediction_empty"] and not r["reference_empty"]]
     choose(opened, "state", "none")
-    assert sorted(names(opened)) == sorted(r.case for r in evaluation.results if r.reference_empty)
+    assert sorted(names(opened)) == sorted(r["case"] for r in evaluation.rows() if r["reference_empty"])
     choose(opened, "state", "")
     fill(opened, "below", "0.5")
     assert set(names(opened)) == {name for name, dice in values(evaluation, "dice").items() if dice < 0.5}
@@ -166,15 +166,15 @@ def test_full_size_by_the_keyboard_keeps_the_case(opened):
 
 
 def test_the_dialog_says_why_a_value_is_undefined(opened, evaluation):
-    for result in evaluation.results:
-        if result.reference_empty or result.prediction_empty:
+    for row in evaluation.rows():
+        if row["reference_empty"] or row["prediction_empty"]:
             opened.execute_script(
                 "document.querySelectorAll('#case-table [data-open]').forEach(button => {"
                 "if (button.closest('tr').querySelector('th').firstChild.textContent.trim() === arguments[0])"
                 " button.click()})",
-                result.case,
+                row["case"],
             )
-            undefined = any(math.isnan(result.values[column]) for column in METRICS)
+            undefined = any(math.isnan(row[column]) for column in METRICS)
             assert ("not defined" in one(opened, ".why").text) == undefined
             one(opened, "dialog [data-go=close]").click()
 

@@ -1,0 +1,177 @@
+"""The pictures in the table of cases: a sheet and a thumbnail of each, small enough for one page of hundreds."""
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.evaluation.results import CaseFiles, CaseMetrics, Evaluation
+from nnunetv2_mscs.reporting.evaluated_case import MasksChanged, read_evaluated
+from nnunetv2_mscs.reporting.ignored import ignored_in
+from nnunetv2_mscs.reporting.pictures import data_uri, small
+from nnunetv2_mscs.reporting.report.content import CaseRow, Notice
+from nnunetv2_mscs.reporting.sheet import draw_sheet, draw_thumbnail
+from nnunetv2_mscs.workplace.parallel import run_parallel
+
+SLICES, THUMBNAIL_HEIGHT, THUMBNAIL_QUALITY = 5, 104, 60
+# Pixels per slice and quality, for few sheets and for many.
+LARGE, SMALL, FEW_SHEETS = (170, 40), (150, 35), 60
+SMALLEST_SHEET_MB = 0.01
+# What a case lacks: nothing; its scan, not found or not fit to be shown; or all pictures.
+Lack = Literal["", "no scan", "scan refused", "masks changed", "masks unreadable"]
+# The text and the remedy of the notice about each lack.
+LACKS: dict[Lack, tuple[str, str]] = {
+    "no scan": (
+        "The scan is not shown: no image of the case was found.",
+        "Name the folder of the scans with --images.",
+    ),
+    "scan refused": (
+        "The scan is not shown: its images cannot be read, or do not fit the masks.",
+        "Name the folder of the scans with --images.",
+    ),
+    "masks changed": ("No picture: the masks have changed since they were evaluated.", "Evaluate them again."),
+    "masks unreadable": (
+        "No picture: the masks could not be read again.",
+        "Have they been moved since they were evaluated? Evaluate them again where they lie now.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class CasePictures:
+    """The pictures of one case and label, as data URIs; empty if there is none.
+
+    Args:
+        sheet: the whole sheet.
+        thumbnail: one slice.
+        lack: what is missing, if anything.
+        finding: why it is missing.
+    """
+
+    sheet: str = ""
+    thumbnail: str = ""
+    lack: Lack = ""
+    finding: str = ""
+
+
+# By model, case and label.
+Pictures = Mapping[tuple[str, str, str], CasePictures]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What to draw; a message about a crashed worker names it by `name`."""
+
+    name: str
+    files: CaseFiles
+    row: CaseMetrics
+    model: str
+    ignored: int | None
+    name_label: bool
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.model, self.row["case"], self.row["label"]
+
+
+def draw_pictures(
+    evaluations: Sequence[Evaluation], worst: Sequence[str], *, cases: int | None, megabytes: float, processes: int
+) -> tuple[Pictures, int]:
+    """Draw the sheets of the worst cases whose files are known; a case without pictures says why it has none.
+
+    A case whose scan is missing or lies on another grid is drawn with its masks alone, and says why.
+
+    Args:
+        evaluations: the models.
+        worst: the cases, the worst first.
+        cases: how many cases get pictures at most; None for no limit.
+        megabytes: room for the pictures in the page; further cases get none.
+        processes: how many to use.
+
+    Returns:
+        The pictures, and how many cases they show.
+    """
+    sheets_per_case = sum(len(one.labels) for one in evaluations)
+    fitting = megabytes / (SMALLEST_SHEET_MB * sheets_per_case)
+    most = max(int(fitting), 0) if math.isfinite(fitting) else sys.maxsize
+    chosen = worst[: most if cases is None else min(most, cases)]
+    height, quality = LARGE if len(chosen) * sheets_per_case <= FEW_SHEETS else SMALL
+    jobs = [job for one in evaluations for job in _jobs(one, set(chosen))]
+    drawn = run_parallel(
+        partial(_draw, height=height, quality=quality), jobs, processes=processes, description="sheets"
+    )
+    return _fitting({job.key: picture for job, picture in zip(jobs, drawn, strict=True)}, chosen, megabytes)
+
+
+def _jobs(evaluation: Evaluation, cases: set[str]) -> list[_Job]:
+    ignored, several = ignored_in(evaluation), len(evaluation.labels) > 1
+    return [
+        _Job(row["case"], evaluation.files[row["case"]], row, evaluation.model, ignored, several)
+        for row in evaluation.rows()
+        if row["case"] in cases and row["case"] in evaluation.files
+    ]
+
+
+def _draw(job: _Job, *, height: int, quality: int) -> CasePictures:
+    try:
+        case, finding = read_evaluated(job.files, job.row, job.model, ignored=job.ignored, name_label=job.name_label)
+    except MscsError as error:
+        changed = isinstance(error, MasksChanged)
+        return CasePictures(lack="masks changed" if changed else "masks unreadable", finding=error.finding)
+    lack: Lack = "" if not finding else "scan refused" if job.files.images else "no scan"
+    sheet = draw_sheet(case, slices=SLICES, panel_height=height).image
+    thumbnail = draw_thumbnail(case, height=THUMBNAIL_HEIGHT)
+    uris = (data_uri(*small(sheet, quality=quality)), data_uri(*small(thumbnail, quality=THUMBNAIL_QUALITY)))
+    return CasePictures(*uris, lack, finding)
+
+
+def _fitting(pictures: Pictures, cases: Sequence[str], megabytes: float) -> tuple[Pictures, int]:
+    """The pictures of the first cases that fit, and how many cases these are."""
+    size = dict.fromkeys(cases, 0.0)
+    for (_, case, _), picture in pictures.items():
+        size[case] += (len(picture.sheet) + len(picture.thumbnail)) / 1e6
+    room, kept = megabytes, 0
+    for case in cases:
+        room -= size[case]
+        if room < 0:
+            break
+        kept += 1
+    shown = set(cases[:kept])
+    return {key: picture for key, picture in pictures.items() if key[1] in shown}, kept
+
+
+def with_pictures(rows: Sequence[CaseRow], pictures: Pictures) -> tuple[CaseRow, ...]:
+    """The rows with their pictures."""
+    nothing = CasePictures()
+    found = [pictures.get((row.model, row.measured["case"], row.measured["label"]), nothing) for row in rows]
+    return tuple(replace(row, thumbnail=f.thumbnail, sheet=f.sheet) for row, f in zip(rows, found, strict=True))
+
+
+def notices_of_pictures(rows: Sequence[CaseRow], pictures: Pictures, *, cases: int) -> list[Notice]:
+    """Notices about cases without picture or scan, with the reason; `cases` is the number that should have one."""
+    notices = []
+    for lack, (finding, remedy) in LACKS.items():
+        without = [(case, drawn.finding) for (_, case, _), drawn in pictures.items() if drawn.lack == lack]
+        if without:
+            case, why = without[0]
+            example = f" Such as {case}: {why}" if lack in ("scan refused", "masks unreadable") else ""
+            notices.append(Notice("warning", finding + example, remedy, _once([case for case, _ in without])))
+    every = _once([row.measured["case"] for row in rows])
+    if cases < len(every):
+        have = "case has" if cases == 1 else "cases have"
+        finding = f"Of {len(every)} cases, only the {cases} worst {have} pictures."
+        remedy = "For all of them, whatever the size of the page: mscs report --cases all."
+        return [*notices, Notice("note", finding, remedy)]
+    keys = [(row.model, row.measured["case"], row.measured["label"]) for row in rows]
+    missing = _once([key[1] for key in keys if key not in pictures])
+    if missing:
+        finding = f"Masks of {len(missing)} case{'s' * (len(missing) > 1)} could not be read again for a picture."
+        notices.append(Notice("warning", finding, LACKS["masks unreadable"][1], missing))
+    return notices
+
+
+def _once(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))

@@ -1,10 +1,10 @@
 """Put a trained model into one zip file that others install, with its postprocessing, metrics, card and checksums.
 
 MODEL is a model folder of nnU-Net's (TRAINER__PLANS__CONFIGURATION), or a data set by id, name or folder of results:
-then the best configuration or ensemble that nnUNetv2_find_best_configuration found. OUT.zip is nnU-Net's own kind of
-zip, which nnUNetv2_install_pretrained_model_from_zip installs, too, and holds beside it a model card (model_card.md),
-an evaluation if there is one, and a manifest with versions and the SHA-256 of every file. Names of training cases go
-with it, as in nnU-Net's own: docs/sharing.md lists what a file tells.
+then the best configuration or ensemble that nnUNetv2_find_best_configuration found. OUT.zip has the layout of nnU-Net's
+own zip, so nnUNetv2_install_pretrained_model_from_zip installs it, too. It also holds a model card (model_card.md), an
+evaluation if there is one, and a manifest with versions and the SHA-256 of every file. Like nnU-Net's own, it holds
+names of training cases: see docs/sharing.md.
 """
 
 import argparse
@@ -34,14 +34,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--evaluation",
         metavar="DIR",
         type=Path,
-        help="what mscs evaluate wrote of this model (default: that of mscs run, if there is one)",
+        help="folder that mscs evaluate wrote for this model (default: that of mscs run, if there is one)",
     )
     add(
         "--small",
         action="store_true",
-        help="leave out the optimiser's state: about half the size; predicts the same, but a training cannot go on",
+        help="leave out the optimiser's state: half the size, the same predictions, but a training cannot go on",
     )
-    add("--title", metavar="TEXT", default="", help="of the model card")
+    add("--title", metavar="TEXT", default="", help="title of the model card")
     add("--author", metavar="TEXT", default="", help="who made it, for the card")
     add("--licence", "--license", metavar="TEXT", default="", help="of the weights, for the card")
     add("--notes", metavar="FILE", type=Path, help="Markdown for the card: scanners, patients, limits, how to cite")

@@ -1,9 +1,9 @@
 """Check the zip file of a trained model and put it into nnU-Net's folder of results, whole or not at all.
 
-MODEL.zip is what `mscs export` wrote, or nnU-Net's own nnUNetv2_export_model_to_zip. Refused are damaged and incomplete
-files, paths out of the data set's folder, links, weights and postprocessing that could run code, plans that name
-classes of packages that are not known, and models that the nnU-Net here cannot build. docs/sharing.md says what is
-trusted all the same. Prints the commands that predict with it.
+MODEL.zip is a file that mscs export, or nnU-Net's own nnUNetv2_export_model_to_zip, wrote. It is refused if it is
+damaged or incomplete, holds links or paths out of the data set's folder, weights or postprocessing that could run code,
+or plans with classes of unknown packages, or if the nnU-Net here cannot build the model. docs/sharing.md says what is
+trusted all the same. The command prints the commands that predict with the model.
 """
 
 import argparse

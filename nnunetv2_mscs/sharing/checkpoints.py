@@ -1,4 +1,4 @@
-"""Whether a checkpoint is whole, holds nothing but data, and has weights that can be predicted with."""
+"""Safe loading of checkpoints: whether one is whole, holds only data, and has weights that can be predicted with."""
 
 import re
 import zipfile
@@ -11,8 +11,7 @@ from typing import Any
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.reporting.checkpoints import read_checkpoint
 
-WEIGHTS, OPTIMISER = "network_weights", "optimizer_state"
-KINDS = ("float16", "bfloat16", "float32", "float64", "bool", "uint8", "int8", "int16", "int32", "int64")
+DTYPES = ("float16", "bfloat16", "float32", "float64", "bool", "uint8", "int8", "int16", "int32", "int64")
 
 
 @dataclass(frozen=True)
@@ -36,44 +35,51 @@ def inspect_checkpoint(file: Path) -> Checkpoint:
     """Read a checkpoint and check it, without running any code from it.
 
     Raises:
-        MscsError: a byte of it is damaged, it holds objects that only code from it could make, no network, or weights
+        MscsError: it is damaged, holds objects that only code from it could make, holds no network, or has weights
             that are not finite numbers.
     """
     damage = _damage(file)
     if damage:
         raise MscsError(f"{file} is damaged: {damage}.", "Take the checkpoint from where it came from once more.")
     content = _content(file)
-    weights, arguments = content.get(WEIGHTS), content.get("init_args")
-    trainer = content.get("trainer_name")
+    weights, arguments = content.get("network_weights"), content.get("init_args")
+    trainer, epochs = content.get("trainer_name"), content.get("current_epoch")
     configuration = arguments.get("configuration") if isinstance(arguments, Mapping) else None
-    tensors = isinstance(weights, Mapping) and all(map(_is_plain, weights.values()))
     mirrored = content.get("inference_allowed_mirroring_axes") or ()
-    axes = isinstance(mirrored, (tuple, list)) and all(type(axis) is int and 0 <= axis <= 2 for axis in mirrored)
-    if not weights or not tensors or not axes or not isinstance(trainer, str) or not isinstance(configuration, str):
+    if (
+        not isinstance(weights, Mapping)
+        or not weights
+        or not all(map(_is_plain, weights.values()))
+        or not isinstance(trainer, str)
+        or not isinstance(configuration, str)
+        or not isinstance(mirrored, (tuple, list))
+        or not all(type(axis) is int and 0 <= axis <= 2 for axis in mirrored)
+    ):
         raise MscsError(f"{file} is no checkpoint of nnU-Net's.", "Ask the sender for another file.")
-    unusable = next((name for name, one in weights.items() if one.is_floating_point() and not one.isfinite().all()), "")
-    if unusable:
-        raise MscsError(f"{file}: {unusable} holds NaN or Inf.", "Train this fold again.")
-    epochs = content.get("current_epoch")
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise MscsError(f"{file}: {name} holds NaN or Inf.", "Train this fold again.")
     return Checkpoint(trainer, configuration, epochs if isinstance(epochs, int) else None, weights)
 
 
 def _is_plain(tensor: Any) -> bool:
-    """Whether a tensor holds a value of its own for each of its elements, in the memory of this machine.
+    """Whether a tensor has a value of its own for each element, in the memory of this machine.
 
-    Others, such as one number shown as a billion, take memory by far beyond the file's size as soon as they are read.
+    Others, such as one number expanded to a billion, take far more memory than the file as soon as they are read.
     """
     import torch
 
-    if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.layout != torch.strided:
-        return False
-    if tensor.device.type != "cpu" or str(tensor.dtype).removeprefix("torch.") not in KINDS:
-        return False
-    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    return (
+        type(tensor) in (torch.Tensor, torch.nn.Parameter)
+        and tensor.layout == torch.strided
+        and tensor.device.type == "cpu"
+        and str(tensor.dtype).removeprefix("torch.") in DTYPES
+        and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    )
 
 
 def _content(file: Path) -> dict[str, Any]:
-    """What it holds. Raises MscsError, naming what it would run, if it is not data alone."""
+    """The content. Raises MscsError, naming what it would run, if it is not only data."""
     try:
         return read_checkpoint(file)
     except MscsError as error:
@@ -81,26 +87,17 @@ def _content(file: Path) -> dict[str, Any]:
         if not foreign:
             raise
         raise MscsError(
-            f"{file} names {foreign[1]}, which is neither a tensor nor a number: reading it as nnU-Net does could run "
-            "code.",
+            f"{file} names {foreign[1]}, which is neither a tensor nor a number: nnU-Net, reading it, could run code.",
             "Do not use the file; tell the sender.",
         ) from error
 
 
-def write_small(file: Path, small: Path) -> None:
-    """Copy a checkpoint without the optimiser's state, which only a training that goes on needs."""
-    import torch
-
-    content = {key: value for key, value in read_checkpoint(file).items() if key != OPTIMISER}
-    torch.save(content, small)
-
-
 def _damage(file: Path) -> str:
-    """What is wrong with the bytes of a checkpoint: PyTorch's are zip files with a checksum of every tensor."""
+    """What is wrong with the bytes of a checkpoint, which is a zip file with a checksum of every tensor; or ""."""
     try:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
-            # PyTorch compresses nothing, so that no file holds more than its own size.
+            # PyTorch compresses nothing, so a checkpoint holds no more than its own size.
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
                 return "it is compressed, as PyTorch's never are"
             if sum(entry.file_size for entry in entries) > file.stat().st_size:
@@ -109,3 +106,12 @@ def _damage(file: Path) -> str:
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
         return str(error) or type(error).__name__
     return f"the checksum of {broken} is wrong" if broken else ""
+
+
+def write_small(file: Path, small: Path) -> None:
+    """Copy a checkpoint without the optimiser's state, which prediction does not need."""
+    import torch
+
+    content = read_checkpoint(file)
+    content.pop("optimizer_state", None)
+    torch.save(content, small)

@@ -1,8 +1,8 @@
-"""Whether nnU-Net can predict with a model here: versions, trainer, network, weights."""
+"""Whether the nnU-Net here can predict with a model: plans, trainer, network, weights."""
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,60 +10,37 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.sources import DATASET_JSON, PLANS_JSON
 from nnunetv2_mscs.sharing.checkpoints import Checkpoint
 from nnunetv2_mscs.sharing.json_files import read_json
-from nnunetv2_mscs.sharing.manifest import OURS, versions_here
-from nnunetv2_mscs.sharing.plans import quiet
+from nnunetv2_mscs.sharing.plans import ANOTHER, check_plans, found_by_nnunet, quiet
 
 VERSIONS = "Install the versions that the model was made with (its model card names them)."
 
 
-def compare_versions(versions: Mapping[str, str]) -> list[str]:
-    """Notices about versions of packages that are older here than where the model was made.
-
-    Raises:
-        MscsError: nnU-Net or this package is of another major version.
-    """
-    here, notices = versions_here(), []
-    for package, command in (("nnunetv2", "nnunetv2"), (OURS, "nnunetv2-mscs")):
-        made, mine = versions.get(package, ""), here.get(package, "")
-        if made and mine and _numbers(made)[:1] != _numbers(mine)[:1]:
-            raise MscsError(
-                f"The model was made with {package} {made}, and here is {mine}.", f"pip install '{command}=={made}'"
-            )
-    for package in ("nnunetv2", OURS, "torch"):
-        made, mine = versions.get(package, ""), here.get(package, "")
-        if made and mine and _numbers(made)[:2] > _numbers(mine)[:2]:
-            notices.append(f"the model was made with {package} {made}, newer than {mine} here.")
-    return notices
-
-
-def trained_with(folder: Path, checkpoints: Mapping[str, Checkpoint]) -> tuple[str, str]:
-    """Trainer and configuration of a model's folds. Raises MscsError if they differ."""
-    told = {(one.trainer, one.configuration) for one in checkpoints.values()}
-    if len(told) != 1:
-        raise MscsError(f"{folder.name}: its folds are of different trainers.", "Ask the sender for another file.")
-    return told.pop()
-
-
-def check_model(folder: Path, checkpoints: Mapping[str, Checkpoint]) -> list[str]:
-    """Build the network as nnU-Net's prediction does and compare it with the weights of each fold.
+def check_model(
+    folder: Path, checkpoints: Mapping[str, Checkpoint], *, trust: Sequence[str] | None
+) -> tuple[set[str], list[str]]:
+    """Check the plans, build the network as nnU-Net's prediction does, and compare it with the weights of each fold.
 
     Args:
-        folder: the model's, whose plans passed `check_plans`.
+        folder: the model's.
         checkpoints: by fold.
+        trust: further packages that network classes may be from; None for any.
 
     Returns:
-        Notices.
+        The packages of its network classes that are not among the known ones; and notices for the user.
 
     Raises:
-        MscsError: the trainer is not found, or weights and network do not fit.
+        MscsError: plans or trainer are missing or not as they should be, or weights and network do not fit.
     """
+    trained = {(one.trainer, one.configuration) for one in checkpoints.values()}
+    if len(trained) != 1:
+        raise MscsError(f"{folder.name}: its folds are from different trainers.", ANOTHER)
+    trainer_name, configuration = trained.pop()
+    packages = check_plans(folder, configuration, trust=trust)
+    trainer, by_itself = _trainer(trainer_name)
     plans, dataset = read_json(folder / PLANS_JSON), read_json(folder / DATASET_JSON)
-    notices: list[str] = []
-    trainer_name, configuration = trained_with(folder, checkpoints)
-    trainer = _trainer(trainer_name, notices)
     expected = _shapes(_network(trainer, trainer_name, plans, dataset, configuration).state_dict())
     for fold, checkpoint in checkpoints.items():
-        # Names that nnU-Net's prediction takes as they are.
+        # nnU-Net's prediction takes the names as they are.
         found = _shapes(checkpoint.weights)
         if found != expected:
             differing = next(name for name in [*expected, *found] if expected.get(name) != found.get(name))
@@ -72,35 +49,27 @@ def check_model(folder: Path, checkpoints: Mapping[str, Checkpoint]) -> list[str
                 f"({differing} is {found.get(differing, 'missing')}, not {expected.get(differing, 'absent')}).",
                 VERSIONS,
             )
-    return notices
+    notice = f"nnU-Net does not find {trainer_name} by itself yet: mscs doctor --link."
+    return packages, [] if by_itself else [notice]
 
 
-def _trainer(name: str, notices: list[str]) -> Any:
-    """The trainer class that nnU-Net finds by itself, or once it is shown ours."""
+def _trainer(name: str) -> tuple[Any, bool]:
+    """The trainer class, and whether nnU-Net finds it by itself."""
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
     if not re.fullmatch(r"\w+", name):
-        raise MscsError(f"{name!r} is no name of a trainer.", "Ask the sender for another file.")
-    with quiet():
-        try:
-            return recursive_find_trainer_class_by_name(name)
-        except (RuntimeError, AssertionError):
-            from nnunetv2_mscs.nnunet_shims.run import make_findable
-
-            make_findable()
-        try:
-            found = recursive_find_trainer_class_by_name(name)
-        except (RuntimeError, AssertionError) as error:
-            raise MscsError(
-                f"The model's trainer {name} is not found here.",
-                "Install the package that it is of; nnU-Net finds trainers in nnUNet_extTrainer, too.",
-            ) from error
-    notices.append(f"nnU-Net does not find {name} by itself yet: mscs doctor --link.")
-    return found
+        raise MscsError(f"{name!r} is no name of a trainer.", ANOTHER)
+    trainer, by_itself = found_by_nnunet(recursive_find_trainer_class_by_name, name)
+    if trainer is None:
+        raise MscsError(
+            f"The model's trainer {name} is not found here.",
+            "Install the package that it is from; nnU-Net finds trainers in nnUNet_extTrainer, too.",
+        )
+    return trainer, by_itself
 
 
 def _network(trainer: Any, name: str, plans: dict, dataset: dict, configuration: str) -> Any:
-    """The network for prediction, without room for its weights."""
+    """The network for prediction, without memory for its weights."""
     import torch
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -114,7 +83,7 @@ def _network(trainer: Any, name: str, plans: dict, dataset: dict, configuration:
             build = trainer.build_network_architecture
             named: tuple[Any, ...] = (manager, chosen)
             if "plans_manager" not in inspect.signature(build).parameters:
-                # Trainers of before nnU-Net's present signature: its prediction knows both.
+                # nnU-Net's prediction accepts trainers with its former signature, too.
                 named = (
                     chosen.network_arch_class_name,
                     chosen.network_arch_init_kwargs,
@@ -132,7 +101,3 @@ def _network(trainer: Any, name: str, plans: dict, dataset: dict, configuration:
 
 def _shapes(weights: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in weights.items()}
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"[0-9]{1,9}", version.split("+")[0]))

@@ -1,39 +1,35 @@
-"""`mscs export`: trained models as one zip file that stock nnU-Net installs, with card, metrics and checksums."""
+"""`mscs export`: trained models as one zip file that stock nnU-Net installs, with card, metrics and checksums.
+
+nnU-Net's own export writes one trainer's models from $nnUNet_results, with the time of day and with paths of this
+machine. Here an ensemble of two trainers, a cascade or a model folder elsewhere becomes one file, whose bytes depend
+on nothing but the model; it holds the same files at the same places.
+"""
 
 import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from tqdm import tqdm
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.evaluation.sources import DATASET_JSON, PLANS_JSON
+from nnunetv2_mscs.sharing.allowed_files import CARD, EVALUATION, OF_DECISION, OF_FOLD, OF_MODEL
+from nnunetv2_mscs.sharing.archive import write_archive
 from nnunetv2_mscs.sharing.best_record import BEST
-from nnunetv2_mscs.sharing.card import CARD, Words, model_card
+from nnunetv2_mscs.sharing.card import Words, model_card
 from nnunetv2_mscs.sharing.checkpoints import Checkpoint, inspect_checkpoint, write_small
-from nnunetv2_mscs.sharing.compatibility import check_model, trained_with
-from nnunetv2_mscs.sharing.manifest import FileFacts, Manifest, facts_of, facts_of_file, versions_here
-from nnunetv2_mscs.sharing.metrics import evaluation_of
+from nnunetv2_mscs.sharing.compatibility import check_model
+from nnunetv2_mscs.sharing.evaluations import evaluation_of
+from nnunetv2_mscs.sharing.manifest import Manifest, facts_of, versions_here
 from nnunetv2_mscs.sharing.models import CHECKPOINT, POSTPROCESSING, ModelSet
-from nnunetv2_mscs.sharing.plans import check_plans, foreign_packages
 from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
 from nnunetv2_mscs.sharing.selecting import Selection, select
 from nnunetv2_mscs.workplace.hidden_places import clear_leftovers, hidden_place
 from nnunetv2_mscs.workplace.whole_files import whole_file
 
 PREFIX = ".mscs-export-"
-EVALUATION = "evaluation.json"
-# What nnU-Net's own export takes of each model, each fold and each decision, where it is there.
-OF_MODEL = (PLANS_JSON, DATASET_JSON, "dataset_fingerprint.json")
-OF_FOLD = ("debug.json", "progress.png", "network_architecture.pdf", "validation/summary.json")
-OF_DECISION = ("summary.json", POSTPROCESSING, "postprocessing.json", PLANS_JSON, DATASET_JSON)
-# Entries of a zip file bear a time; with this one the same model makes the same bytes.
-NO_TIME = (1980, 1, 1, 0, 0, 0)
-RIGHTS = 0o644 << 16
 
 
 @dataclass(frozen=True)
@@ -57,15 +53,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
-
-    Args:
-        models: in the zip.
-        files: how many it holds.
-        bytes: its size.
-        sha256: of the zip itself, hexadecimal.
-        notices: sentences for the sender.
-    """
+    """What was written: models, number of files, size and SHA-256 of the zip, and sentences for the sender."""
 
     models: ModelSet
     files: int
@@ -83,20 +71,17 @@ def export(out: Path, request: Request, *, overwrite: bool = False) -> Exported:
     """
     _refuse_taken(out, overwrite=overwrite)
     selection = select(request.model, request.folds)
+    models = selection.models
     evaluation = evaluation_of(selection, request.evaluation)
     checkpoints = _checkpoints(selection)
-    steps = _steps(selection)
-    foreign = _check(selection, checkpoints)
-    files = dict(_files(selection))
-    home = f"{selection.models.dataset}/{selection.models.home}"
-    made = {f"{home}/{EVALUATION}": _json(evaluation)} if evaluation else {}
-    if selection.best and steps is not None:
-        # Its files by their places in the zip, which is what nnU-Net's own installation needs them to be relative to.
-        made[f"{selection.models.dataset}/{BEST}"] = _json(
-            selection.best.as_json(selection.models, selection.models.dataset)
-        )
+    decision = selection.decisions / POSTPROCESSING
+    steps = read_postprocessing(decision) if decision.is_file() else None
+    foreign: set[str] = set()
+    for name, folder in selection.folders.items():
+        packages, _ = check_model(folder, checkpoints[name], trust=None)
+        foreign |= packages
     versions = versions_here()
-    made[f"{home}/{CARD}"] = model_card(
+    card = model_card(
         selection,
         words=request.words,
         evaluation=evaluation,
@@ -104,16 +89,23 @@ def export(out: Path, request: Request, *, overwrite: bool = False) -> Exported:
         steps=steps,
         versions=versions,
         file_name=out.name,
-    ).encode()
-    manifest = Manifest(selection.models, bool(steps), versions)
+    )
+    sources: dict[str, Path | bytes] = {**_files(selection), f"{models.dataset}/{models.home}/{CARD}": card.encode()}
+    if evaluation:
+        sources[f"{models.dataset}/{models.home}/{EVALUATION}"] = _json(evaluation)
+    if selection.best and steps is not None:
+        # nnU-Net's installation needs its paths relative to the folder of results.
+        sources[f"{models.dataset}/{BEST}"] = _json(selection.best.as_json(models, models.dataset))
     clear_leftovers(out.parent, PREFIX)
     with hidden_place(out.parent, PREFIX) if request.small else nullcontext() as place:
         if place:
-            files = _with_small_checkpoints(files, place)
+            sources.update(_small_checkpoints(sources, place))
         with whole_file(out) as unfinished:
-            count = _write(unfinished, files, made, manifest)
+            write_archive(unfinished, sources, Manifest(models, bool(steps), versions))
+    with out.open("rb") as stream:
+        facts = facts_of(stream)
     notices = tuple(_notices(steps, evaluation, foreign))
-    return Exported(selection.models, count, out.stat().st_size, facts_of_file(out).sha256, notices)
+    return Exported(models, len(sources) + 1, facts.bytes, facts.sha256, notices)
 
 
 def read_notes(file: Path) -> str:
@@ -132,107 +124,44 @@ def _refuse_taken(out: Path, *, overwrite: bool) -> None:
     if out.exists() and not overwrite:
         raise MscsError(f"{out} is there already.", "Choose another name, or replace it with --overwrite.")
     if out.exists() and not zipfile.is_zipfile(out):
-        raise MscsError(f"{out} is no zip file, so that --overwrite leaves it alone.", "Choose another name.")
+        raise MscsError(f"{out} is no zip file, so --overwrite leaves it alone.", "Choose another name.")
 
 
 def _checkpoints(selection: Selection) -> dict[str, dict[str, Checkpoint]]:
     """Every checkpoint, checked, by the model's identifier and the fold, in order."""
-    members, folds = selection.models.members, selection.models.folds
-    found: dict[str, dict[str, Checkpoint]] = {member.identifier: {} for member in members}
-    with tqdm(total=len(members) * len(folds), desc="check", unit="fold", delay=1) as bar:
-        for member in members:
-            for fold in folds:
-                file = selection.folders[member.identifier] / f"fold_{fold}" / CHECKPOINT
-                found[member.identifier][fold] = inspect_checkpoint(file)
-                bar.update()
+    found: dict[str, dict[str, Checkpoint]] = {name: {} for name in selection.folders}
+    wanted = [(name, fold) for name in found for fold in selection.models.folds]
+    for name, fold in tqdm(wanted, desc="check", unit="fold", delay=1):
+        found[name][fold] = inspect_checkpoint(selection.folders[name] / f"fold_{fold}" / CHECKPOINT)
     return found
 
 
-def _check(selection: Selection, checkpoints: Mapping[str, Mapping[str, Checkpoint]]) -> list[str]:
-    """Raise MscsError for a model that nobody could install; returns the packages that who installs it must trust."""
-    foreign: set[str] = set()
-    for name, folder in selection.folders.items():
-        _, configuration = trained_with(folder, checkpoints[name])
-        check_plans(folder, configuration, trust=None)
-        check_model(folder, checkpoints[name])
-        foreign.update(foreign_packages(folder))
-    return sorted(foreign)
-
-
-def _steps(selection: Selection) -> int | None:
-    """How many steps of postprocessing go with the models; None if nnU-Net did not look for any."""
-    file = selection.decisions / POSTPROCESSING
-    return read_postprocessing(file) if file.is_file() else None
-
-
-def _files(selection: Selection) -> Iterator[tuple[str, Path]]:
-    """Names in the zip and the files that stand for them, named and chosen as by nnU-Net's own export."""
+def _files(selection: Selection) -> dict[str, Path]:
+    """Files to copy by their names in the zip, both as nnU-Net's own export has them."""
     models = selection.models
+    wanted: list[tuple[Path, str, tuple[str, ...]]] = []
     for member in models.members:
-        folder, name = selection.folders[member.identifier], f"{models.dataset}/{member.identifier}"
-        yield from _there(folder, name, OF_MODEL)
-        for fold in models.folds:
-            yield from _there(folder / f"fold_{fold}", f"{name}/fold_{fold}", (CHECKPOINT, *OF_FOLD))
+        folder, name = selection.folders[member.identifier], member.identifier
         decision = Path(ModelSet(models.dataset, (member,), models.folds).decisions).name
-        yield from _there(folder / decision, f"{name}/{decision}", OF_DECISION)
+        wanted += [(folder, name, OF_MODEL), (folder / decision, f"{name}/{decision}", OF_DECISION)]
+        wanted += [(folder / f"fold_{fold}", f"{name}/fold_{fold}", (CHECKPOINT, *OF_FOLD)) for fold in models.folds]
     if len(models.models) > 1:
-        yield from _there(selection.decisions, f"{models.dataset}/{models.decisions}", OF_DECISION)
+        wanted.append((selection.decisions, models.decisions, OF_DECISION))
+    return {
+        f"{models.dataset}/{name}/{file}": folder / file
+        for folder, name, files in wanted
+        for file in files
+        if (folder / file).is_file()
+    }
 
 
-def _there(folder: Path, name: str, files: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
-    for file in files:
-        if (folder / file).is_file():
-            yield f"{name}/{file}", folder / file
-
-
-def _with_small_checkpoints(files: Mapping[str, Path], place: Path) -> dict[str, Path]:
-    small = dict(files)
-    checkpoints = [name for name in files if name.endswith(f"/{CHECKPOINT}")]
-    for number, name in enumerate(tqdm(checkpoints, desc="make smaller", unit="fold", delay=1)):
-        small[name] = place / str(number) / CHECKPOINT  # its name becomes part of its bytes
-        small[name].parent.mkdir()
-        write_small(files[name], small[name])
-    return small
-
-
-def _write(out: Path, files: Mapping[str, Path], made: Mapping[str, bytes], manifest: Manifest) -> int:
-    """Write the zip, the manifest first; returns how many files it holds.
-
-    Raises:
-        MscsError: a file has changed meanwhile.
-    """
-    facts = {name: facts_of(content) for name, content in made.items()}
-    total = sum(file.stat().st_size for file in files.values())
-    with tqdm(total=2 * total, desc="export", unit="B", unit_scale=True, delay=1) as bar:
-        for name, file in files.items():
-            facts[name] = facts_of_file(file, lambda block: bar.update(len(block)))
-        manifest = replace(manifest, files=facts)
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in ((manifest.name, manifest.as_json().encode()), *sorted(made.items())):
-                archive.writestr(_entry(name, len(content)), content)
-            for name, file in sorted(files.items()):
-                with archive.open(_entry(name, facts[name].bytes), "w") as target:
-                    written = _copy(file, target, bar)
-                if written != facts[name]:
-                    raise MscsError(f"{file} has changed meanwhile.", "Export once the training has ended.")
-    return len(facts) + 1
-
-
-def _copy(file: Path, target: IO[bytes], bar: tqdm) -> FileFacts:
-    def write(block: bytes) -> None:
-        target.write(block)
-        bar.update(len(block))
-
-    return facts_of_file(file, write)
-
-
-def _entry(name: str, size: int) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name, NO_TIME)
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    entry.external_attr = RIGHTS
-    entry.create_system = 3  # rights are Unix's, on every system
-    entry.file_size = size
-    return entry
+def _small_checkpoints(sources: Mapping[str, Path | bytes], place: Path) -> Iterator[tuple[str, Path]]:
+    checkpoints = {name: file for name, file in sources.items() if name.endswith(f"/{CHECKPOINT}")}
+    for number, (name, file) in enumerate(tqdm(checkpoints.items(), desc="make smaller", unit="fold", delay=1)):
+        small = place / str(number) / CHECKPOINT  # PyTorch writes the file's name into it
+        small.parent.mkdir()
+        write_small(Path(str(file)), small)
+        yield name, small
 
 
 def _json(content: Mapping) -> bytes:
@@ -245,5 +174,5 @@ def _notices(steps: int | None, evaluation: Mapping, foreign: Iterable[str]) -> 
     if not evaluation:
         yield "the card has no metrics with intervals: mscs evaluate makes them, --evaluation names them."
     if foreign:
-        yield f"its network is of another package: to install it, mscs install needs --trust {' '.join(foreign)}."
-    yield "names of training cases and paths of this machine stand in it, as in nnU-Net's own (docs/sharing.md)."
+        yield f"its network is from another package: mscs install needs --trust {' '.join(sorted(foreign))}."
+    yield "it holds names of training cases and paths of this machine, as nnU-Net's own does (docs/sharing.md)."

@@ -1,8 +1,10 @@
-"""`mscs install`: a shared model checked in a hidden place, then put into nnU-Net's folder of results as a whole."""
+"""`mscs install`: a shared model checked in a hidden place, then put into nnU-Net's folder of results as a whole.
+
+nnU-Net's own installation is one `extractall` into the folder of results. This one adds the checks before it.
+"""
 
 import errno
 import os
-import re
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
@@ -12,13 +14,12 @@ from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion.destination import PREPROCESSED, RAW, Destination, refuse_namesakes
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.evaluation.sources import DATASET_JSON, PLANS_JSON
-from nnunetv2_mscs.sharing.archive import Contents, look_into, opened, unpack
+from nnunetv2_mscs.sharing.allowed_files import CARD
+from nnunetv2_mscs.sharing.archive import look_into, opened, unpack
 from nnunetv2_mscs.sharing.best_record import BEST
-from nnunetv2_mscs.sharing.card import CARD
-from nnunetv2_mscs.sharing.compatibility import compare_versions
-from nnunetv2_mscs.sharing.foreign_text import plain, plain_error
-from nnunetv2_mscs.sharing.models import CHECKPOINT, ENSEMBLES, model_of, predict_commands
+from nnunetv2_mscs.sharing.foreign_text import plain
+from nnunetv2_mscs.sharing.manifest import compare_versions
+from nnunetv2_mscs.sharing.models import predict_commands
 from nnunetv2_mscs.sharing.selecting import RESULTS
 from nnunetv2_mscs.sharing.unpacked import check_unpacked
 from nnunetv2_mscs.workplace.hidden_places import NEW, clear_leftovers, hidden_place, made, replace_together
@@ -27,6 +28,10 @@ from nnunetv2_mscs.workplace.whole_files import DISK_FULL
 PREFIX = ".mscs-install-"
 SPARE_BYTES = 50_000_000
 FULL = {errno.ENOSPC, errno.EDQUOT}
+NO_MANIFEST = (
+    "the zip has no manifest: nnU-Net's own export wrote it. It was checked for transmission errors (CRC) and for "
+    "code, but whether it is complete, and which versions it is for, is unknown."
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Installed:
 
     Args:
         folders: new or replaced.
-        card: the model card, None in a zip of nnU-Net's own.
+        card: the model card; None if the zip has none.
         commands: that predict.
         sha256: of the zip, hexadecimal.
         notices: sentences for the user.
@@ -62,38 +67,43 @@ def install(
     Raises:
         MscsError: the file is damaged, dangerous, or of no use here; then nothing is placed.
     """
-    target, variable = _target(results)
+    target, is_nnunets = _target(results)
+    hidden = ""
     try:
         with opened(file) as (archive, sha256):
             contents = look_into(archive)
-            units = _units(contents)
+            dataset = target / contents.dataset
             with _writing(target), made(target):
-                dataset = target / contents.dataset
                 for folder in (target, dataset):
                     clear_leftovers(folder, PREFIX)
-                _refuse_taken(dataset, units, overwrite=overwrite)
-                _refuse_namesakes(target, contents.dataset, variable=variable)
+                _refuse_taken(dataset, contents.folders, overwrite=overwrite)
+                _refuse_namesakes(target, contents.dataset, is_nnunets=is_nnunets)
                 _refuse_without_space(target, contents.bytes)
-                notices = _first_notices(contents)
+                notices = compare_versions(contents.manifest.versions) if contents.manifest else [NO_MANIFEST]
                 with hidden_place(dataset if dataset.exists() else target, PREFIX) as place:
+                    hidden = f"{place / NEW}/"
                     new = place / NEW / contents.dataset
                     unpack(archive, contents, place / NEW)
-                    with _as_in_the_zip(place / NEW):
-                        sets, told = check_unpacked(new, contents, dataset, trust)
-                    _place(new, dataset, units, place, overwrite=overwrite)
+                    sets, more = check_unpacked(new, contents, dataset, trust)
+                    if place.parent != dataset:
+                        new.rename(dataset)
+                    else:
+                        _refuse_taken(dataset, contents.folders, overwrite=overwrite)
+                        record = [BEST] if (new / BEST).is_file() else []
+                        replace_together(new, [*contents.folders, *record], place)
     except MscsError as error:
-        raise plain_error(error) from error
+        # Files are named as in the zip, not in the hidden place, which is gone by then.
+        raise MscsError(plain(error.finding.replace(hidden, "")), plain(error.remedy)) from error
     commands = [line for models, steps in sets for line in predict_commands(models, postprocess=steps > 0)]
-    if not variable:
+    if not is_nnunets:
         commands.insert(0, f"export {RESULTS}={shlex.quote(str(target))}")
-    home = contents.manifest.models.home if contents.manifest else ""
-    card = f"{contents.dataset}/{home}/{CARD}"
+    card = str(Path(contents.manifest.name).with_name(CARD)) if contents.manifest else ""
     return Installed(
-        folders=tuple(dataset / unit for unit in units),
+        folders=tuple(dataset / folder for folder in contents.folders),
         card=target / card if card in contents.entries else None,
         commands=tuple(commands),
         sha256=sha256,
-        notices=tuple(map(plain, [*notices, *told])),
+        notices=tuple(map(plain, [*notices, *more])),
     )
 
 
@@ -103,23 +113,15 @@ def _writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in FULL
-        remedy = DISK_FULL if full else "May you write there? Or choose another folder with --results."
-        place = error.filename or target
-        raise MscsError(f"{place} could not be written: {error.strerror or error}.", remedy) from error
-
-
-@contextmanager
-def _as_in_the_zip(place: Path) -> Iterator[None]:
-    """Name files in errors as in the zip, not in the hidden place that is gone by then."""
-    try:
-        yield
-    except MscsError as error:
-        raise MscsError(error.finding.replace(f"{place}/", ""), error.remedy) from error
+        remedy = "Do you have write permission? Or choose another folder with --results."
+        raise MscsError(
+            f"{error.filename or target} could not be written: {error.strerror or error}.",
+            DISK_FULL if error.errno in FULL else remedy,
+        ) from error
 
 
 def _target(results: Path | None) -> tuple[Path, bool]:
-    """Where to, and whether nnU-Net's own variable says so."""
+    """The folder of results, and whether it is the one of nnU-Net's variable."""
     value = os.environ.get(RESULTS)
     if results is None and not value:
         raise MscsError(f"{RESULTS} is not set.", f"export {RESULTS}=FOLDER, or name it with --results.")
@@ -129,38 +131,8 @@ def _target(results: Path | None) -> tuple[Path, bool]:
     return target, bool(value) and target == Path(os.path.abspath(str(value)))
 
 
-def _first_notices(contents: Contents) -> list[str]:
-    if contents.manifest:
-        return compare_versions(contents.manifest.versions)
-    return [
-        "the zip has no manifest: nnU-Net's own export wrote it. It was checked for transmission errors (CRC) and for "
-        "code, but nothing tells whether it is complete, or which versions it is of."
-    ]
-
-
-def _units(contents: Contents) -> list[str]:
-    """The folders that are placed each as a whole: of models and of ensembles.
-
-    Raises:
-        MscsError: there is no model, or one is not whole.
-    """
-    names = [name.split("/", 1)[1] for name in contents.entries]
-    units = {"/".join(name.split("/")[: 2 if name.startswith(f"{ENSEMBLES}/") else 1]) for name in names} - {BEST}
-    models = sorted(unit for unit in units if not unit.startswith(f"{ENSEMBLES}/"))
-    if not models:
-        raise MscsError("The zip holds no model of nnU-Net's.", "Ask the sender.")
-    for model in models:
-        if model_of(model) is None:
-            raise MscsError(f"{model!r} in the zip is no name of a model of nnU-Net's.", "Ask the sender.")
-        missing = [name for name in (PLANS_JSON, DATASET_JSON) if f"{model}/{name}" not in names]
-        if missing or not any(re.fullmatch(rf"{re.escape(model)}/fold_[^/]+/[^/]+\.pth", name) for name in names):
-            raise MscsError(f"{model} in the zip has no {missing[0] if missing else CHECKPOINT}.", "Ask the sender.")
-    return models + sorted(units - set(models))
-
-
-def _refuse_taken(dataset: Path, units: list[str], *, overwrite: bool) -> None:
-    for unit in units:
-        place = dataset / unit
+def _refuse_taken(dataset: Path, folders: Sequence[str], *, overwrite: bool) -> None:
+    for place in (dataset / folder for folder in folders):
         if place.is_symlink() or (place.exists() and not place.is_dir()):
             raise MscsError(f"{place} is a link or a file.", "Move it away.")
         if place.exists() and not overwrite:
@@ -169,9 +141,9 @@ def _refuse_taken(dataset: Path, units: list[str], *, overwrite: bool) -> None:
             )
 
 
-def _refuse_namesakes(target: Path, dataset: str, *, variable: bool) -> None:
-    """Raise MscsError if nnU-Net would not know any more which data set an id means."""
-    others = [Path(root) for name in (RAW, PREPROCESSED) if (root := os.environ.get(name))] if variable else []
+def _refuse_namesakes(target: Path, dataset: str, *, is_nnunets: bool) -> None:
+    """Raise MscsError if nnU-Net would no longer know which data set an id means."""
+    others = [Path(root) for name in (RAW, PREPROCESSED) if (root := os.environ.get(name))] if is_nnunets else []
     try:
         refuse_namesakes(Destination(target, dataset), [target, *others])
     except MscsError as error:
@@ -185,12 +157,3 @@ def _refuse_without_space(target: Path, needed: int) -> None:
             f"The model needs {needed / 1e6:.0f} MB, and {target} has {free / 1e6:.0f} MB free.",
             "Make room, or choose another disk with --results.",
         )
-
-
-def _place(new: Path, dataset: Path, units: list[str], place: Path, *, overwrite: bool) -> None:
-    """Rename what was checked to its place: the data set's folder if there is none yet, else all of its parts."""
-    if place.parent != dataset:
-        new.rename(dataset)
-        return
-    _refuse_taken(dataset, units, overwrite=overwrite)
-    replace_together(new, [*units, *([BEST] if (new / BEST).is_file() else [])], place)

@@ -1,4 +1,4 @@
-"""JSON objects in files, which may be anybody's."""
+"""JSON objects in files that anybody may have written."""
 
 import json
 from pathlib import Path
@@ -6,16 +6,12 @@ from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
 
-# Fingerprints and metrics of thousands of cases stay below.
+# Fingerprints and metrics of thousands of cases are smaller.
 LARGEST_BYTES = 200_000_000
 
 
 def parse_json(content: bytes | str) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        ValueError: it is none, or nested so deep that no reader gets through.
-    """
+    """A JSON object. Raises ValueError if it is none, or nested so deep that it cannot be read."""
     try:
         parsed = json.loads(content)
     except RecursionError as error:
@@ -32,7 +28,8 @@ def read_json(file: Path) -> dict[str, Any]:
             raise ValueError("it is too large")
         return parse_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise MscsError(f"{file} cannot be read: {error}.", "Is the model whole?") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise MscsError(f"{file} cannot be read: {reason}.", "Is the model complete?") from error
 
 
 def read_json_if_there(file: Path) -> dict[str, Any]:

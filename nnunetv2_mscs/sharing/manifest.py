@@ -1,4 +1,4 @@
-"""The manifest of a shared model: what it is, what it was made with, and a checksum of every file."""
+"""The manifest of a shared model: what it is, the versions it was made with, and a checksum of every file."""
 
 import hashlib
 import importlib.metadata
@@ -6,21 +6,20 @@ import json
 import platform
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import IO, Any
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.sharing.allowed_files import MANIFEST
 from nnunetv2_mscs.sharing.json_files import parse_json
 from nnunetv2_mscs.sharing.models import DATASET_NAME, FOLD_FOLDER, Model, ModelSet, model_of
 
-MANIFEST = "mscs_manifest.json"
 FORMAT = "nnunetv2-mscs shared model 1"
-PACKAGES = ("nnunetv2", "torch", "numpy", "dynamic_network_architectures")
 OURS = "nnunetv2_mscs"
-# Packages whose versions decide whether a model can be used.
-NEEDED = ("nnunetv2", OURS)
+PACKAGES = ("nnunetv2", "torch", "numpy", "dynamic_network_architectures")
+# Another major version of these cannot use a model. The names on PyPI are those that pip is given.
+NEEDED = {"nnunetv2": "nnunetv2", OURS: "nnunetv2-mscs"}
 VERSION = re.compile(r"[0-9][A-Za-z0-9.+_!-]{0,60}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 LARGEST_BYTES = 10_000_000
@@ -40,8 +39,8 @@ class Manifest:
     """What a zip says about itself.
 
     Args:
-        models: those it holds.
-        postprocess: nnU-Net's postprocessing for them is in it, and does something.
+        models: those in the zip.
+        postprocess: nnU-Net found a postprocessing that helps, which is in the zip.
         versions: of the packages it was made with.
         files: by their names in the zip; all but the manifest itself.
     """
@@ -60,34 +59,17 @@ class Manifest:
         content = {
             "format": FORMAT,
             "dataset": self.models.dataset,
-            "models": [
-                {"folder": model.identifier, "previous_stage": model.previous_stage} for model in self.models.models
-            ],
+            "models": [{"folder": one.identifier, "previous_stage": one.previous_stage} for one in self.models.models],
             "folds": list(self.models.folds),
             "postprocessing": self.postprocess,
             "versions": dict(self.versions),
-            "files": {name: {"bytes": one.bytes, "sha256": one.sha256} for name, one in sorted(self.files.items())},
+            "files": {name: asdict(facts) for name, facts in sorted(self.files.items())},
         }
         return json.dumps(content, indent=2) + "\n"
 
 
-def versions_here() -> dict[str, str]:
-    """Of this package, Python and those that a model's weights depend on."""
-    found = {OURS: __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def parse_manifest(content: bytes) -> Manifest:
-    """Read a manifest, which may be anybody's.
-
-    Raises:
-        MscsError: it is of a later version, or damaged.
-    """
+    """Read a manifest, which anybody may have written. Raises MscsError if it is of a later version, or damaged."""
     try:
         raw = parse_json(content)
         if raw["format"] != FORMAT:
@@ -102,43 +84,14 @@ def parse_manifest(content: bytes) -> Manifest:
         if not DATASET_NAME.fullmatch(raw["dataset"]):
             raise ValueError("it names no data set")
         versions = {str(name): str(version) for name, version in raw["versions"].items()}
-        if not all(VERSION.fullmatch(version) for version in versions.values()) or not versions.keys() >= set(NEEDED):
+        if not all(map(VERSION.fullmatch, versions.values())) or not versions.keys() >= NEEDED.keys():
             raise ValueError(f"it does not name the versions of {' and '.join(NEEDED)}")
-        return Manifest(
-            models=ModelSet(raw["dataset"], models, folds),
-            postprocess=bool(raw["postprocessing"]),
-            versions=versions,
-            files={name: _facts(one) for name, one in raw["files"].items()},
-        )
+        files = {name: FileFacts(one["bytes"], one["sha256"]) for name, one in raw["files"].items()}
+        if not all(type(one.bytes) is int and SHA256.fullmatch(one.sha256) for one in files.values()):
+            raise ValueError("it names a file without size or checksum")
+        return Manifest(ModelSet(raw["dataset"], models, folds), bool(raw["postprocessing"]), versions, files)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise MscsError(f"{MANIFEST} cannot be read: {error}.", "Ask the sender for the file once more.") from error
-
-
-def facts_of(content: bytes) -> FileFacts:
-    """Size and checksum of bytes."""
-    return FileFacts(len(content), hashlib.sha256(content).hexdigest())
-
-
-def facts_of_stream(stream: IO[bytes], on_block: Callable[[bytes], object] = lambda _: None) -> FileFacts:
-    """Size and checksum of what is left to read of a stream; `on_block` gets it, a block at a time."""
-    digest, size = hashlib.sha256(), 0
-    while block := stream.read(CHUNK_BYTES):
-        digest.update(block)
-        size += len(block)
-        on_block(block)
-    return FileFacts(size, digest.hexdigest())
-
-
-def facts_of_file(file: Path, on_block: Callable[[bytes], object] = lambda _: None) -> FileFacts:
-    """The same of a file."""
-    with file.open("rb") as stream:
-        return facts_of_stream(stream, on_block)
-
-
-def _facts(raw: dict[str, Any]) -> FileFacts:
-    if type(raw["bytes"]) is not int or not SHA256.fullmatch(raw["sha256"]):
-        raise ValueError("it names a file without size or checksum")
-    return FileFacts(raw["bytes"], raw["sha256"])
 
 
 def _model(raw: dict[str, Any]) -> Model:
@@ -146,3 +99,50 @@ def _model(raw: dict[str, Any]) -> Model:
     if model is None or (model.previous_stage and not model_of(f"a__b__{model.previous_stage}")):
         raise ValueError(f"{raw['folder']!r} is no model of nnU-Net's")
     return model
+
+
+def versions_here() -> dict[str, str]:
+    """Versions of this package, of Python and of the packages that a model depends on."""
+    found = {OURS: __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def compare_versions(versions: Mapping[str, str]) -> list[str]:
+    """Notices about packages that are older here than where the model was made.
+
+    Raises:
+        MscsError: nnU-Net or this package is of another major version.
+    """
+    here, notices = versions_here(), []
+    for package in (*NEEDED, "torch"):
+        made, mine = versions.get(package, ""), here.get(package, "")
+        if not made or not mine:
+            continue
+        if package in NEEDED and _numbers(made)[:1] != _numbers(mine)[:1]:
+            raise MscsError(
+                f"The model was made with {package} {made}, and here is {mine}.",
+                f"pip install '{NEEDED[package]}=={made}'",
+            )
+        if _numbers(made)[:2] > _numbers(mine)[:2]:
+            notices.append(f"the model was made with {package} {made}, newer than {mine} here.")
+    return notices
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"[0-9]{1,9}", version.split("+")[0]))
+
+
+def facts_of(stream: IO[bytes], *on_block: Callable[[bytes], object]) -> FileFacts:
+    """Size and checksum of what is left to read of a stream; each of `on_block` is called with its blocks, in order."""
+    digest, size = hashlib.sha256(), 0
+    while block := stream.read(CHUNK_BYTES):
+        digest.update(block)
+        size += len(block)
+        for call in on_block:
+            call(block)
+    return FileFacts(size, digest.hexdigest())

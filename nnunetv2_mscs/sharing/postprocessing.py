@@ -1,4 +1,4 @@
-"""nnU-Net's postprocessing.pkl, read without running anything from it: a pickle may name any function of Python's."""
+"""Safe loading of nnU-Net's postprocessing.pkl: nothing in it runs, though a pickle may name any function."""
 
 import pickle
 import pickletools
@@ -11,23 +11,18 @@ from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
 
-# What nnU-Net's nnUNetv2_find_best_configuration writes into the file, in the order module, name.
-KNOWN = {
-    (
-        "nnunetv2.postprocessing.remove_connected_components",
-        "remove_all_but_largest_component_from_segmentation",
-    )
-}
-# Labels are integers of NumPy there; its modules had other names before version 2.
+# Module and name of each function that nnUNetv2_find_best_configuration writes into the file.
+KNOWN = {("nnunetv2.postprocessing.remove_connected_components", "remove_all_but_largest_component_from_segmentation")}
+# Labels are integers of NumPy, whose modules had other names before version 2.
 SCALAR = {("numpy._core.multiarray", "scalar"), ("numpy.core.multiarray", "scalar")}
 DTYPE = ("numpy", "dtype")
 INTEGER = re.compile(r"[iu][1248]")
 SETTINGS = {"labels_or_regions", "background_label"}
-# nnU-Net's own has some hundred bytes.
+# nnU-Net's own file has some hundred bytes.
 LARGEST_BYTES = 64_000
-# Labels of regions in a list of regions.
+# A list of regions, each of which is a list of labels.
 DEEPEST = 2
-# All that Python's pickle writes, in the protocols 3 to 5, for such a content.
+# All that Python's pickle writes for such a content, in its protocols 3 to 5.
 OPCODES = re.compile(
     "PROTO|FRAME|STOP|MARK|EMPTY_LIST|APPENDS?|EMPTY_DICT|SETITEMS?|EMPTY_TUPLE|TUPLE[123]?|BININT[12]?|NONE|NEWTRUE|"
     "NEWFALSE|(SHORT_)?BINUNICODE|SHORT_BINBYTES|MEMOIZE|(LONG_)?BIN(PUT|GET)|(STACK_)?GLOBAL|REDUCE|BUILD"
@@ -69,7 +64,7 @@ class _Reader(pickle.Unpickler):
 
 
 def read_postprocessing(file: Path) -> int:
-    """How many steps of postprocessing a file holds; 0 if nnU-Net found none that helps.
+    """The number of steps of postprocessing in a file; 0 if nnU-Net found none that helps.
 
     Raises:
         MscsError: it holds anything but nnU-Net's own postprocessing functions and labels for them.
@@ -89,7 +84,7 @@ def read_postprocessing(file: Path) -> int:
         if not all(_is_label(value, labels) for one in settings for value in one.values()):
             raise pickle.UnpicklingError("its settings are no labels")
     except Exception as error:
-        # Damaged or foreign bytes may raise anything; nothing of them has run.
+        # Damaged or foreign bytes may raise anything.
         raise MscsError(
             f"{file.name} is refused: {str(error) or type(error).__name__}.",
             "nnU-Net would run what it names; ask the sender for another file.",
@@ -98,12 +93,12 @@ def read_postprocessing(file: Path) -> int:
 
 
 def _check_opcodes(content: bytes) -> None:
-    """Raise unless the bytes are of a pickle that makes nothing but containers, texts and integers, and of it alone."""
+    """Raise unless the bytes are one pickle, and nothing else, of only containers, texts and integers."""
     end = 0
     for opcode, argument, position in pickletools.genops(content):
-        # Python makes room for all notes up to the number of one.
-        is_far = opcode.name == "LONG_BINPUT" and int(argument or 0) > LARGEST_BYTES
-        if not OPCODES.fullmatch(opcode.name) or is_far:
+        # Python allocates memory for all memo entries up to this number.
+        is_huge = opcode.name == "LONG_BINPUT" and int(argument or 0) > LARGEST_BYTES
+        if not OPCODES.fullmatch(opcode.name) or is_huge:
             raise pickle.UnpicklingError(f"it does what nnU-Net's never does ({opcode.name})")
         end = (position or 0) + 1
     if end != len(content):
@@ -111,7 +106,7 @@ def _check_opcodes(content: bytes) -> None:
 
 
 def _is_label(value: Any, seen: set[int], depth: int = 0) -> bool:
-    """Whether a setting is a label, a region of several, or a list of these. `seen` holds what need not be again."""
+    """Whether a setting is a label, a region of several labels, or a list of these. `seen`: ids of checked lists."""
     if id(value) in seen:
         return True
     if not isinstance(value, (list, tuple)):

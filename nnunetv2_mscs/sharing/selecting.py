@@ -28,23 +28,23 @@ RESULTS = "nnUNet_results"
 
 @dataclass(frozen=True)
 class Selection:
-    """Trained models and where they lie.
+    """Trained models and their folders.
 
     Args:
         models: what is selected.
         folders: of every model that prediction needs, by identifier.
-        dataset_folder: the folder of the data set's models; None for a model folder that stands alone.
-        best: nnU-Net's record of the best configuration, if that selected them and the folds.
+        dataset_folder: the folder of the data set's models; None for a model folder that is in no such folder.
+        best: nnU-Net's record of the best configuration, if it names these models and folds.
     """
 
     models: ModelSet
     folders: dict[str, Path]
-    dataset_folder: Path | None = None
+    dataset_folder: Path | None
     best: BestRecord | None = None
 
     @property
     def decisions(self) -> Path:
-        """The folder that nnU-Net keeps its decision on the models in; it need not exist."""
+        """The folder of nnU-Net's decision on the postprocessing of these models; it need not exist."""
         folder, name = self.folders[self.models.models[0].identifier], Path(self.models.decisions)
         return folder / name.name if len(self.models.models) == 1 else folder.parent / name
 
@@ -57,29 +57,29 @@ def select(model: str, folds: Sequence[str] = ()) -> Selection:
         folds: those wanted; without, those of the best configuration, or all that are there.
 
     Raises:
-        MscsError: nothing of the kind is there, or a fold of it is not trained to its end.
+        MscsError: there are no such models, or a fold is not trained to its end.
     """
     place = Path(model)
     if not place.is_dir() and re.fullmatch(rf"[0-9]{{1,3}}|{DATASET_NAME.pattern}", model):
         place = _dataset_folder(model)
-    if is_model_folder(place):
-        return _single(place, folds)
     if not place.is_dir():
         raise MscsError(f"{model} is no folder.", "Name a model folder, or a data set by its id, name or folder.")
     place = Path(os.path.abspath(place))
+    if is_model_folder(place):
+        return _one_model(place, folds)
     if (place / BEST).is_file():
         return _best(place, folds)
-    candidates = sorted(path for path in place.iterdir() if is_model_folder(path) and model_of(path.name))
-    if len(candidates) == 1:
-        return _single(candidates[0], folds)
-    found = f"{len(candidates)} models and no {BEST}" if candidates else "no trained model"
-    raise MscsError(f"{place} holds {found}.", FIND_BEST if candidates else "Name a model folder.")
+    models = sorted(path for path in place.iterdir() if is_model_folder(path) and model_of(path.name))
+    if len(models) == 1:
+        return _one_model(models[0], folds)
+    found = f"{len(models)} models and no {BEST}" if models else "no trained model"
+    raise MscsError(f"{place} holds {found}.", FIND_BEST if models else "Name a model folder.")
 
 
 def _dataset_folder(name_or_id: str) -> Path:
     results = os.environ.get(RESULTS)
     if not results:
-        raise MscsError(f"{RESULTS} is not set, so that {name_or_id} cannot be found.", f"export {RESULTS}=FOLDER")
+        raise MscsError(f"{RESULTS} is not set, so {name_or_id} cannot be found.", f"export {RESULTS}=FOLDER")
     pattern = f"Dataset{int(name_or_id):03d}_*" if name_or_id.isdecimal() else name_or_id
     found = sorted(path for path in Path(results).glob(pattern) if path.is_dir())
     if len(found) != 1:
@@ -88,19 +88,21 @@ def _dataset_folder(name_or_id: str) -> Path:
     return found[0]
 
 
-def _single(folder: Path, folds: Sequence[str]) -> Selection:
-    folder = Path(os.path.abspath(folder))
+def _one_model(folder: Path, folds: Sequence[str]) -> Selection:
     plans = read_json(folder / PLANS_JSON)
     chosen = _folds(folder, folds)
-    model = model_of(folder.name) or _told_by_checkpoint(folder, chosen[0], plans)
-    stands_in_results = DATASET_NAME.fullmatch(folder.parent.name) is not None
-    dataset = folder.parent.name if stands_in_results else str(plans.get("dataset_name", ""))
+    model = model_of(folder.name) or _model_in_checkpoint(folder / f"fold_{chosen[0]}" / CHECKPOINT, plans)
+    is_in_results = DATASET_NAME.fullmatch(folder.parent.name) is not None
+    dataset = folder.parent.name if is_in_results else str(plans.get("dataset_name", ""))
     if not DATASET_NAME.fullmatch(dataset):
         raise MscsError(
             f"{folder} belongs to no data set with a name as nnU-Net's ({dataset or 'none'} in {PLANS_JSON}).",
             "Move it to a folder named such as Dataset501_Stroke.",
         )
-    return _with_folders(dataset, (model,), chosen, folder.parent, {model.identifier: folder}, own=stands_in_results)
+    models = ModelSet(dataset, (model,), chosen)
+    return _with_previous_stages(
+        Selection(models, {model.identifier: folder}, folder.parent if is_in_results else None)
+    )
 
 
 def _best(folder: Path, folds: Sequence[str]) -> Selection:
@@ -108,43 +110,39 @@ def _best(folder: Path, folds: Sequence[str]) -> Selection:
         raise MscsError(f"{folder} is not named as nnU-Net's folders are.", "Name it such as Dataset501_Stroke.")
     record = read_best_record(folder / BEST)
     chosen = tuple(sorted(set(folds), key=fold_order))
-    whole = not chosen or set(chosen) == set(record.folds)
-    selection = _with_folders(folder.name, record.models, record.folds if whole else chosen, folder, {}, own=True)
-    return replace(selection, best=record if whole else None)
+    is_whole = not chosen or set(chosen) == set(record.folds)
+    models = ModelSet(folder.name, record.models, record.folds if is_whole else chosen)
+    folders = {model.identifier: folder / model.identifier for model in record.models}
+    return _with_previous_stages(Selection(models, folders, folder, record if is_whole else None))
 
 
-def _with_folders(
-    dataset: str, models: tuple[Model, ...], folds: tuple[str, ...], parent: Path, known: dict[str, Path], *, own: bool
-) -> Selection:
-    """The selection with the previous stages of cascades, each fold of each model looked for."""
-    for model in models:
-        if not is_model_folder(known.get(model.identifier, parent / model.identifier)):
-            raise MscsError(f"{parent / model.identifier} is no trained model.", FIND_BEST)
-    models = tuple(
-        with_previous_stage(model, known.get(model.identifier, parent / model.identifier)) for model in models
-    )
-    chosen = ModelSet(dataset, models, folds)
-    folders = {one.identifier: known.get(one.identifier, parent / one.identifier) for one in chosen.members}
+def _with_previous_stages(selection: Selection) -> Selection:
+    """Add the first stages of cascades. Raises MscsError if a model is not there or a fold of it is not trained."""
+    given = selection.folders
+    staged = tuple(with_previous_stage(one, given[one.identifier]) for one in selection.models.models)
+    models = replace(selection.models, models=staged)
+    beside = given[staged[0].identifier].parent
+    folders = {one.identifier: given.get(one.identifier, beside / one.identifier) for one in models.members}
     for folder in folders.values():
         if not is_model_folder(folder):
             raise MscsError(f"{folder} is no trained model, and the cascade needs it.", "Train this stage, too.")
-        _folds(folder, folds)
-    return Selection(chosen, folders, parent if own else None)
+        _folds(folder, models.folds)
+    return replace(selection, models=models, folders=folders)
 
 
 def with_previous_stage(model: Model, folder: Path) -> Model:
     """The model with the stage before it, as its plans have it. Raises MscsError if they are no plans."""
     try:
-        stage = _inherited(read_json(folder / PLANS_JSON)["configurations"], model.configuration)
+        stage = _previous_stage(read_json(folder / PLANS_JSON)["configurations"], model.configuration)
     except (LookupError, TypeError, AttributeError) as error:
-        raise MscsError(f"{folder / PLANS_JSON} is no plan of nnU-Net's.", "Is the model whole?") from error
+        raise MscsError(f"{folder / PLANS_JSON} is no plan of nnU-Net's.", "Is the model complete?") from error
     if stage and not MODEL_PART.fullmatch(stage):
-        raise MscsError(f"{folder / PLANS_JSON} names the previous stage {stage!r}.", "Is the model whole?")
+        raise MscsError(f"{folder / PLANS_JSON} names the previous stage {stage!r}.", "Is the model complete?")
     return replace(model, previous_stage=stage)
 
 
-def _inherited(configurations: dict[str, Any], name: str) -> str:
-    """The previous stage of a configuration, or of what it inherits from."""
+def _previous_stage(configurations: dict[str, Any], name: str) -> str:
+    """The previous stage of a configuration, or of the one that it inherits from."""
     seen: set[str] = set()
     while name in configurations and name not in seen:
         seen.add(name)
@@ -155,35 +153,33 @@ def _inherited(configurations: dict[str, Any], name: str) -> str:
 
 
 def _folds(folder: Path, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The folds wanted, or those there: the numbered ones, or else that of all data.
+    """The folds wanted; without, the numbered folds of a model, or else fold_all.
 
     Raises:
         MscsError: one of them has no final checkpoint.
     """
-    for name in (PLANS_JSON, DATASET_JSON):
-        if not (folder / name).is_file():
-            raise MscsError(f"{folder} has no {name}.", "Is the model whole?")
+    missing_file = next((name for name in (PLANS_JSON, DATASET_JSON) if not (folder / name).is_file()), None)
+    if missing_file:
+        raise MscsError(f"{folder} has no {missing_file}.", "Is the model complete?")
     there = sorted((m[1] for path in folder.iterdir() if (m := FOLD_FOLDER.fullmatch(path.name))), key=fold_order)
-    numbered = [fold for fold in there if fold != "all"]
-    folds = sorted(dict.fromkeys(wanted), key=fold_order) or numbered or there
-    missing = [fold for fold in folds if not (folder / f"fold_{fold}" / CHECKPOINT).is_file()]
-    if missing:
-        trained = [fold for fold in there if (folder / f"fold_{fold}" / CHECKPOINT).is_file()]
+    trained = [fold for fold in there if (folder / f"fold_{fold}" / CHECKPOINT).is_file()]
+    folds = sorted(set(wanted), key=fold_order) or [fold for fold in there if fold != "all"] or there
+    missing = [f"fold_{fold}" for fold in folds if fold not in trained]
+    if missing or not folds:
+        choice = f" (trained to the end: {' '.join(trained)})" if trained else ""
         raise MscsError(
-            f"{folder}: no {CHECKPOINT} in {', '.join(f'fold_{fold}' for fold in missing)}.",
-            "Train to the end, or choose others with --folds"
-            + (f" (trained to the end: {' '.join(trained)})." if trained else "."),
+            f"{folder}: no {CHECKPOINT} in {', '.join(missing) or 'any fold'}.",
+            f"Train to the end, or choose others with --folds{choice}.",
         )
     return tuple(folds)
 
 
-def _told_by_checkpoint(folder: Path, fold: str, plans: dict[str, Any]) -> Model:
-    """The model in a folder that bears another name, such as one of `mscs import-keras`."""
-    file = folder / f"fold_{fold}" / CHECKPOINT
+def _model_in_checkpoint(file: Path, plans: dict[str, Any]) -> Model:
+    """The model whose folder has another name, such as one of `mscs import-keras`."""
     checkpoint = read_checkpoint(file)
-    parts = (checkpoint.get("trainer_name"), plans.get("plans_name"))
     configuration = (checkpoint.get("init_args") or {}).get("configuration")
-    model = model_of("__".join(str(part) for part in (*parts, configuration)))
+    parts = (checkpoint.get("trainer_name"), plans.get("plans_name"), configuration)
+    model = model_of("__".join(map(str, parts)))
     if model is None:
-        raise MscsError(f"{file} does not say which trainer and plans it is of.", "Is the model whole?")
+        raise MscsError(f"{file} does not say which trainer and plans it is of.", "Is the model complete?")
     return model

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import distributed, nn
@@ -35,9 +36,10 @@ SKIPPED = "skipped_steps"
 class MSCSTrainer(BeginsAnew):
     """Trains MSCS-Net as nnU-Net trains its U-Net, on any configuration of any plans that give strides and kernels.
 
-    Loss, optimiser, schedule, augmentation, deep supervision and validation are nnU-Net's; the planned network begins
-    with twice nnU-Net's learning rate. `MSCSTrainer_<N>epochs` and
-    `MSCSTrainer_<N>epochs_<M>iterations` are this class with another length (see `variants`).
+    Loss, optimiser, augmentation, deep supervision and validation are nnU-Net's. So is the schedule of the learning
+    rate, but it is followed from step to step, and the planned network begins with twice nnU-Net's rate.
+    `MSCSTrainer_<N>epochs` and `MSCSTrainer_<N>epochs_<M>iterations` are this class with another length (see
+    `variants`).
     """
 
     epochs: int | None = None
@@ -166,7 +168,14 @@ class MSCSTrainer(BeginsAnew):
         super().on_train_epoch_start()
         self.skipped_steps.begin_epoch((self.resumed or {}).get(SKIPPED, 0))
 
+    def _lower_learning_rate(self) -> None:
+        """Follow nnU-Net's schedule within the epoch, so that a training of few epochs, too, ends with small steps."""
+        if self.steps is not None and isinstance(self.lr_scheduler, PolyLRScheduler):
+            steps = self.steps.training
+            self.lr_scheduler.step(self.current_epoch + len(steps.outputs) / steps.per_epoch)
+
     def train_step(self, batch: dict) -> dict:
+        self._lower_learning_rate()
         statistics = running_statistics(self.network)
         scale = None if self.grad_scaler is None else self.grad_scaler.get_scale()
         self.gradients_dropped = False

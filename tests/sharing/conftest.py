@@ -1,11 +1,13 @@
 """Folders of results with tiny models, and a zip of one."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.sharing.tiny_models import DATASET, write_model
+from nnunetv2_mscs.errors import MscsError
+from tests.sharing.tiny_models import DATASET, MSCS, write_model
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +30,28 @@ def results(trained, tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def model(results) -> Path:
     """One model folder."""
-    return results / DATASET / "MSCSTrainer__nnUNetPlans__2d"
+    return results / DATASET / MSCS
+
+
+@pytest.fixture
+def there(tmp_path) -> Path:
+    """An empty folder of results."""
+    (tmp_path / "there").mkdir()
+    return tmp_path / "there"
+
+
+@pytest.fixture
+def refused(there) -> Callable[..., None]:
+    """Install a file, expecting a refusal that gives a reason and a remedy and leaves nothing behind."""
+    from nnunetv2_mscs.sharing.installing import install
+
+    def refused(file: Path, match: str, **options) -> None:
+        with pytest.raises(MscsError, match=match) as caught:
+            install(file, results=there, **options)
+        assert caught.value.remedy
+        assert list(there.iterdir()) == []
+
+    return refused
 
 
 @pytest.fixture(scope="session")
@@ -37,5 +60,5 @@ def exported(trained, tmp_path_factory) -> Path:
     from nnunetv2_mscs.sharing.exporting import Request, export
 
     out = tmp_path_factory.mktemp("exported") / "tiny.zip"
-    export(out, Request(str(trained / DATASET / "MSCSTrainer__nnUNetPlans__2d")))
+    export(out, Request(str(trained / DATASET / MSCS)))
     return out

@@ -3,7 +3,6 @@
 import json
 import pickle
 import shutil
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,21 @@ from nnunetv2_mscs.pipeline.best import read_best
 from nnunetv2_mscs.pipeline.folders import folders_of
 from nnunetv2_mscs.sharing.exporting import Request, export
 from nnunetv2_mscs.sharing.installing import install
-from tests.sharing.test_installing import Command
 from tests.sharing.test_predictions import write_scans
-from tests.sharing.tiny_models import CROSS_VALIDATION, DATASET, rewrite, write_best, write_decision
-
-MSCS = "MSCSTrainer__nnUNetPlans__2d"
-NNUNET = "nnUNetTrainer__nnUNetPlans__2d"
-RECORD = "inference_information.json"
+from tests.sharing.tiny_models import (
+    CROSS_VALIDATION,
+    DATASET,
+    ENSEMBLE,
+    MSCS,
+    NNUNET,
+    RECORD,
+    Command,
+    contents,
+    rewrite,
+    with_json,
+    write_best,
+    write_decision,
+)
 
 
 @pytest.fixture
@@ -39,8 +46,7 @@ def workspace(nnunet_folders) -> Path:
 
 
 def record_of(file: Path) -> dict:
-    with zipfile.ZipFile(file) as archive:
-        return json.loads(archive.read(f"{DATASET}/{RECORD}"))
+    return json.loads(contents(file)[f"{DATASET}/{RECORD}"])
 
 
 def test_a_path_in_a_record_is_never_followed(best, tmp_path, workspace):
@@ -75,23 +81,26 @@ def test_a_path_in_a_record_is_never_followed(best, tmp_path, workspace):
         ({"folds": [0, 0]}, "folds"),
         ({"folds": []}, "no folds"),
         ({"folds": None}, "NoneType"),
+        ({"folds": "missing"}, "does not say which is best"),
         ({"best_model_or_ensemble": {}}, "selected_model"),
         ({"trainer": "--help"}, "without a name"),
         ({"trainer": "../x"}, "without a name"),
     ],
 )
 def test_a_record_that_is_none_is_refused_at_installation_export_and_prediction(
-    best, tmp_path, workspace, change, match
+    best, results, tmp_path, workspace, change, match
 ):
     record = record_of(best)
     if "trainer" in change:
         record["best_model_or_ensemble"]["selected_model_or_models"][0].update(change)
+    elif change == {"folds": "missing"}:
+        del record["folds"]
     else:
         record.update(change)
     with pytest.raises(MscsError, match=match):
         install(rewrite(best, tmp_path / "evil.zip", {RECORD: json.dumps(record).encode()}))
     assert not list((workspace / "nnUNet_results").iterdir())
-    install(best)
+    shutil.copytree(results / DATASET, workspace / "nnUNet_results" / DATASET)
     (workspace / "nnUNet_results" / DATASET / RECORD).write_text(json.dumps(record))
     with pytest.raises(MscsError, match=match):
         read_best(folders_of(), 901)
@@ -99,21 +108,15 @@ def test_a_record_that_is_none_is_refused_at_installation_export_and_prediction(
         export(tmp_path / "again.zip", Request("901"))
 
 
-def test_a_record_without_folds_is_refused(best, tmp_path, workspace):
-    record = record_of(best)
-    del record["folds"]
-    with pytest.raises(MscsError, match="does not say which is best"):
-        install(rewrite(best, tmp_path / "evil.zip", {RECORD: json.dumps(record).encode()}))
-
-
 @pytest.mark.parametrize(("trainers", "folds"), [(["nnUNetTrainer"], [0, 1]), (["MSCSTrainer"], [0, 1, 2])])
 def test_a_record_of_what_is_not_in_the_zip_is_left_out(best, tmp_path, workspace, trainers, folds):
-    record = record_of(best)
-    record["folds"] = folds
-    record["best_model_or_ensemble"]["selected_model_or_models"] = [
-        {"trainer": one, "plans_identifier": "nnUNetPlans", "configuration": "2d"} for one in trainers
-    ]
-    done = install(rewrite(best, tmp_path / "other.zip", {RECORD: json.dumps(record).encode()}))
+    def change(record: dict) -> None:
+        record["folds"] = folds
+        record["best_model_or_ensemble"]["selected_model_or_models"] = [
+            {"trainer": one, "plans_identifier": "nnUNetPlans", "configuration": "2d"} for one in trainers
+        ]
+
+    done = install(with_json(best, tmp_path / "other.zip", RECORD, change))
     assert any("left out" in notice for notice in done.notices)
     assert not (workspace / "nnUNet_results" / DATASET / RECORD).exists()
 
@@ -134,8 +137,7 @@ def test_folds_in_any_order_keep_the_postprocessing(results, model, tmp_path, fo
     for place, kept in ((model, False), (results / DATASET, True)):
         done = export(tmp_path / f"{kept}.zip", Request(str(place), folds=folds))
         assert done.models.folds == ("0", "1")
-        with zipfile.ZipFile(tmp_path / f"{kept}.zip") as archive:
-            names = archive.namelist()
+        names = contents(tmp_path / f"{kept}.zip")
         assert f"{DATASET}/{MSCS}/{CROSS_VALIDATION}/postprocessing.pkl" in names
         assert (f"{DATASET}/{RECORD}" in names) == kept
 
@@ -144,8 +146,7 @@ def test_other_folds_than_the_best_go_without_the_record(results, tmp_path):
     write_best(results, "MSCSTrainer")
     done = export(tmp_path / "one.zip", Request("901", folds=("0", "0")))
     assert done.models.folds == ("0",)
-    with zipfile.ZipFile(tmp_path / "one.zip") as archive:
-        assert f"{DATASET}/{RECORD}" not in archive.namelist()
+    assert f"{DATASET}/{RECORD}" not in contents(tmp_path / "one.zip")
 
 
 @pytest.mark.slow
@@ -153,7 +154,7 @@ def test_other_folds_than_the_best_go_without_the_record(results, tmp_path):
 def test_predict_best_works_where_the_model_was_installed(results, tmp_path, workspace, monkeypatch, trainers):
     write_best(results, *trainers)
     if len(trainers) > 1:
-        write_decision(results / DATASET / f"ensembles/ensemble___{MSCS}___{NNUNET}___0_1", steps=1)
+        write_decision(results / DATASET / ENSEMBLE, steps=1)
     export(tmp_path / "best.zip", Request(str(results / DATASET)))
     shutil.rmtree(results)
     assert main(["install", str(tmp_path / "best.zip")]) == 0

@@ -1,7 +1,6 @@
 """Which evaluation goes with a model, whose it is said to be, and what of it stays at home."""
 
 import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,11 +8,8 @@ import pytest
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.sharing.exporting import Request, export
-from tests.sharing.tiny_models import DATASET, write_best, write_decision
+from tests.sharing.tiny_models import DATASET, ENSEMBLE, MSCS, NNUNET, contents, write_best, write_decision
 
-MSCS = "MSCSTrainer__nnUNetPlans__2d"
-NNUNET = "nnUNetTrainer__nnUNetPlans__2d"
-ENSEMBLE = f"ensembles/ensemble___{MSCS}___{NNUNET}___0_1"
 CROSS_VALIDATION = "cross-validation: each case"
 
 
@@ -48,8 +44,7 @@ def exported(out: Path, model: Path | str, folder: Path | None, **options) -> tu
     """The card, the evaluation, and all bytes of a zip file."""
     done = export(out, Request(str(model), evaluation=folder, **options), overwrite=True)
     home = f"{DATASET}/{done.models.home}"
-    with zipfile.ZipFile(out) as archive:
-        content = {name: archive.read(name) for name in archive.namelist()}
+    content = contents(out)
     evaluation = json.loads(content.get(f"{home}/evaluation.json", b"{}"))
     return content[f"{home}/model_card.md"].decode(), evaluation, b"".join(content.values())
 

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import shutil
-import zipfile
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,16 +12,18 @@ from nnunetv2_mscs.sharing.card import Words, model_card
 from nnunetv2_mscs.sharing.exporting import Request, export
 from nnunetv2_mscs.sharing.installing import install
 from nnunetv2_mscs.sharing.selecting import select
-from tests.sharing.tiny_models import DATASET, DATASET_JSON, FOLDS, plans, write_best, write_decision
-
-NNUNET = "nnUNetTrainer__nnUNetPlans__2d"
-MSCS = "MSCSTrainer__nnUNetPlans__2d"
-ENSEMBLE = f"ensembles/ensemble___{MSCS}___{NNUNET}___0_1"
-
-
-def contents(file: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(file) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+from tests.sharing.tiny_models import (
+    DATASET,
+    DATASET_JSON,
+    ENSEMBLE,
+    FOLDS,
+    MSCS,
+    NNUNET,
+    contents,
+    plans,
+    write_best,
+    write_decision,
+)
 
 
 def test_it_holds_all_that_nnunets_own_export_takes_and_installs_with_nnunets_own(model, tmp_path, monkeypatch):

@@ -12,11 +12,8 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.sharing.exporting import Request, export
 from nnunetv2_mscs.sharing.installing import install
 from nnunetv2_mscs.workplace import hidden_places
-from tests.sharing.tiny_models import DATASET, write_best, write_decision
+from tests.sharing.tiny_models import DATASET, ENSEMBLE, MSCS, NNUNET, write_best, write_decision
 
-MSCS = "MSCSTrainer__nnUNetPlans__2d"
-NNUNET = "nnUNetTrainer__nnUNetPlans__2d"
-ENSEMBLE = f"ensembles/ensemble___{MSCS}___{NNUNET}___0_1"
 MODELS = (MSCS, NNUNET)
 
 

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import os
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,13 @@ import torch
 from nnunetv2.postprocessing.remove_connected_components import remove_all_but_largest_component_from_segmentation
 
 DATASET = "Dataset901_Tiny"
+MSCS = "MSCSTrainer__nnUNetPlans__2d"
+NNUNET = "nnUNetTrainer__nnUNetPlans__2d"
+ENSEMBLE = f"ensembles/ensemble___{MSCS}___{NNUNET}___0_1"
+OF_MODEL = f"{DATASET}/{MSCS}"
 FOLDS = ("0", "1")
 CROSS_VALIDATION = "crossval_results_folds_0_1"
+RECORD = "inference_information.json"
 DATASET_JSON = {
     "channel_names": {"0": "ADC", "1": "DWI"},
     "labels": {"background": 0, "lesion": 1},
@@ -154,25 +161,69 @@ def _write_json(file: Path, content: dict) -> None:
     file.write_text(json.dumps(content))
 
 
+class Command:
+    """An object whose unpickling runs a command."""
+
+    def __init__(self, mark: Path):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.mark}",)
+
+
+def contents(file: Path) -> dict[str, bytes]:
+    """All files in a zip, by name, in its order."""
+    with zipfile.ZipFile(file) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
 def rewrite(source: Path, out: Path, changes: Mapping[str, bytes | None], *, manifest: bool = True) -> Path:
     """The zip anew, entries whose names end so changed, left out (None) or added, with a manifest that fits it."""
-    with zipfile.ZipFile(source) as old:
-        content = {name: old.read(name) for name in old.namelist()}
+    content = contents(source)
     for ending, value in changes.items():
         name = next((name for name in content if name.endswith(ending)), ending)
         content.pop(name, None)
         if value is not None:
             content[name] = value
-    told = next(name for name in content if name.endswith("mscs_manifest.json"))
+    own = next(name for name in content if name.endswith("mscs_manifest.json"))
     if manifest:
-        text = json.loads(content[told])
+        text = json.loads(content[own])
         text["files"] = {
             name: {"bytes": len(one), "sha256": hashlib.sha256(one).hexdigest()}
             for name, one in content.items()
-            if name != told
+            if name != own
         }
-        content[told] = json.dumps(text).encode()
-    with zipfile.ZipFile(out, "w") as new:
+        content[own] = json.dumps(text).encode()
+    return write_zip(out, content)
+
+
+def write_zip(out: Path, content: Mapping[str, bytes], method: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(out, "w", method) as new:
         for name, one in content.items():
             new.writestr(name, one)
     return out
+
+
+def with_json(source: Path, out: Path, ending: str, edit: Callable[[dict], object], *, manifest: bool = True) -> Path:
+    """The zip anew, with one JSON file edited."""
+    content = json.loads(next(one for name, one in contents(source).items() if name.endswith(ending)))
+    edit(content)
+    return rewrite(source, out, {ending: json.dumps(content).encode()}, manifest=manifest)
+
+
+def with_plans(source: Path, out: Path, edit: Callable[[dict], object]) -> Path:
+    """The zip anew, with other plans."""
+    return with_json(source, out, f"{MSCS}/plans.json", edit)
+
+
+def with_checkpoints(source: Path, out: Path, edit: Callable[[dict], object]) -> Path:
+    """The zip anew, with the checkpoints of both folds edited."""
+    changes = {}
+    for fold in FOLDS:
+        ending = f"fold_{fold}/checkpoint_final.pth"
+        content = torch.load(BytesIO(contents(source)[f"{OF_MODEL}/{ending}"]), weights_only=False)
+        edit(content)
+        written = BytesIO()
+        torch.save(content, written)
+        changes[ending] = written.getvalue()
+    return rewrite(source, out, changes)

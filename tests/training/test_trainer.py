@@ -111,6 +111,16 @@ def test_a_step_changes_the_weights_and_is_nnunets(ready):
     assert isinstance(ready.optimizer, torch.optim.SGD)
 
 
+def test_the_learning_rate_falls_from_step_to_step_by_nnunets_schedule(new_trainer):
+    trainer = new_trainer(SHORT)
+    trainer.initialize()
+    rates = []
+    trainer.optimizer.register_step_pre_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
+    trainer.run_training()
+    assert rates == pytest.approx([0.02 * (1 - step / 4) ** 0.9 for step in range(4)])
+    assert trainer.logger.get_value("lrs", step=None) == pytest.approx(rates[::2])
+
+
 def test_a_step_without_finite_loss_is_skipped_and_counted(ready):
     ready.train_step(random_batch(ready))
     before = weights(ready)

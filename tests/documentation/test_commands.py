@@ -199,7 +199,7 @@ def test_the_program_accepts_the_command(command, monkeypatch):
 
 
 @pytest.mark.parametrize("command", [one for one in COMMANDS if {"-tr", "-pl", "--trainer"} & {*one.words}], ids=str)
-def test_nnunet_finds_the_class_that_the_command_names(command):
+def test_nnunet_finds_the_class_that_the_command_names(command, monkeypatch):
     import nnunetv2.experiment_planning
     from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
@@ -207,6 +207,7 @@ def test_nnunet_finds_the_class_that_the_command_names(command):
     from nnunetv2_mscs.nnunet_shims.run import make_findable
 
     make_findable()  # changes something only where this version is not installed
+    monkeypatch.setenv("nnUNet_extTrainer", str(PROJECT / "benchmarks" / "trainers"))
     for option, name in zip(command.words, command.words[1:], strict=False):
         if option in ("-tr", "--trainer"):
             assert recursive_find_trainer_class_by_name(name).__name__ == name

@@ -264,6 +264,7 @@ def test_two_stages_train_without_deep_supervision(new_trainer):
         kernel_sizes=[3, 3],
         decoder_kernel_sizes=[3, 3],
         features_per_stage=[8, 16],
+        decoder_features_per_stage=[8, 16],
         dmsa_kernel_sizes=[[3, 5, 7]] * 2,
     )
     trainer.initialize()

@@ -332,7 +332,9 @@ def test_the_network_stands_in_the_models_own_plans(on_nnunets_plans, preprocess
         assert network_in(plans)["arch_kwargs"]["stem_features"] > 0
 
 
-def test_a_model_of_former_plans_predicts_and_goes_on_with_its_own_network(former_trainer, on_nnunets_plans, tmp_path):
+def test_a_model_of_former_plans_predicts_and_goes_on_with_its_own_network(
+    former_trainer, on_nnunets_plans, tmp_path, capsys
+):
     """Its plans hold a U-Net; the network was, and stays, the paper's design."""
     former = former_trainer()
     former.initialize()
@@ -343,14 +345,15 @@ def test_a_model_of_former_plans_predicts_and_goes_on_with_its_own_network(forme
     predicting = MSCSTrainer.build_network_architecture(manager, manager.get_configuration("2d"), 2, 2, False)
     predicting.load_state_dict(former.network.state_dict())
 
+    capsys.readouterr()
     resumed = on_nnunets_plans()
     resumed.load_checkpoint(str(tmp_path / "former.pth"))
+    said = capsys.readouterr().out
     assert same(weights(former), weights(resumed))
     assert resumed.lr_scheduler.initial_lr == resumed.initial_lr == 0.01
     assert network_in(resumed.plans_manager.plans)["arch_kwargs"]["features_per_stage"] == [8, 16, 32]
-    log = Path(resumed.log_file).read_text()
-    assert "The network is that of the checkpoint" in log
-    assert "hold the paper's network" not in log
+    assert "The network is that of the checkpoint" in said
+    assert "hold the paper's network" not in said
 
 
 def test_a_new_fold_has_the_network_of_the_models_former_folds(former_trainer, on_nnunets_plans):
@@ -369,13 +372,14 @@ def test_a_new_fold_has_the_network_of_the_models_former_folds(former_trainer, o
         network.load_state_dict(torch.load(file, weights_only=False)["network_weights"])
 
 
-def test_the_only_fold_of_a_model_is_trained_anew_with_the_planned_network(former_trainer, on_nnunets_plans):
+def test_the_only_fold_of_a_model_is_trained_anew_with_the_planned_network(former_trainer, on_nnunets_plans, capsys):
     former_trainer().run_training()
+    capsys.readouterr()
     again = on_nnunets_plans()
     again.initialize()
     assert again.network.decoder.stages[-1][0].conv.out_channels == 24
     assert again.optimizer.param_groups[0]["lr"] == again.initial_lr == 0.02
-    assert "hold the paper's network" not in Path(again.log_file).read_text()
+    assert "hold the paper's network" not in capsys.readouterr().out
 
 
 def test_a_new_training_on_former_plans_of_ours_says_that_there_is_a_better_network(new_trainer, on_nnunets_plans):

@@ -24,7 +24,7 @@ def check_together(reports: Sequence[CaseReport], findings: Findings) -> None:
 
 
 def _check_channels(reports: Sequence[CaseReport], findings: Findings) -> None:
-    """Compare what combined files turned out to hold; `settle_channels` has compared those of a file a channel."""
+    """Compare what combined files turned out to hold; `settle_channels` has compared those of one file per channel."""
     if not any(COMBINED in report.case.images for report in reports):
         return
     groups: dict[tuple[str, ...], list[str]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Layout 1: `images/` and `masks/`, the documented one; a file a case, a file a channel, or a folder a channel."""
+"""Layout 1: `images/` and `masks/`, the documented one; one file per case or channel, or one folder per channel."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence

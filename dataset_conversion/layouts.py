@@ -40,7 +40,7 @@ def check_source(source: Path) -> None:
 def check_unlabelled(folder: Path) -> None:
     """Raise MscsError unless `folder`, of new scans, is one."""
     if not folder.is_dir():
-        raise MscsError(f"--unlabelled {folder} is no folder.", "Give a folder of scans, or a folder a case.")
+        raise MscsError(f"--unlabelled {folder} is no folder.", "Give a folder of scans, or one folder per case.")
 
 
 def detect(source: Folder) -> tuple[Layout, Folder]:

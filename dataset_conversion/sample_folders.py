@@ -1,4 +1,4 @@
-"""Layout 2: a folder a case (`sample_*/`), with one file each for ADC, DWI and mask, told by words in their names."""
+"""Layout 2: one folder per case (`sample_*/`), with ADC, DWI and mask in a file each, found by words in their names."""
 
 import re
 from collections.abc import Mapping, Sequence

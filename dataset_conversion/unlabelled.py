@@ -1,4 +1,4 @@
-"""New scans without masks: a flat folder, a folder a case, or one case's own folder."""
+"""New scans without masks: a flat folder, one folder per case, or one case's own folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ def find_unlabelled(folder: Path, channels: Sequence[str]) -> Discovery:
     """All cases of a folder of new scans.
 
     Args:
-        folder: with `<case>_<channel>` files, or a folder a case, or itself the folder of one case.
+        folder: with `<case>_<channel>` files, or one folder per case, or itself the folder of one case.
         channels: the channels of the dataset; other files are noted as ignored.
     """
     discovery = Discovery()
@@ -30,7 +30,7 @@ def find_unlabelled(folder: Path, channels: Sequence[str]) -> Discovery:
     if not discovery.cases:
         discovery.findings.error(
             f"--unlabelled holds no scan with the channels {', '.join(channels)}",
-            "Name the files <case>_<channel>, or put them into a folder a case.",
+            "Name the files <case>_<channel>, or put them into one folder per case.",
             file=folder,
         )
     return discovery

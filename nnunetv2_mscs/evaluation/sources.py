@@ -182,7 +182,7 @@ def _expected(model: Path, folds: Sequence[int], findings: Findings) -> tuple[st
 
 
 def _splits(model: Path) -> list[Mapping[str, Any]]:
-    """nnU-Net's splits_final.json, a row a fold; empty if it is not found."""
+    """nnU-Net's splits_final.json, one row per fold; empty if it is not found."""
     file = folder_of(PREPROCESSED, _dataset_of(model)) / SPLITS
     try:
         return list(json.loads(file.read_text(encoding="utf-8")))

@@ -183,7 +183,7 @@ def _moving_average(values: np.ndarray) -> np.ndarray:
 
 
 def draw_training_curves(models: Sequence[TrainingCurves]) -> Figure:
-    """Loss, pseudo-Dice, learning rate and epoch time over the epochs, a line a fold.
+    """Loss, pseudo-Dice, learning rate and epoch time over the epochs, one line per fold.
 
     Of one model every fold has a colour; of several every model has one, and every fold a kind of line.
     """
@@ -215,7 +215,7 @@ def draw_training_curves(models: Sequence[TrainingCurves]) -> Figure:
 
 
 def _legend(models: Sequence[TrainingCurves]) -> list[Line2D]:
-    """A line a fold; of several models a line a model, then a kind of line a fold."""
+    """A line a fold; of several models one line per model, then one kind of line per fold."""
     folds = max((model.folds for model in models), key=len)
     if len(models) == 1:
         return [Line2D([], [], label=f"fold {c.fold}", **_look(0, f, several=False)) for f, c in enumerate(folds)]

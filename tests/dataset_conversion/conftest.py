@@ -70,7 +70,7 @@ def save(array: np.ndarray, path: Path, affine: np.ndarray = AFFINE) -> Path:
 
 
 def save_case(folder: Path, name: str, phantom: Phantom, ending: str = ".nii.gz") -> None:
-    """One case in the images/masks layout, a file a channel."""
+    """One case in the images/masks layout, one file per channel."""
     save(phantom.adc, folder / f"images/{name}_adc{ending}")
     save(phantom.dwi, folder / f"images/{name}_dwi{ending}")
     save(phantom.mask, folder / f"masks/{name}{ending}")

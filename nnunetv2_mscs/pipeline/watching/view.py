@@ -48,7 +48,7 @@ def headline(status: RunStatus) -> str:
 
 
 def table(status: RunStatus, *, width: int, colours: bool = False, height: int | None = None) -> str:
-    """Headline and a line a stage, none wider than `width`.
+    """Headline and one line per stage, none wider than `width`.
 
     Args:
         status: of the run.

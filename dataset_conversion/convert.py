@@ -35,7 +35,7 @@ from nnunetv2_mscs.workplace.hidden_places import clear_leftovers
 
 
 @dataclass(frozen=True)
-class Request:
+class ConversionRequest:
     """What the user asks for; see `mscs convert --help`."""
 
     source: Path
@@ -96,7 +96,7 @@ class SourceRefused(MscsError):
         self.findings = findings
 
 
-def convert(request: Request) -> Conversion:
+def convert(request: ConversionRequest) -> Conversion:
     """Convert a source folder into a dataset of nnU-Net's raw format.
 
     Raises:
@@ -165,7 +165,7 @@ def _files(cases: Sequence[Case]) -> Iterator[Path]:
             yield case.mask
 
 
-def _find_labelled(request: Request, findings: Findings) -> tuple[str, list[Case]]:
+def _find_labelled(request: ConversionRequest, findings: Findings) -> tuple[str, list[Case]]:
     """The layout's name and all cases with masks; complaints go to the findings."""
     given = Folder(request.source, left_out=request.unlabelled)
     layout, source = (LAYOUTS[request.layout], given) if request.layout else detect(given)
@@ -185,7 +185,7 @@ def _find_labelled(request: Request, findings: Findings) -> tuple[str, list[Case
     return layout.name, cases
 
 
-def _channels(request: Request, reports: Sequence[CaseReport]) -> tuple[str, ...]:
+def _channels(request: ConversionRequest, reports: Sequence[CaseReport]) -> tuple[str, ...]:
     """The dataset's channels: as read, or as far as options and file names tell if no case could be read."""
     named = [channel for report in reports for channel in report.case.images if channel != COMBINED]
     read = [report.channels for report in reports if report.channels]

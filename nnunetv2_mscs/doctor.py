@@ -28,7 +28,7 @@ FOLDERS = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class Line:
     """One line of the report; `state` is OK, NOTE or MISSING, and with MISSING no training could start."""
 
     state: str
@@ -37,10 +37,10 @@ class Finding:
     remedy: str = ""
 
 
-def examine() -> Iterator[Finding]:
+def examine() -> Iterator[Line]:
     """All findings, one by one as they are made; the look-ups import torch and nnU-Net and take some seconds."""
-    yield Finding(OK, "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
-    yield Finding(OK, "nnunetv2-mscs", f"{__version__} in {Path(__file__).parent}")
+    yield Line(OK, "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield Line(OK, "nnunetv2-mscs", f"{__version__} in {Path(__file__).parent}")
     nnunet_works = True
     for finding in (_nnunet(), _device()):
         yield finding
@@ -55,68 +55,68 @@ def examine() -> Iterator[Finding]:
         yield from _normalizations()
 
 
-def _version(package: str) -> Finding:
+def _version(package: str) -> Line:
     try:
-        return Finding(OK, package, importlib.metadata.version(package))
+        return Line(OK, package, importlib.metadata.version(package))
     except importlib.metadata.PackageNotFoundError:
-        return Finding(MISSING, package, "not installed", f"pip install {package}")
+        return Line(MISSING, package, "not installed", f"pip install {package}")
 
 
-def _nnunet() -> Finding:
+def _nnunet() -> Line:
     found = _version("nnunetv2")
     if found.state == MISSING:
         return found
     try:
         folder, hiding = nnunet_folder(), hiding_folders()
     except MscsError as error:
-        return Finding(MISSING, "nnunetv2", error.finding, error.remedy)
+        return Line(MISSING, "nnunetv2", error.finding, error.remedy)
     if hiding:
         text = f"{hiding[0]} hides the nnU-Net in {folder}: pip made it when it installed this package"
-        return Finding(MISSING, "nnunetv2", text, "mscs doctor --link puts this right")
+        return Line(MISSING, "nnunetv2", text, "mscs doctor --link puts this right")
     version = tuple(int(part) for part in found.text.split(".")[:2])
     lowest, above = SUPPORTED_NNUNET
     if not lowest <= version < above:
-        return Finding(MISSING, "nnunetv2", f"{found.text} is not supported", "pip install 'nnunetv2>=2.8,<3'")
-    return Finding(OK, "nnunetv2", f"{found.text} in {folder}")
+        return Line(MISSING, "nnunetv2", f"{found.text} is not supported", "pip install 'nnunetv2>=2.8,<3'")
+    return Line(OK, "nnunetv2", f"{found.text} in {folder}")
 
 
-def _device() -> Finding:
+def _device() -> Line:
     try:
         import torch
     except ImportError as error:
-        return Finding(MISSING, "torch", f"cannot be imported: {error}", "pip install torch")
+        return Line(MISSING, "torch", f"cannot be imported: {error}", "pip install torch")
     version = f"torch {torch.__version__}"
     if torch.cuda.is_available():
         gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
         text = f"{version}, " + ", ".join(f"{gpu.name} ({gpu.total_memory / 1e9:.0f} GB)" for gpu in gpus)
         if shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc"):
-            return Finding(OK, "device", text)
+            return Line(OK, "device", text)
         text += ", but no C compiler, which torch.compile needs"
-        return Finding(NOTE, "device", text, "install one (such as gcc), or export nnUNet_compile=f")
+        return Line(NOTE, "device", text, "install one (such as gcc), or export nnUNet_compile=f")
     if torch.backends.mps.is_available():
-        return Finding(NOTE, "device", f"{version}, Apple GPU", "give nnU-Net's commands -device mps")
+        return Line(NOTE, "device", f"{version}, Apple GPU", "give nnU-Net's commands -device mps")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Finding(NOTE, "device", f"{version}, no GPU, {cores} CPU cores", "give nnU-Net's commands -device cpu")
+    return Line(NOTE, "device", f"{version}, no GPU, {cores} CPU cores", "give nnU-Net's commands -device cpu")
 
 
-def _folder(variable: str) -> Finding:
+def _folder(variable: str) -> Line:
     purpose, unusable = FOLDERS[variable]
     value = os.environ.get(variable)
     if not value:
-        return Finding(unusable, variable, f"not set; it names the folder of {purpose}", f"export {variable}=FOLDER")
+        return Line(unusable, variable, f"not set; it names the folder of {purpose}", f"export {variable}=FOLDER")
     if not os.path.exists(value):
-        return Finding(unusable, variable, f"{value} does not exist", f"mkdir -p {shlex.quote(value)}")
+        return Line(unusable, variable, f"{value} does not exist", f"mkdir -p {shlex.quote(value)}")
     if not os.path.isdir(value):
-        return Finding(unusable, variable, f"{value} is not a folder", f"export {variable}=FOLDER")
+        return Line(unusable, variable, f"{value} is not a folder", f"export {variable}=FOLDER")
     if not os.access(value, os.R_OK | os.W_OK | os.X_OK):
-        return Finding(unusable, variable, f"no right to write to {value}", "check its owner and rights")
+        return Line(unusable, variable, f"no right to write to {value}", "check its owner and rights")
     if not os.path.isabs(value):
         text = f"{value} is a relative path: it changes its meaning with every cd"
-        return Finding(NOTE, variable, text, f"export {variable}={shlex.quote(os.path.abspath(value))}")
-    return Finding(OK, variable, f"{value}, {shutil.disk_usage(value).free / 1e9:.0f} GB free")
+        return Line(NOTE, variable, text, f"export {variable}={shlex.quote(os.path.abspath(value))}")
+    return Line(OK, variable, f"{value}, {shutil.disk_usage(value).free / 1e9:.0f} GB free")
 
 
-def _trainer() -> Finding:
+def _trainer() -> Line:
     try:
         with redirect_stdout(StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -124,21 +124,21 @@ def _trainer() -> Finding:
 
             found = recursive_find_trainer_class_by_name("MSCSTrainer")
     except RuntimeError:
-        return Finding(
+        return Line(
             MISSING,
             "MSCSTrainer",
             "nnU-Net does not find it: an editable installation puts no file into nnU-Net's folder",
             f"mscs doctor --link, or for the trainer alone: export nnUNet_extTrainer={shim_source('trainer')}",
         )
-    return Finding(OK, "MSCSTrainer", f"found by nnU-Net, from {found.__module__}")
+    return Line(OK, "MSCSTrainer", f"found by nnU-Net, from {found.__module__}")
 
 
-def _planner() -> Finding:
+def _planner() -> Line:
     without = "a training with nnU-Net's own plans could start"
     return _class_of_ours("MSCSPlanner", "experiment_planning", without)
 
 
-def _normalizations() -> Iterator[Finding]:
+def _normalizations() -> Iterator[Line]:
     place = "preprocessing/normalization"
     for name, user in (
         ("ADCNormalization", "plans of MSCSPlannerADCDWI need it"),
@@ -148,12 +148,12 @@ def _normalizations() -> Iterator[Finding]:
         yield _class_of_ours(name, place, user)
 
 
-def _class_of_ours(name: str, place: str, without: str) -> Finding:
+def _class_of_ours(name: str, place: str, without: str) -> Line:
     """Whether nnU-Net finds a class in one of its folders, and what that means if it does not."""
     from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 
     folder = str(nnunet_folder() / place)
     found = recursive_find_python_class(folder, name, f"nnunetv2.{place.replace('/', '.')}")
     if found is None:
-        return Finding(NOTE, name, f"nnU-Net does not find it; {without}", "mscs doctor --link")
-    return Finding(OK, name, f"found by nnU-Net, from {found.__module__}")
+        return Line(NOTE, name, f"nnU-Net does not find it; {without}", "mscs doctor --link")
+    return Line(OK, name, f"found by nnU-Net, from {found.__module__}")

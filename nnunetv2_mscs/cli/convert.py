@@ -81,12 +81,12 @@ def conversion_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from nnunetv2_mscs.dataset_conversion.convert import Request, SourceRefused, convert
+    from nnunetv2_mscs.dataset_conversion.convert import ConversionRequest, SourceRefused, convert
     from nnunetv2_mscs.dataset_conversion.summary import summarise
     from nnunetv2_mscs.scans.findings_table import findings_table
     from nnunetv2_mscs.workplace.parallel import default_processes
 
-    request = Request(
+    request = ConversionRequest(
         source=args.source,
         dataset_id=args.dataset_id,
         name=args.name,

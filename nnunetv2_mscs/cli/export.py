@@ -50,10 +50,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.sharing.card import Words
-    from nnunetv2_mscs.sharing.exporting import Request, export, read_notes
+    from nnunetv2_mscs.sharing.exporting import ExportRequest, export, read_notes
 
     notes = read_notes(args.notes) if args.notes else ""
-    request = Request(
+    request = ExportRequest(
         model=args.model,
         folds=tuple(args.folds),
         evaluation=args.evaluation,

@@ -58,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from nnunetv2_mscs.keras_import.importing import Request, import_keras
+    from nnunetv2_mscs.keras_import.importing import ImportRequest, import_keras
     from nnunetv2_mscs.keras_import.plans import Preprocessing
 
     preprocessing = Preprocessing(
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
     )
     imported = import_keras(
-        Request(
+        ImportRequest(
             weights=args.weights,
             model_folder=args.model_folder,
             preprocessing=preprocessing,

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from nnunetv2_mscs.demo.settings import DemoSettings
-from nnunetv2_mscs.demo.stages import Stage, environment, stages
+from nnunetv2_mscs.demo.stages import DemoStage, environment, stages
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.pipeline.commands import as_typed, run_command
 from nnunetv2_mscs.pipeline.leftovers import sole_run
@@ -59,7 +59,7 @@ def run_demo(
         return sum(progress.seconds.values())
 
 
-def _run_stage(left: Sequence[Stage], folder: Path, variables: dict[str, str], progress: "_Progress") -> None:
+def _run_stage(left: Sequence[DemoStage], folder: Path, variables: dict[str, str], progress: "_Progress") -> None:
     """Run the first of the stages that are left, without anything that it, or they, may have made before."""
     stage, *later = left
     for made in [*([] if stage.resumes else [stage]), *later]:

@@ -20,7 +20,7 @@ FOLD = 0
 
 
 @dataclass(frozen=True)
-class Stage:
+class DemoStage:
     """One command of the demo.
 
     Args:
@@ -38,7 +38,7 @@ class Stage:
     epochs: int | None = None
 
 
-def stages(settings: DemoSettings, *, device: str, epochs: int) -> list[Stage]:
+def stages(settings: DemoSettings, *, device: str, epochs: int) -> list[DemoStage]:
     """The stages in order; all paths are relative to the demo's folder."""
     raw = f"{RAW}/{DATASET}"
     workers = default_processes()
@@ -72,12 +72,12 @@ def stages(settings: DemoSettings, *, device: str, epochs: int) -> list[Stage]:
         *("-pfile", f"{PREPROCESSED}/{DATASET}/{PLANS}.json", "-o", SUMMARY, "-np", workers),
     )
     return [
-        Stage("phantoms", phantom, makes=PHANTOMS),
-        Stage("convert", convert, makes=raw),
-        Stage("plan and preprocess", plan, makes=f"{PREPROCESSED}/{DATASET}"),
-        Stage("train", train, makes=f"{RESULTS}/{DATASET}", resumes=True, epochs=epochs),
-        Stage("predict unseen cases", predict, makes=PREDICTIONS),
-        Stage("evaluate", evaluate, makes=SUMMARY),
+        DemoStage("phantoms", phantom, makes=PHANTOMS),
+        DemoStage("convert", convert, makes=raw),
+        DemoStage("plan and preprocess", plan, makes=f"{PREPROCESSED}/{DATASET}"),
+        DemoStage("train", train, makes=f"{RESULTS}/{DATASET}", resumes=True, epochs=epochs),
+        DemoStage("predict unseen cases", predict, makes=PREDICTIONS),
+        DemoStage("evaluate", evaluate, makes=SUMMARY),
     ]
 
 

@@ -16,7 +16,7 @@ DEFAULT_CHANNELS = ("ADC", "DWI")
 
 
 @dataclass(frozen=True)
-class Request:
+class ImportRequest:
     """What is asked for.
 
     Args:
@@ -51,7 +51,7 @@ class Imported:
         return sum(array.size for array in self.file.arrays.values())
 
 
-def import_keras(request: Request) -> Imported:
+def import_keras(request: ImportRequest) -> Imported:
     """Write the model folder, and the plans of the data set if there is one.
 
     Raises:
@@ -82,7 +82,7 @@ def import_keras(request: Request) -> Imported:
     return Imported(file, size, channels, None if data is None else data.plans_file)
 
 
-def _training_data(request: Request, size: OriginalSize) -> TrainingData:
+def _training_data(request: ImportRequest, size: OriginalSize) -> TrainingData:
     assert request.dataset_id is not None
     data = find_training_data(request.dataset_id)
     if len(data.channel_names) != size.input_channels:

@@ -34,7 +34,7 @@ PREFIX = ".mscs-export-"
 
 
 @dataclass(frozen=True)
-class Request:
+class ExportRequest:
     """What to export.
 
     Args:
@@ -63,7 +63,7 @@ class Exported:
     notices: tuple[str, ...]
 
 
-def export(out: Path, request: Request, *, overwrite: bool = False) -> Exported:
+def export(out: Path, request: ExportRequest, *, overwrite: bool = False) -> Exported:
     """Write the zip file `out`, whole or not at all.
 
     Raises:

@@ -57,8 +57,8 @@ def refused(there) -> Callable[..., None]:
 @pytest.fixture(scope="session")
 def exported(trained, tmp_path_factory) -> Path:
     """The zip of one model; not to be changed."""
-    from nnunetv2_mscs.sharing.exporting import Request, export
+    from nnunetv2_mscs.sharing.exporting import ExportRequest, export
 
     out = tmp_path_factory.mktemp("exported") / "tiny.zip"
-    export(out, Request(str(trained / DATASET / MSCS)))
+    export(out, ExportRequest(str(trained / DATASET / MSCS)))
     return out

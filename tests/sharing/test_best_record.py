@@ -12,7 +12,7 @@ from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.pipeline.best import read_best
-from nnunetv2_mscs.sharing.exporting import Request, export
+from nnunetv2_mscs.sharing.exporting import ExportRequest, export
 from nnunetv2_mscs.sharing.installing import install
 from tests.sharing.test_predictions import write_scans
 from tests.sharing.tiny_models import (
@@ -35,7 +35,7 @@ from tests.sharing.tiny_models import (
 def best(results, tmp_path) -> Path:
     """The zip of a single model that was chosen as the best."""
     write_best(results, "MSCSTrainer")
-    export(tmp_path / "best.zip", Request(str(results / DATASET)))
+    export(tmp_path / "best.zip", ExportRequest(str(results / DATASET)))
     return tmp_path / "best.zip"
 
 
@@ -105,7 +105,7 @@ def test_a_record_that_is_none_is_refused_at_installation_export_and_prediction(
     with pytest.raises(MscsError, match=match):
         read_best(folders_of(), 901)
     with pytest.raises(MscsError, match=match):
-        export(tmp_path / "again.zip", Request("901"))
+        export(tmp_path / "again.zip", ExportRequest("901"))
 
 
 @pytest.mark.parametrize(("trainers", "folds"), [(["nnUNetTrainer"], [0, 1]), (["MSCSTrainer"], [0, 1, 2])])
@@ -135,7 +135,7 @@ def test_a_record_of_other_models_that_is_there_stays(best, results, tmp_path, w
 def test_folds_in_any_order_keep_the_postprocessing(results, model, tmp_path, folds):
     write_best(results, "MSCSTrainer")
     for place, kept in ((model, False), (results / DATASET, True)):
-        done = export(tmp_path / f"{kept}.zip", Request(str(place), folds=folds))
+        done = export(tmp_path / f"{kept}.zip", ExportRequest(str(place), folds=folds))
         assert done.models.folds == ("0", "1")
         names = contents(tmp_path / f"{kept}.zip")
         assert f"{DATASET}/{MSCS}/{CROSS_VALIDATION}/postprocessing.pkl" in names
@@ -144,7 +144,7 @@ def test_folds_in_any_order_keep_the_postprocessing(results, model, tmp_path, fo
 
 def test_other_folds_than_the_best_go_without_the_record(results, tmp_path):
     write_best(results, "MSCSTrainer")
-    done = export(tmp_path / "one.zip", Request("901", folds=("0", "0")))
+    done = export(tmp_path / "one.zip", ExportRequest("901", folds=("0", "0")))
     assert done.models.folds == ("0",)
     assert f"{DATASET}/{RECORD}" not in contents(tmp_path / "one.zip")
 
@@ -155,7 +155,7 @@ def test_predict_best_works_where_the_model_was_installed(results, tmp_path, wor
     write_best(results, *trainers)
     if len(trainers) > 1:
         write_decision(results / DATASET / ENSEMBLE, steps=1)
-    export(tmp_path / "best.zip", Request(str(results / DATASET)))
+    export(tmp_path / "best.zip", ExportRequest(str(results / DATASET)))
     shutil.rmtree(results)
     assert main(["install", str(tmp_path / "best.zip")]) == 0
     write_scans(tmp_path / "scans")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.sharing.exporting import Request, export
+from nnunetv2_mscs.sharing.exporting import ExportRequest, export
 from tests.sharing.tiny_models import DATASET, ENSEMBLE, MSCS, NNUNET, contents, write_best, write_decision
 
 CROSS_VALIDATION = "cross-validation: each case"
@@ -42,7 +42,7 @@ def validations(model: Path, folds: str) -> list[Path]:
 
 def exported(out: Path, model: Path | str, folder: Path | None, **options) -> tuple[str, dict, bytes]:
     """The card, the evaluation, and all bytes of a zip file."""
-    done = export(out, Request(str(model), evaluation=folder, **options), overwrite=True)
+    done = export(out, ExportRequest(str(model), evaluation=folder, **options), overwrite=True)
     home = f"{DATASET}/{done.models.home}"
     content = contents(out)
     evaluation = json.loads(content.get(f"{home}/evaluation.json", b"{}"))
@@ -91,9 +91,9 @@ def test_an_evaluation_of_another_model_or_data_set_is_refused(results, model, t
     ):
         folder = write_evaluation(tmp_path / str(number), place, validations(place, "01"))
         with pytest.raises(MscsError, match=f"is an evaluation of .*{place.name}"):
-            export(tmp_path / "tiny.zip", Request(str(chosen), evaluation=folder))
+            export(tmp_path / "tiny.zip", ExportRequest(str(chosen), evaluation=folder))
     with pytest.raises(MscsError, match="holds no evaluation"):
-        export(tmp_path / "tiny.zip", Request(str(model), evaluation=tmp_path))
+        export(tmp_path / "tiny.zip", ExportRequest(str(model), evaluation=tmp_path))
 
 
 def test_that_of_a_run_goes_by_itself_if_it_is_of_these_models_and_folds(results, model, tmp_path):

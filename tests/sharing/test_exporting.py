@@ -9,7 +9,7 @@ import torch
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.sharing.card import Words, model_card
-from nnunetv2_mscs.sharing.exporting import Request, export
+from nnunetv2_mscs.sharing.exporting import ExportRequest, export
 from nnunetv2_mscs.sharing.installing import install
 from nnunetv2_mscs.sharing.selecting import select
 from tests.sharing.tiny_models import (
@@ -31,7 +31,7 @@ def test_it_holds_all_that_nnunets_own_export_takes_and_installs_with_nnunets_ow
     from nnunetv2.model_sharing.model_import import install_model_from_zip_file
 
     export_pretrained_model(DATASET, str(tmp_path / "stock.zip"), ("2d",), "MSCSTrainer", folds=(0, 1))
-    export(tmp_path / "ours.zip", Request(str(model)))
+    export(tmp_path / "ours.zip", ExportRequest(str(model)))
     ours = contents(tmp_path / "ours.zip")
     stock = contents(tmp_path / "stock.zip")
     assert len(stock) >= 12
@@ -57,14 +57,14 @@ def test_the_manifest_names_every_file_with_its_checksum_and_the_versions(export
 
 
 def test_the_same_model_makes_the_same_bytes(model, exported, tmp_path):
-    again = export(tmp_path / exported.name, Request(str(model)))
+    again = export(tmp_path / exported.name, ExportRequest(str(model)))
     assert (tmp_path / exported.name).read_bytes() == exported.read_bytes()
     assert again.sha256 == hashlib.sha256(exported.read_bytes()).hexdigest()
 
 
 def test_the_card_says_what_one_must_know(model, tmp_path):
     words = Words(title="Tiny strokes", author="A. Author", licence="CC-BY-4.0", notes="Scanner: 1.5 T.")
-    export(tmp_path / "tiny.zip", Request(str(model), words=words))
+    export(tmp_path / "tiny.zip", ExportRequest(str(model), words=words))
     card = contents(tmp_path / "tiny.zip")[f"{DATASET}/{MSCS}/model_card.md"].decode()
     for text in (
         *("# Tiny strokes", "By A. Author.", "| licence | CC-BY-4.0 |", "Scanner: 1.5 T.", "Not a medical device"),
@@ -83,7 +83,7 @@ def test_the_card_says_what_one_must_know(model, tmp_path):
 def test_small_leaves_out_the_optimiser_alone_and_nnunet_predicts_with_the_same_weights(model, exported, tmp_path):
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-    export(tmp_path / "small.zip", Request(str(model), small=True))
+    export(tmp_path / "small.zip", ExportRequest(str(model), small=True))
     installed = {}
     for file in (exported, tmp_path / "small.zip"):
         install(file, results=tmp_path / file.stem)
@@ -100,7 +100,7 @@ def test_small_leaves_out_the_optimiser_alone_and_nnunet_predicts_with_the_same_
 def test_the_best_ensemble_goes_with_both_models_and_its_postprocessing(results, tmp_path):
     write_best(results, "MSCSTrainer", "nnUNetTrainer")
     write_decision(results / DATASET / ENSEMBLE, steps=1)
-    done = export(tmp_path / "best.zip", Request("901"))
+    done = export(tmp_path / "best.zip", ExportRequest("901"))
     assert [model.identifier for model in done.models.models] == [MSCS, NNUNET]
     files = contents(tmp_path / "best.zip")
     for name in (f"{MSCS}/fold_1/checkpoint_final.pth", f"{NNUNET}/fold_0/checkpoint_final.pth"):
@@ -113,7 +113,7 @@ def test_the_best_ensemble_goes_with_both_models_and_its_postprocessing(results,
     assert "-o MASKS_2 --save_probabilities -tr nnUNetTrainer" in second
     assert ensemble == "nnUNetv2_ensemble -i MASKS_1 MASKS_2 -o MASKS_RAW"
     assert f"{ENSEMBLE}/postprocessing.pkl" in postprocess
-    export(tmp_path / "again.zip", Request(str(tmp_path / "there" / DATASET)))
+    export(tmp_path / "again.zip", ExportRequest(str(tmp_path / "there" / DATASET)))
     assert set(contents(tmp_path / "again.zip")) == set(files)
 
 
@@ -124,16 +124,16 @@ def test_untrained_and_damaged_folds_are_named_and_nothing_is_written(model, tmp
     whole = checkpoint.read_bytes()
     checkpoint.unlink()
     with pytest.raises(MscsError, match=r"no checkpoint_final.pth in fold_1.*trained to the end: 0"):
-        export(out, Request(str(model)))
+        export(out, ExportRequest(str(model)))
     with pytest.raises(MscsError, match=r"in fold_3, fold_4"):
-        export(out, Request(str(model), folds=("0", "3", "4")))
+        export(out, ExportRequest(str(model), folds=("0", "3", "4")))
     middle = len(whole) // 2
     for damaged in (whole[:middle], whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]):
         checkpoint.write_bytes(damaged)
         with pytest.raises(MscsError, match=r"fold_1.*damaged"):
-            export(out, Request(str(model)))
+            export(out, ExportRequest(str(model)))
     assert list(out.parent.iterdir()) == []
-    assert export(out, Request(str(model), folds=("0",))).models.folds == ("0",)
+    assert export(out, ExportRequest(str(model), folds=("0",))).models.folds == ("0",)
 
 
 def test_weights_that_are_no_numbers_are_refused(model, tmp_path):
@@ -142,7 +142,7 @@ def test_weights_that_are_no_numbers_are_refused(model, tmp_path):
     next(iter(checkpoint["network_weights"].values())).fill_(float("nan"))
     torch.save(checkpoint, file)
     with pytest.raises(MscsError, match=r"fold_0.*NaN"):
-        export(tmp_path / "tiny.zip", Request(str(model)))
+        export(tmp_path / "tiny.zip", ExportRequest(str(model)))
 
 
 def test_weights_that_do_not_fit_their_plans_are_refused(results, tmp_path):
@@ -155,17 +155,17 @@ def test_weights_that_do_not_fit_their_plans_are_refused(results, tmp_path):
         changed["configurations"]["2d"]["architecture"]["arch_kwargs"].update(change)
         (model / "plans.json").write_text(json.dumps(changed))
         with pytest.raises(MscsError, match=match):
-            export(tmp_path / "tiny.zip", Request(str(model)))
+            export(tmp_path / "tiny.zip", ExportRequest(str(model)))
     changed = plans()
     del changed["configurations"]["2d"]["spacing"]
     (model / "plans.json").write_text(json.dumps(changed))
     with pytest.raises(MscsError, match="has no spacing"):
-        export(tmp_path / "tiny.zip", Request(str(model)))
+        export(tmp_path / "tiny.zip", ExportRequest(str(model)))
     assert not list(tmp_path.glob("*.zip"))
 
 
 def test_the_card_of_one_fold_speaks_of_that_fold(model, tmp_path):
-    export(tmp_path / "tiny.zip", Request(str(model), folds=("1",)))
+    export(tmp_path / "tiny.zip", ExportRequest(str(model), folds=("1",)))
     card = contents(tmp_path / "tiny.zip")[f"{DATASET}/{MSCS}/model_card.md"].decode()
     assert "Trainer MSCSTrainer, fold 1." in card
     assert "2 folds" not in card
@@ -196,9 +196,9 @@ def test_a_file_there_is_replaced_on_request_only_and_only_if_it_is_a_zip(model,
     out = tmp_path / "tiny.zip"
     out.write_text("a letter")
     with pytest.raises(MscsError, match="--overwrite"):
-        export(out, Request(str(model)))
+        export(out, ExportRequest(str(model)))
     with pytest.raises(MscsError, match="no zip file"):
-        export(out, Request(str(model)), overwrite=True)
+        export(out, ExportRequest(str(model)), overwrite=True)
     assert out.read_text() == "a letter"
 
 
@@ -210,9 +210,9 @@ def test_a_cascade_brings_its_first_stage(results, tmp_path):
     folder.rename(fine)
     (fine / "plans.json").write_text(json.dumps(plans))
     with pytest.raises(MscsError, match="the cascade needs it"):
-        export(tmp_path / "cascade.zip", Request(str(fine)))
+        export(tmp_path / "cascade.zip", ExportRequest(str(fine)))
     shutil.copytree(fine, folder)
-    done = export(tmp_path / "cascade.zip", Request(str(fine)))
+    done = export(tmp_path / "cascade.zip", ExportRequest(str(fine)))
     assert [model.identifier for model in done.models.members] == [folder.name, fine.name]
     card = contents(tmp_path / "cascade.zip")[f"{DATASET}/{fine.name}/model_card.md"].decode()
     assert "-o MASKS_OF_2d" in card

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.sharing.exporting import Request, export
+from nnunetv2_mscs.sharing.exporting import ExportRequest, export
 from nnunetv2_mscs.sharing.installing import install
 from nnunetv2_mscs.workplace import hidden_places
 from tests.sharing.tiny_models import DATASET, ENSEMBLE, MSCS, NNUNET, write_best, write_decision
@@ -26,7 +26,7 @@ def best(results, tmp_path, monkeypatch) -> Path:
     """The zip of an ensemble."""
     write_best(results, "MSCSTrainer", "nnUNetTrainer")
     write_decision(results / DATASET / ENSEMBLE, steps=1)
-    export(tmp_path / "best.zip", Request("901"))
+    export(tmp_path / "best.zip", ExportRequest("901"))
     monkeypatch.delenv("nnUNet_results")
     return tmp_path / "best.zip"
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from nnunetv2_mscs.cli.main import main
-from nnunetv2_mscs.sharing.exporting import Request, export
+from nnunetv2_mscs.sharing.exporting import ExportRequest, export
 from nnunetv2_mscs.sharing.installing import install
 from nnunetv2_mscs.sharing.plans import check_plans
 from tests.sharing.tiny_models import DATASET_JSON, MSCS, OF_MODEL, plans, with_json, with_plans
@@ -125,7 +125,7 @@ def test_whoever_exports_a_network_of_another_package_is_told(model, tmp_path, f
     changed = plans()
     naming("foreign_networks.Foreign")(changed)
     (model / "plans.json").write_text(json.dumps(changed))
-    done = export(tmp_path / "foreign.zip", Request(str(model)))
+    done = export(tmp_path / "foreign.zip", ExportRequest(str(model)))
     assert any("--trust foreign_networks" in notice for notice in done.notices)
 
 

@@ -13,7 +13,7 @@ from nnunetv2_mscs.scans.units import TO_MICRO
 SCHEMES = {ADC.casefold(): ADCNormalization.__name__, DWI.casefold(): DWINormalization.__name__}
 # Medians of lesions: from severe cytotoxic oedema to free water. The units lie three decades apart.
 PLAUSIBLE_LESION_MM2_PER_S = (0.1e-3, 3.0e-3)
-OTHERWISE = "Plan with -pl MSCSPlanner, which z-scores every channel."
+OTHERWISE = "Plan with -pl MSCSPlanner, which keeps nnU-Net's normalisation."
 
 
 def schemes_by_name(channels: Mapping[str, str]) -> dict[str, str]:

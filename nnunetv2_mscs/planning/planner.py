@@ -12,6 +12,7 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.json_export import recursive_fix_for_json_export
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
+from nnunetv2_mscs.nnunet_files.plans import DEFAULT_PLANS
 from nnunetv2_mscs.planning.memory import GIGABYTE, TrainingMemory, training_memory
 from nnunetv2_mscs.planning.normalization import ADCNormalization
 from nnunetv2_mscs.planning.normalization_choice import require_acceptable, require_unit, schemes_by_name
@@ -23,7 +24,6 @@ from nnunetv2_mscs.planning.topology import (
     mscs_architecture,
 )
 
-DEFAULT_PLANS = "nnUNetPlans"
 OWN_DATA = "MSCS_OWN_DATA"
 # Share of the memory target that is planned with: the estimate is calculated, and a full GPU fails late.
 USABLE_SHARE = 0.9

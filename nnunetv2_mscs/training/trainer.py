@@ -29,7 +29,7 @@ from nnunetv2_mscs.training.nonfinite import (
 from nnunetv2_mscs.training.starting import BeginsAnew
 from nnunetv2_mscs.training.timely import EpochSteps
 
-# What the planned network learns fastest with; the paper's keeps nnU-Net's (docs/training.md).
+# Twice nnU-Net's: with it the planned network learns as fast as the U-Net (docs/training.md).
 LEARNING_RATE = 0.02
 # Training steps without effect, of an epoch that is not over, in a checkpoint.
 SKIPPED = "skipped_steps"

@@ -167,7 +167,7 @@ class DCA(nn.Module):
 
 
 class DMSA(nn.Module):
-    """Deep Multi-Scale Attention of width U: (N, C, *space) -> (N, 3 W, *space) with W = int(1.67 U).
+    """Deep Multi-Scale Attention of width U: (N, C, *space) -> (N, 3 W, *space) with W = int(1.67 U), rounded down.
 
     Three ConvNorm in series, of growing kernels, see ever larger neighbourhoods; their concatenation passes DCA, meets
     a 1x1x1 shortcut of the input, and is normalised.
@@ -177,6 +177,7 @@ class DMSA(nn.Module):
         gate_kernel: kernel of the spatial gate, 3 in the paper.
         norm: norm of the sum, always with its own parameters.
         inner_norm: norm of the four ConvNorm; in the paper it learns a shift alone (`ShiftOnlyNorm`).
+        width_multiple: what W is a multiple of, 1 in the paper.
     """
 
     EXPANSION = 1.67
@@ -190,9 +191,10 @@ class DMSA(nn.Module):
         gate_kernel: Kernel,
         norm: NormFactory,
         inner_norm: NormFactory,
+        width_multiple: int = 1,
     ):
         super().__init__()
-        width = int(self.EXPANSION * features)
+        width = max(int(self.EXPANSION * features) // width_multiple, 1) * width_multiple
         self.out_channels = 3 * width
         conv_norm = partial(ConvNorm, conv_op, norm=inner_norm)
         self.scales = nn.ModuleList(

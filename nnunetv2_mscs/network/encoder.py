@@ -21,6 +21,7 @@ class MSCSEncoder(nn.Module):
         norm: NormFactory,
         inner_norm: NormFactory,
         stem_features: int = 0,
+        dmsa_width_multiple: int = 1,
     ):
         super().__init__()
         conv_op = topology.conv_op
@@ -38,7 +39,7 @@ class MSCSEncoder(nn.Module):
             kernel, stride = topology.kernel_sizes[stage], topology.strides[stage]
             self.downsampling.append(CBS(conv_op, channels, entry_features, kernel, stride, norm))
             kernels = topology.dmsa_kernel_sizes[stage]
-            dmsa = DMSA(conv_op, entry_features, features, kernels, kernels[0], norm, inner_norm)
+            dmsa = DMSA(conv_op, entry_features, features, kernels, kernels[0], norm, inner_norm, dmsa_width_multiple)
             self.attention.append(dmsa)
             self.skip_channels.append(entry_features)
             channels = dmsa.out_channels

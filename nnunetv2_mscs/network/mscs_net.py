@@ -30,6 +30,8 @@ class MSCSNet(nn.Module):
         conv_op: nn.Conv3d or nn.Conv2d; decides the number of space axes.
         dmsa_kernel_sizes: per stage the three kernels of its DMSA (stage 0's entry is not used). Default: 3, 5 and 7
             along every axis in which the stage's kernel is wider than 1.
+        dmsa_width_multiple: the three convolutions of a DMSA have 1.67 times the stage's features, rounded down to a
+            multiple of this. 1, the paper's: 26, 53, 106, 213. CPUs compute the widths of 8 (24, 48, 104, 208) faster.
         decoder_kernel_sizes: per stage the kernel of its decoder block; default `kernel_sizes`. They differ where a
             stage's map is so small that a kernel over it would see padding alone, and the CBS above still strides.
         decoder_features_per_stage: width of every stage's decoder block; default `features_per_stage`, as in the paper.
@@ -73,6 +75,7 @@ class MSCSNet(nn.Module):
         decoder_norm: bool = False,
         decoder_nonlin: str = "relu",
         stem_features: int = 0,
+        dmsa_width_multiple: int = 1,
         foreground_prior: float | None = None,
         deep_supervision: bool = False,
     ):
@@ -83,6 +86,8 @@ class MSCSNet(nn.Module):
             raise ValueError(f"Dropout is a probability below 1: got {dropout}.")
         if decoder_nonlin not in NONLINEARITIES:
             raise ValueError(f"decoder_nonlin is one of {', '.join(NONLINEARITIES)}: got {decoder_nonlin!r}.")
+        if dmsa_width_multiple < 1:
+            raise ValueError(f"The widths of DMSA are multiples of a number from 1: got {dmsa_width_multiple}.")
         if stem_features < 0:
             raise ValueError(f"A stem has a width from 1, and 0 leaves it out: got {stem_features}.")
         if foreground_prior is not None and not 0 < foreground_prior < 1:
@@ -107,7 +112,7 @@ class MSCSNet(nn.Module):
         self.input_channels = input_channels
         self.divisors = topology.divisors
         design = DecoderDesign(norm if decoder_norm else None, decoder_nonlin, dropout)
-        self.encoder = MSCSEncoder(input_channels, topology, norm, inner_norm, stem_features)
+        self.encoder = MSCSEncoder(input_channels, topology, norm, inner_norm, stem_features, dmsa_width_multiple)
         self.decoder = MSCSDecoder(self.encoder, num_classes, topology, design, deep_supervision)
         if foreground_prior is not None:
             self.decoder.start_at(foreground_prior)

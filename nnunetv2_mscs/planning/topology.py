@@ -16,7 +16,9 @@ PLANNED_DESIGN = {
     "foreground_prior": 0.01,
 }
 
-DECODER_WIDTHS = "decoder_features_per_stage"
+DMSA_WIDTH_MULTIPLE = 8  # CPUs compute such widths faster
+
+DECODER_WIDTHS, DMSA_MULTIPLE = "decoder_features_per_stage", "dmsa_width_multiple"
 
 MSCS_NET = "nnunetv2_mscs.network.MSCSNet"
 BASE_FEATURES = 16
@@ -49,6 +51,7 @@ def mscs_architecture(architecture: dict, patch_size: Sequence[int], *, regions:
     own = {
         DECODER_WIDTHS: [FULL_RESOLUTION_FEATURES, *(max(width, LEAST_DECODER_FEATURES) for width in widths[1:])],
         "dmsa_kernel_sizes": _in_plane(arguments["dmsa_kernel_sizes"]),
+        DMSA_MULTIPLE: DMSA_WIDTH_MULTIPLE,
     }
     design = PLANNED_DESIGN | {"foreground_prior": None if regions else PLANNED_DESIGN["foreground_prior"]}
     return {**planned, "arch_kwargs": {**arguments, **own, **design}}
@@ -92,7 +95,11 @@ def paper_architecture(architecture: dict, patch_size: Sequence[int]) -> dict:
         arguments = architecture["arch_kwargs"]
         if not has_planned_design(architecture):
             return architecture
-        kept = {key: value for key, value in arguments.items() if key not in {*PLANNED_DESIGN, DECODER_WIDTHS}}
+        kept = {
+            key: value
+            for key, value in arguments.items()
+            if key not in {*PLANNED_DESIGN, DECODER_WIDTHS, DMSA_MULTIPLE}
+        }
         widths = features_of_stages(len(arguments["strides"]), BASE_FEATURES, MAX_FEATURES[n_axes])
         sizes = _feature_map_sizes(patch_size, arguments["strides"])
         return {

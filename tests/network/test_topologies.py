@@ -100,6 +100,7 @@ def test_input_that_does_not_fit_is_named(shape):
         ({"dropout": 1.0}, "probability"),
         ({"decoder_nonlin": "gelu"}, "relu, leaky_relu"),
         ({"stem_features": -1}, "stem"),
+        ({"dmsa_width_multiple": 0}, "multiples"),
         ({"foreground_prior": 1.0}, "between 0 and 1"),
         ({"norm_op": "batch"}, "norm_op"),
         ({"norm_op": nn.InstanceNorm2d}, "InstanceNorm2d is not for the 3 space axes"),
@@ -117,6 +118,11 @@ def test_norm_width_and_dropout_are_taken_from_the_arguments():
     assert {m.p for m in network.modules() if isinstance(m, nn.Dropout)} == {0.1}
     assert not [m for m in build("2d", norm_op=None).modules() if isinstance(m, nn.InstanceNorm2d | nn.BatchNorm2d)]
     assert network.encoder.attention[1].out_channels == 3 * int(1.67 * 8)
+
+
+def test_widths_of_dmsa_are_rounded_down_to_the_multiple():
+    network = build("2d", dmsa_width_multiple=4)
+    assert [dmsa.out_channels // 3 for dmsa in network.encoder.attention] == [4, 12]
 
 
 PLANNED = {"decoder_norm": True, "decoder_nonlin": "leaky_relu", "stem_features": 6, "dropout": 0.0}

@@ -37,6 +37,7 @@ def test_strides_kernels_norm_and_conv_are_the_plans():
     assert arguments["norm_op_kwargs"] == {"eps": 1e-3, "affine": True}
     assert arguments["features_per_stage"] == [8, 16, 32, 64]
     assert arguments["decoder_features_per_stage"] == [24, 48, 48, 64]
+    assert arguments["dmsa_width_multiple"] == 8
     network = get_network_from_plans(
         architecture["network_class_name"], arguments, architecture["_kw_requires_import"], 2, 2, deep_supervision=True
     )

@@ -190,21 +190,33 @@ def _asked(args: argparse.Namespace) -> "Run":
 
 def _execution(given: dict[str, Any]) -> Any:
     """Where it runs; takes the options for that out of those given."""
-    from nnunetv2_mscs.pipeline.checks.machine import cores, gpus
-    from nnunetv2_mscs.pipeline.run import Execution
+    from nnunetv2_mscs.pipeline.run import LOCAL, Execution
+    from nnunetv2_mscs.workplace.devices import look_for_gpus
+    from nnunetv2_mscs.workplace.resources import cores
 
-    executor = given.pop("executor", "local")
-    chosen = given.pop("gpus", None)
-    found = chosen or [str(gpu.index) for gpu in gpus()] if executor == "local" else []
-    device = given.pop("device", "cuda" if found or executor == "slurm" else "cpu")
+    executor, gpus, device = given.pop("executor", LOCAL), given.pop("gpus", None), given.pop("device", None)
+    if device is None:
+        device, why = _default_device(executor, gpus)
+        print(why, file=sys.stderr, flush=True)
+    if executor == LOCAL and device == "cuda":
+        gpus = gpus or [gpu.index for gpu in look_for_gpus().found]
     return Execution(
         executor=executor,
         device=device,
-        gpus=tuple(found) if device == "cuda" else (),
+        gpus=tuple(gpus or ()) if executor == LOCAL and device == "cuda" else (),
         gpus_per_fold=given.pop("gpus_per_fold", 1),
         processes=given.pop("processes", None) or cores(),
         slurm=_slurm_options(given.pop("slurm", [])),
     )
+
+
+def _default_device(executor: str, gpus: list[str] | None) -> tuple[str, str]:
+    """The device where none is given, and a line that says why."""
+    from nnunetv2_mscs.workplace.devices import default_device
+
+    if executor == "slurm":
+        return "cuda", "device cuda: the default of --executor slurm; --device cpu asks for no GPU"
+    return ("cuda", f"device cuda: --gpus {','.join(gpus)}") if gpus else default_device()
 
 
 def _slurm_options(pairs: list[str]) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, dataset_name
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.nnunet_files.model_folder import POSTPROCESSING, ModelSet, fold_folder
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
-from nnunetv2_mscs.pipeline.commands import as_typed, run_command
-from nnunetv2_mscs.pipeline.executors.environment import environment
+from nnunetv2_mscs.pipeline.commands import as_typed, environment
 from nnunetv2_mscs.pipeline.progress import command_bar
 from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
 from nnunetv2_mscs.sharing.selecting import with_previous_stage
 from nnunetv2_mscs.workplace.result_folder import ResultFolder
+from nnunetv2_mscs.workplace.running import run_command
 
 PREDICTIONS = ResultFolder("a folder of predictions", (DATASET_JSON, PLANS_JSON), ".mscs-predict-best-")
 AGAIN = "Run nnUNetv2_find_best_configuration once more, or install the model once more."
@@ -102,6 +102,7 @@ def predict_with_best(
             with command_bar(title) as bar:
                 run_command(
                     words,
+                    typed=as_typed(words),
                     folder=steps,
                     log=log,
                     state=steps,

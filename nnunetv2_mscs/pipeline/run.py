@@ -8,16 +8,16 @@ from typing import Any
 
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline.agreement import agree
-from nnunetv2_mscs.pipeline.checks.machine import workers_for
-from nnunetv2_mscs.pipeline.executors.environment import environment
+from nnunetv2_mscs.pipeline.commands import environment, workers_for
 from nnunetv2_mscs.pipeline.executors.local import Follower, Outcome, Slot, run_local, slots_for
 from nnunetv2_mscs.pipeline.executors.slurm import check_no_jobs
 from nnunetv2_mscs.pipeline.graph.build import build_stages
 from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.graph.stage import Here, Stage
-from nnunetv2_mscs.pipeline.leftovers import last_place, sole_holder, sole_run
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 from nnunetv2_mscs.pipeline.state.standing import DONE, Standing, standings
+from nnunetv2_mscs.workplace.leftovers import sole_run
+from nnunetv2_mscs.workplace.locks import last_place, sole_holder
 
 LOCAL, SLURM = "local", "slurm"
 

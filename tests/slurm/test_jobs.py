@@ -23,10 +23,10 @@ from nnunetv2_mscs.pipeline.executors.slurm import (
 from nnunetv2_mscs.pipeline.executors.slurm.queue import cancel_jobs, read_jobs, write_jobs
 from nnunetv2_mscs.pipeline.executors.slurm.times import TimeLimit
 from nnunetv2_mscs.pipeline.graph.stage import Stage
-from nnunetv2_mscs.pipeline.leftovers import processes_of
 from nnunetv2_mscs.pipeline.state.records import State, read_record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 from nnunetv2_mscs.pipeline.state.standing import DONE, standings
+from nnunetv2_mscs.workplace.leftovers import marked, processes_with
 from tests.slurm.fake_stages import STEPS, cascade, fake_stages, long_stages, two_models
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -158,7 +158,7 @@ def test_cancelling_ends_all_of_it(fake_run):
     jobs = {one.job for one in read_jobs(run.folder)} - {run.job_of("convert")}
     assert set(cancel_jobs(run.folder)) == jobs
     run.wait(20)
-    assert not processes_of(run.folder.path)
+    assert not processes_with(marked(run.folder.path))
     states = run.states()
     assert states["convert"] == State.DONE
     assert states["train_fold0"] == State.INTERRUPTED

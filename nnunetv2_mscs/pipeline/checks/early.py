@@ -13,14 +13,6 @@ from nnunetv2_mscs.nnunet_files.dataset import FOLDS
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline.checks.asked import check_settings
 from nnunetv2_mscs.pipeline.checks.estimate import estimate
-from nnunetv2_mscs.pipeline.checks.machine import (
-    existing,
-    free_disk_bytes,
-    free_memory_bytes,
-    gpus,
-    shared_memory_bytes,
-    write_failure,
-)
 from nnunetv2_mscs.pipeline.checks.scan_sizes import Scans, measure_scans
 from nnunetv2_mscs.pipeline.graph.data_stages import SPLITS as SPLITS_STAGE
 from nnunetv2_mscs.pipeline.graph.settings import RunSettings
@@ -31,6 +23,14 @@ from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 from nnunetv2_mscs.pipeline.write_splits import SPLITS, check_splits
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.findings_table import findings_table
+from nnunetv2_mscs.workplace.devices import look_for_gpus
+from nnunetv2_mscs.workplace.resources import (
+    existing,
+    free_disk_bytes,
+    free_memory_bytes,
+    shared_memory_bytes,
+    write_failure,
+)
 
 GIGABYTE = 1e9
 # A disk with less than this times the estimate is told of.
@@ -209,11 +209,12 @@ def _check_device(settings: RunSettings, here: Here, asked: Sequence[str], findi
         if here.gpus > 1:
             findings.error(f"{here.gpus} GPUs for one training on {here.device}", "That takes --device cuda.")
         return
-    found = {gpu.index: gpu for gpu in gpus()}
-    there = f"There are {', '.join(found)}." if found else "Choose --device cpu, or see nvidia-smi and mscs doctor."
-    if not found:
-        findings.error("no GPU is found: nvidia-smi shows none, or CUDA_VISIBLE_DEVICES hides it", there)
+    gpus = look_for_gpus()
+    if not gpus.found:
+        findings.error(f"there is no GPU: {gpus.words}", "Choose --device cpu, or see mscs doctor and nvidia-smi.")
         return
+    found = {gpu.index: gpu for gpu in gpus.found}
+    there = f"There are {', '.join(found)}."
     findings.extend([Finding("error", f"there is no GPU {one}", there) for one in asked if one not in found])
     target = settings.gpu_memory_target_gb or 0.0
     for gpu in found.values():
@@ -229,6 +230,6 @@ def _check_memory(here: Here, scans: Scans | None, findings: Findings) -> None:
         text = f"{free / GIGABYTE:.3g} GB of memory are free for {here.workers} processes of {each / GIGABYTE:.2g} GB"
         findings.warning(text, f"Choose -np {max(int(free / each), 1)}, or end other programs.")
     shared = shared_memory_bytes()
-    if shared is not None and shared[0] < LEAST_SHARED_MEMORY_BYTES and here.workers > 1:
-        text = f"the shared memory has {shared[0] / GIGABYTE:.2g} GB"
+    if shared < LEAST_SHARED_MEMORY_BYTES and here.workers > 1:
+        text = f"the shared memory has {shared / GIGABYTE:.2g} GB"
         findings.warning(text, "Give the container more: docker run --shm-size=8g.", file="/dev/shm")

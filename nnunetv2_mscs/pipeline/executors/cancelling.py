@@ -10,8 +10,9 @@ from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.pipeline.executors.slurm.queue import cancel_jobs
-from nnunetv2_mscs.pipeline.leftovers import LOCK, holder_of, is_held, sole_run
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+from nnunetv2_mscs.workplace.leftovers import LOCK, sole_run
+from nnunetv2_mscs.workplace.locks import holder_of, is_held
 
 HOLDER = re.compile(r"Process (?P<process>\d+) on (?P<host>\S+)")
 # Longer than the grace that commands get to end by themselves.

@@ -6,11 +6,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.commands import Interrupted
 from nnunetv2_mscs.pipeline.executors.one_stage import run_stage
 from nnunetv2_mscs.pipeline.graph.stage import Here, Stage
 from nnunetv2_mscs.pipeline.state.records import Record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+from nnunetv2_mscs.workplace.running import Interrupted
 
 POLL_S = 0.5
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"

@@ -11,13 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.commands import run_command
+from nnunetv2_mscs.pipeline.commands import as_typed
 from nnunetv2_mscs.pipeline.graph.stage import Here, Stage
-from nnunetv2_mscs.pipeline.leftovers import STAGE_MARK, end_leftovers
 from nnunetv2_mscs.pipeline.state.records import Record, State, read_record, write_record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 from nnunetv2_mscs.pipeline.state.signatures import content_signatures, missing
 from nnunetv2_mscs.pipeline.state.standing import DONE, RESUMES, inputs_of, own_places, standing
+from nnunetv2_mscs.workplace.leftovers import end_leftovers
+from nnunetv2_mscs.workplace.running import run_command
 from nnunetv2_mscs.workplace.whole_files import DISK_FULL
 
 
@@ -59,8 +60,8 @@ def run_stage(
         raise MscsError(
             f"{stage.title} has to be done again: {now.reason}. Nothing of it was touched.", "Agree: --yes."
         )
-    mark = {STAGE_MARK: f"{run.path.resolve()}:{stage.name}"}
-    end_leftovers(*next(iter(mark.items())))
+    mark = run.mark(stage.name)
+    end_leftovers(mark)
     again = former if former is not None and now.what == RESUMES else None
     goes_on = again is not None and not again.to_clear
     # What has to go is kept in mind until it is gone: a run killed meanwhile must not go on from the rest of it.
@@ -95,6 +96,7 @@ def run_stage(
         for words in stage.commands(here):
             run_command(
                 words,
+                typed=as_typed(words),
                 folder=run.path,
                 log=log,
                 state=run.path,

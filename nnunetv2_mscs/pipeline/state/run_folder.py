@@ -15,6 +15,7 @@ from nnunetv2_mscs.workplace.whole_files import write_whole
 
 FORMAT = 1
 FOLDER = "mscs_run"
+STAGE_MARK = "MSCS_STAGE"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,10 @@ class RunFolder:
 
     def log(self, stage: str) -> Path:
         return self.logs / f"{stage}.log"
+
+    def mark(self, stage: str) -> dict[str, str]:
+        """The variable that marks the processes of a stage."""
+        return {STAGE_MARK: f"{self.path.resolve()}:{stage}"}
 
     def write_settings(self, settings: RunSettings, folders: Folders, execution: dict[str, Any]) -> None:
         """Keep what the run was last asked for, and how it is carried out."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.leftovers import LOCK, STAGE_MARK, holder_of, is_held, processes_with
 from nnunetv2_mscs.pipeline.state.records import Record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+from nnunetv2_mscs.workplace.leftovers import LOCK, processes_with
+from nnunetv2_mscs.workplace.locks import holder_of, is_held
 
 if TYPE_CHECKING:
     from nnunetv2_mscs.pipeline.executors.slurm import SlurmJobState
@@ -105,6 +106,6 @@ def _life_of_process(run: RunFolder, record: Record, around: Surroundings) -> Li
         return Life(True)
     if record.host != socket.gethostname():
         return Life(None, f"was begun on {record.host}: see there")
-    if left := processes_with(STAGE_MARK, f"{run.path.resolve()}:{record.stage}"):
+    if left := processes_with(run.mark(record.stage)):
         return Life(True, f"its mscs run is gone, processes {', '.join(map(str, left))} go on")
     return Life(False, "its process is gone")

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from nnunetv2_mscs.pipeline.commands import LAST_LINES
 from nnunetv2_mscs.pipeline.progress import COUNT
+from nnunetv2_mscs.workplace.running import LAST_LINES
 
 READ_BYTES = 64 * 1024
 COMMAND = "\n$ "

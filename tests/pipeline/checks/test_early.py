@@ -12,6 +12,7 @@ from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.graph.stage import Here
 from nnunetv2_mscs.pipeline.state.records import Record, State, write_record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+from nnunetv2_mscs.workplace.devices import Gpu, Gpus
 
 GB = 1e9
 
@@ -37,7 +38,7 @@ def roomy(monkeypatch):
     """A machine with room, so that only what a test changes is found."""
     monkeypatch.setattr(early, "free_disk_bytes", lambda place: 1000 * GB)
     monkeypatch.setattr(early, "free_memory_bytes", lambda: 100 * GB)
-    monkeypatch.setattr(early, "shared_memory_bytes", lambda: (8 * GB, 8 * GB))
+    monkeypatch.setattr(early, "shared_memory_bytes", lambda: 8 * GB)
 
 
 def _found(settings, folders, here=None, **options):
@@ -175,15 +176,15 @@ def test_what_a_run_has_made_already_is_not_needed_again(settings, folders, monk
     assert _found(settings, folders) == []
 
 
-def test_a_gpu_that_is_asked_for_and_not_there(settings, folders, monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert any("no GPU is found" in text for _, text in _found(settings, folders, Here(device="cuda")))
+def test_a_gpu_that_is_asked_for_and_not_there(settings, folders, monkeypatch):
+    monkeypatch.setattr(early, "look_for_gpus", lambda: Gpus((), "PyTorch 2.9 sees no GPU"))
+    assert any("there is no GPU: PyTorch 2.9" in text for _, text in _found(settings, folders, Here(device="cuda")))
     assert _found(settings, folders, Here(device="cuda"), on_this_machine=False) == []
 
 
 def test_gpus_by_numbers_that_do_not_exist_and_memory_that_is_too_small(settings, folders, monkeypatch):
     there = [early_gpu("0", 80), early_gpu("1", 8)]
-    monkeypatch.setattr(early, "gpus", lambda: there)
+    monkeypatch.setattr(early, "look_for_gpus", lambda: Gpus(tuple(there), "two"))
     here = Here(device="cuda")
 
     assert _found(settings, folders, here, gpus=("0", "3")) == [("error", "there is no GPU 3")]
@@ -194,14 +195,12 @@ def test_gpus_by_numbers_that_do_not_exist_and_memory_that_is_too_small(settings
 
 
 def early_gpu(index, memory_gb):
-    from nnunetv2_mscs.pipeline.checks.machine import Gpu
-
     return Gpu(index, "NVIDIA", int(memory_gb * GB))
 
 
 def test_memory_and_shared_memory_for_the_workers(settings, folders, monkeypatch):
     monkeypatch.setattr(early, "free_memory_bytes", lambda: 4 * GB)
-    monkeypatch.setattr(early, "shared_memory_bytes", lambda: (64e6, 64e6))
+    monkeypatch.setattr(early, "shared_memory_bytes", lambda: 64e6)
 
     found = _found(settings, folders, Here(workers=16))
     assert [severity for severity, _ in found] == ["warning", "warning"]

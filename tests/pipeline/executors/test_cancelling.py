@@ -9,13 +9,14 @@ import pytest
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.pipeline.executors import cancelling
 from nnunetv2_mscs.pipeline.executors.cancelling import cancel
-from nnunetv2_mscs.pipeline.leftovers import LOCK, is_held, processes_of, sole_run
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+from nnunetv2_mscs.workplace.leftovers import LOCK, marked, processes_with, sole_run
+from nnunetv2_mscs.workplace.locks import is_held
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from nnunetv2_mscs.pipeline.leftovers import sole_run
+from nnunetv2_mscs.workplace.leftovers import sole_run
 with sole_run(Path(sys.argv[1])):
     time.sleep(300)
 """
@@ -56,7 +57,7 @@ def test_a_run_on_another_machine_is_not_ended_here(run_folder):
 STUBBORN = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
-from nnunetv2_mscs.pipeline.leftovers import marked, sole_run
+from nnunetv2_mscs.workplace.leftovers import marked, sole_run
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 state = Path(sys.argv[1])
 with sole_run(state):
@@ -74,9 +75,9 @@ def test_what_a_killed_process_has_started_ends_with_it(run_folder, monkeypatch)
         while not (run_folder.path / "training").exists():
             assert time.monotonic() < end
             time.sleep(0.05)
-        while len(processes_of(run_folder.path)) != 1:
+        while len(processes_with(marked(run_folder.path))) != 1:
             assert time.monotonic() < end
             time.sleep(0.05)
         assert cancel(run_folder) == [f"killed process {holder.pid}, which did not end by itself"]
-    assert processes_of(run_folder.path) == []
+    assert processes_with(marked(run_folder.path)) == []
     assert not is_held(run_folder.path / LOCK)

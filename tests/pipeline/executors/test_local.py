@@ -11,9 +11,10 @@ import pytest
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.pipeline.executors.local import Follower, Slot, run_local, slots_for
 from nnunetv2_mscs.pipeline.graph.stage import Here
-from nnunetv2_mscs.pipeline.leftovers import is_held, sole_run
 from nnunetv2_mscs.pipeline.state.records import State, read_record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+from nnunetv2_mscs.workplace.leftovers import sole_run
+from nnunetv2_mscs.workplace.locks import is_held
 from tests.interrupts import heed_interrupts
 from tests.pipeline.small_stages import by_name, writing_stage
 
@@ -91,7 +92,7 @@ import sys
 from pathlib import Path
 from nnunetv2_mscs.pipeline.executors.local import Follower, Slot, run_local
 from nnunetv2_mscs.pipeline.graph.stage import Here
-from nnunetv2_mscs.pipeline.leftovers import sole_run
+from nnunetv2_mscs.workplace.leftovers import sole_run
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 sys.path.insert(0, sys.argv[2])
 from tests.pipeline.small_stages import by_name, writing_stage

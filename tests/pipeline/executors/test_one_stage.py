@@ -9,12 +9,12 @@ import time
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.commands import Interrupted
 from nnunetv2_mscs.pipeline.executors.one_stage import run_stage
 from nnunetv2_mscs.pipeline.graph.stage import Here
 from nnunetv2_mscs.pipeline.state.records import State, read_record, record_file, write_record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 from nnunetv2_mscs.pipeline.state.standing import AGAIN, DONE, NOT_YET, RESUMES, standing, standings
+from nnunetv2_mscs.workplace.running import Interrupted
 from tests.pipeline.small_stages import by_name, writing_stage
 
 FAILS = "import sys; print('the reason'); sys.exit(3)"

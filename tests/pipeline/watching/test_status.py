@@ -16,7 +16,6 @@ from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.pipeline.executors.slurm.queue import SlurmJobState
 from nnunetv2_mscs.pipeline.graph.build import build_stages
 from nnunetv2_mscs.pipeline.graph.settings import RunSettings
-from nnunetv2_mscs.pipeline.leftovers import STAGE_MARK, marked, sole_run
 from nnunetv2_mscs.pipeline.state.records import Record, State, write_record
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 from nnunetv2_mscs.pipeline.state.signatures import content_signatures
@@ -24,6 +23,7 @@ from nnunetv2_mscs.pipeline.state.standing import inputs_of
 from nnunetv2_mscs.pipeline.watching.liveness import Surroundings, life_of
 from nnunetv2_mscs.pipeline.watching.status import StageStatus, expected_end, run_status
 from nnunetv2_mscs.pipeline.watching.training_progress import TrainingProgress
+from nnunetv2_mscs.workplace.leftovers import marked, sole_run
 from tests.pipeline.watching.training_logs import attempt
 
 HOST = socket.gethostname()
@@ -161,7 +161,7 @@ def test_a_stage_of_a_killed_run_is_interrupted(begun):
 def test_what_a_killed_run_left_running_still_runs(begun):
     begun.up_to_training()
     begun.record(FOLD_0, State.RUNNING, pid=2**22 + 1)
-    mark = {STAGE_MARK: f"{begun.run.path.resolve()}:{FOLD_0}", **marked(begun.run.path)}
+    mark = {**begun.run.mark(FOLD_0), **marked(begun.run.path)}
     words = [sys.executable, "-c", "print(flush=True); input()"]
     with subprocess.Popen(words, env={**os.environ, **mark}, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as left:
         left.stdout.readline()

@@ -20,8 +20,9 @@ from nnunetv2_mscs.pipeline.executors.slurm.queue import (
     write_jobs,
 )
 from nnunetv2_mscs.pipeline.graph.stage import Stage
-from nnunetv2_mscs.pipeline.leftovers import LOCK, sole_holder
 from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+from nnunetv2_mscs.workplace.leftovers import LOCK
+from nnunetv2_mscs.workplace.locks import sole_holder
 
 # How often a job may run out of time: as often as it takes.
 MOST_TIMEOUTS = 10_000

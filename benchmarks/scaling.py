@@ -22,12 +22,12 @@ from reporting import conditions, print_table, write_json
 
 from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.pipeline.commands import as_typed, environment, mscs_command
-from nnunetv2_mscs.pipeline.executors.one_stage import run_stage
-from nnunetv2_mscs.pipeline.graph.build import build_stages
-from nnunetv2_mscs.pipeline.graph.settings import RunSettings
-from nnunetv2_mscs.pipeline.graph.stage import Here
-from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
-from nnunetv2_mscs.pipeline.state.standing import standings
+from nnunetv2_mscs.pipeline.run_stage import run_stage
+from nnunetv2_mscs.pipeline.settings import RunSettings
+from nnunetv2_mscs.pipeline.stage import Here
+from nnunetv2_mscs.pipeline.stages import build_stages
+from nnunetv2_mscs.pipeline.standing import standings
+from nnunetv2_mscs.pipeline.state import RunFolder
 from nnunetv2_mscs.workplace.running import run_command
 
 TARGETS = (250, 2_500, 25_000)

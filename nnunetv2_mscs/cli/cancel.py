@@ -22,8 +22,8 @@ def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.errors import MscsError
     from nnunetv2_mscs.nnunet_files.dataset import dataset_name
     from nnunetv2_mscs.nnunet_files.environment import folders_of
-    from nnunetv2_mscs.pipeline.executors.cancelling import cancel
-    from nnunetv2_mscs.pipeline.state.run_folder import runs_in
+    from nnunetv2_mscs.pipeline.cancel import cancel
+    from nnunetv2_mscs.pipeline.state import runs_in
 
     results = folders_of(args.workspace).results
     runs = [one for one in runs_in(results) if one.path.parent.name.startswith(dataset_name(args.dataset_id, ""))]

@@ -89,7 +89,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from nnunetv2_mscs.pipeline.checks.early import early_checks
+    from nnunetv2_mscs.pipeline.checks import early_checks
 
     asked = _asked(args)
     execution = asked.execution
@@ -145,7 +145,7 @@ def _on_the_cluster(asked: "Run", *, yes: bool, wait: bool) -> int:
     print(f"See how far it is: mscs status {asked.settings.dataset_id}", flush=True)
     if not wait:
         return 0
-    from nnunetv2_mscs.pipeline.executors.slurm.waiting import wait_for_jobs
+    from nnunetv2_mscs.pipeline.slurm_queue import wait_for_jobs
 
     try:
         undone = wait_for_jobs(asked.folder, lambda line: print(line, flush=True))
@@ -171,8 +171,8 @@ def _asked(args: argparse.Namespace) -> "Run":
     """The run that command line and file together ask for."""
     from nnunetv2_mscs.errors import MscsError
     from nnunetv2_mscs.nnunet_files.environment import folders_of
-    from nnunetv2_mscs.pipeline.graph.settings import RunSettings
     from nnunetv2_mscs.pipeline.run import Run
+    from nnunetv2_mscs.pipeline.settings import RunSettings
 
     given = {**(_from_file(args.config) if args.config else {}), **_given(args)}
     if lacking := [name.upper() for name in POSITIONAL if name not in given]:
@@ -222,7 +222,7 @@ def _default_device(executor: str, gpus: list[str] | None) -> tuple[str, str]:
 def _slurm_options(pairs: list[str]) -> dict[str, Any]:
     """KEY=VALUE words as the options' fields; extra and setup gather. Raises MscsError for what is none of them."""
     from nnunetv2_mscs.errors import MscsError
-    from nnunetv2_mscs.pipeline.executors.slurm.options import SlurmOptions
+    from nnunetv2_mscs.pipeline.slurm_options import SlurmOptions
 
     options: dict[str, Any] = {}
     for pair in pairs:
@@ -251,7 +251,7 @@ def _number(key: str, value: str) -> Any:
 
 def _from_file(file: Path) -> dict[str, Any]:
     """The options in a YAML file, checked as those of the command line are; exits with 2 if they are wrong."""
-    from nnunetv2_mscs.pipeline.settings_file import as_words, read_settings_file
+    from nnunetv2_mscs.pipeline.settings import as_words, read_settings_file
 
     values = read_settings_file(file)
     parser = argparse.ArgumentParser(prog=f"{file}", usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)

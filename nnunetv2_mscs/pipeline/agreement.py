@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.state.standing import NOT_YET, Standing
+from nnunetv2_mscs.pipeline.standing import NOT_YET, Standing
 
 
 def what_goes(stands: Mapping[str, Standing]) -> list[str]:

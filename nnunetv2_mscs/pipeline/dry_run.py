@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 
 from nnunetv2_mscs.pipeline.commands import as_typed
-from nnunetv2_mscs.pipeline.executors.local import VISIBLE_GPUS, Slot
-from nnunetv2_mscs.pipeline.graph.stage import Here
-from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
-from nnunetv2_mscs.pipeline.state.standing import DONE, Standing
+from nnunetv2_mscs.pipeline.local import VISIBLE_GPUS, Slot
+from nnunetv2_mscs.pipeline.stage import Here
+from nnunetv2_mscs.pipeline.standing import DONE, Standing
+from nnunetv2_mscs.pipeline.state import RunFolder
 
 
 def as_script(

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+from nnunetv2_mscs.pipeline.state import RunFolder
 
 SUMMARY, COMPARISON = "summary.json", "comparison.md"
 DECIDING = "Dice:"

@@ -6,11 +6,10 @@ import time
 from types import TracebackType
 
 from nnunetv2_mscs.nnunet_files.training_log import read_line
-from nnunetv2_mscs.pipeline.executors.local import Follower, Outcome, Slot
-from nnunetv2_mscs.pipeline.graph.stage import Stage
 from nnunetv2_mscs.pipeline.headlines import results_of
-from nnunetv2_mscs.pipeline.state.records import Record
-from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+from nnunetv2_mscs.pipeline.local import Follower, Outcome, Slot
+from nnunetv2_mscs.pipeline.stage import Stage
+from nnunetv2_mscs.pipeline.state import Record, RunFolder
 
 # Seconds between two lines about one training.
 INTERVAL_S = 60.0
@@ -45,7 +44,7 @@ class Narration:
 
     def _show(self) -> None:
         """Begin to show the table, once the run has asked whatever it has to ask."""
-        from nnunetv2_mscs.pipeline.watching.view import live_view
+        from nnunetv2_mscs.pipeline.view import live_view
 
         if self._view is None:
             self._view = threading.Thread(target=live_view, args=(self.run, self._stop, sys.stdout), daemon=True)

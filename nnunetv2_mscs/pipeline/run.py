@@ -9,13 +9,13 @@ from typing import Any
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline.agreement import agree
 from nnunetv2_mscs.pipeline.commands import environment, workers_for
-from nnunetv2_mscs.pipeline.executors.local import Follower, Outcome, Slot, run_local, slots_for
-from nnunetv2_mscs.pipeline.executors.slurm import check_no_jobs
-from nnunetv2_mscs.pipeline.graph.build import build_stages
-from nnunetv2_mscs.pipeline.graph.settings import RunSettings
-from nnunetv2_mscs.pipeline.graph.stage import Here, Stage
-from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
-from nnunetv2_mscs.pipeline.state.standing import DONE, Standing, standings
+from nnunetv2_mscs.pipeline.local import Follower, Outcome, Slot, run_local, slots_for
+from nnunetv2_mscs.pipeline.settings import RunSettings
+from nnunetv2_mscs.pipeline.slurm import check_no_jobs
+from nnunetv2_mscs.pipeline.stage import Here, Stage
+from nnunetv2_mscs.pipeline.stages import build_stages
+from nnunetv2_mscs.pipeline.standing import DONE, Standing, standings
+from nnunetv2_mscs.pipeline.state import RunFolder
 from nnunetv2_mscs.workplace.leftovers import sole_run
 from nnunetv2_mscs.workplace.locks import last_place, sole_holder
 
@@ -117,10 +117,10 @@ def jobs_in_words(run: Run, stands: Mapping[str, Standing]) -> list[str]:
     """The jobs that `submit` would hand to Slurm, a line each; none for another executor."""
     if run.execution.executor != SLURM:
         return []
-    from nnunetv2_mscs.pipeline.executors.slurm import submitting
-    from nnunetv2_mscs.pipeline.executors.slurm.options import SlurmOptions
+    from nnunetv2_mscs.pipeline import slurm
+    from nnunetv2_mscs.pipeline.slurm_options import SlurmOptions
 
-    return submitting.describe(
+    return slurm.describe(
         {name: standing.stage for name, standing in stands.items()},
         [name for name, standing in stands.items() if standing.what != DONE],
         SlurmOptions.from_json(run.execution.slurm),
@@ -135,18 +135,18 @@ def submit(run: Run, *, yes: bool) -> list[str]:
     Raises:
         MscsError: as `carry_out`; or Slurm refuses, or jobs of the run are still there.
     """
-    from nnunetv2_mscs.pipeline.executors.slurm import submitting
-    from nnunetv2_mscs.pipeline.executors.slurm.options import SlurmOptions
+    from nnunetv2_mscs.pipeline import slurm
+    from nnunetv2_mscs.pipeline.slurm_options import SlurmOptions
 
     options = SlurmOptions.from_json(run.execution.slurm)
     training_workers = workers_for(options.cpus, run.execution.gpus_per_fold)  # nnU-Net starts as many for each GPU
-    submitting.check_slurm()
+    slurm.check_slurm()
     with _sole_of_data(run):
         with sole_run(run.folder.path, remedy=_remedy(run)):
             stands = run.standings()
             agreed = agree(stands, yes=yes)
             run.folder.write_settings(run.settings, run.folders, run.execution.as_json())
-        jobs = submitting.submit(
+        jobs = slurm.submit(
             run.folder,
             partial(build_stages, run.settings, run.folders),
             [name for name, standing in stands.items() if standing.what != DONE],

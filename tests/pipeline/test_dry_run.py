@@ -4,11 +4,11 @@ import re
 
 from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.pipeline.dry_run import as_script
-from nnunetv2_mscs.pipeline.executors.local import slots_for
-from nnunetv2_mscs.pipeline.graph.settings import RunSettings
-from nnunetv2_mscs.pipeline.graph.stage import Here
+from nnunetv2_mscs.pipeline.local import slots_for
 from nnunetv2_mscs.pipeline.run import Execution, Run
-from nnunetv2_mscs.pipeline.state.standing import AGAIN, DONE, NOT_YET, Standing
+from nnunetv2_mscs.pipeline.settings import RunSettings
+from nnunetv2_mscs.pipeline.stage import Here
+from nnunetv2_mscs.pipeline.standing import AGAIN, DONE, NOT_YET, Standing
 
 
 def script_of(tmp_path, gpus=(), gpus_per_fold=1, what=NOT_YET, **standing):

@@ -8,14 +8,14 @@ import pytest
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.pipeline.agreement import agree
-from nnunetv2_mscs.pipeline.executors.local import Follower, Slot, run_local
-from nnunetv2_mscs.pipeline.executors.one_stage import run_stage
-from nnunetv2_mscs.pipeline.graph.settings import RunSettings
-from nnunetv2_mscs.pipeline.graph.stage import Here
+from nnunetv2_mscs.pipeline.local import Follower, Slot, run_local
 from nnunetv2_mscs.pipeline.run import Execution, Run, carry_out
-from nnunetv2_mscs.pipeline.state.records import Record, State, read_record, write_record
-from nnunetv2_mscs.pipeline.state.signatures import content_signatures
-from nnunetv2_mscs.pipeline.state.standing import inputs_of, standings
+from nnunetv2_mscs.pipeline.run_stage import run_stage
+from nnunetv2_mscs.pipeline.settings import RunSettings
+from nnunetv2_mscs.pipeline.signatures import content_signatures
+from nnunetv2_mscs.pipeline.stage import Here
+from nnunetv2_mscs.pipeline.standing import inputs_of, standings
+from nnunetv2_mscs.pipeline.state import Record, State, read_record, write_record
 from tests.pipeline.small_stages import by_name, writing_stage
 
 

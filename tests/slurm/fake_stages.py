@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from nnunetv2_mscs.pipeline.graph.stage import Here, Stage, Training
+from nnunetv2_mscs.pipeline.stage import Here, Stage, Training
 
 STEPS = 12
 # Goes on after the last line that it finds, as a training after its checkpoint; a line every quarter of a second.

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.executors.slurm import job
-from nnunetv2_mscs.pipeline.executors.slurm.job import OutOfTime, StagesJob
-from nnunetv2_mscs.pipeline.executors.slurm.times import TimeLimit
-from nnunetv2_mscs.pipeline.graph.stage import Stage
-from nnunetv2_mscs.pipeline.state.records import State, read_record
-from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+from nnunetv2_mscs.pipeline import slurm_job as job
+from nnunetv2_mscs.pipeline.slurm_job import OutOfTime, StagesJob
+from nnunetv2_mscs.pipeline.slurm_options import TimeLimit
+from nnunetv2_mscs.pipeline.stage import Stage
+from nnunetv2_mscs.pipeline.state import RunFolder, State, read_record
 from tests.pipeline.small_stages import by_name, writing_stage
 
 LIMIT = TimeLimit(10, 120)

@@ -11,21 +11,14 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.executors.cancelling import cancel
-from nnunetv2_mscs.pipeline.executors.slurm import (
-    SlurmOptions,
-    check_no_jobs,
-    job_states,
-    live_jobs,
-    submit,
-    submitting,
-)
-from nnunetv2_mscs.pipeline.executors.slurm.queue import cancel_jobs, read_jobs, write_jobs
-from nnunetv2_mscs.pipeline.executors.slurm.times import TimeLimit
-from nnunetv2_mscs.pipeline.graph.stage import Stage
-from nnunetv2_mscs.pipeline.state.records import State, read_record
-from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
-from nnunetv2_mscs.pipeline.state.standing import DONE, standings
+from nnunetv2_mscs.pipeline import slurm as slurm_room
+from nnunetv2_mscs.pipeline.cancel import cancel
+from nnunetv2_mscs.pipeline.slurm import check_no_jobs, submit
+from nnunetv2_mscs.pipeline.slurm_options import SlurmOptions, TimeLimit
+from nnunetv2_mscs.pipeline.slurm_queue import cancel_jobs, job_states, live_jobs, read_jobs, write_jobs
+from nnunetv2_mscs.pipeline.stage import Stage
+from nnunetv2_mscs.pipeline.standing import DONE, standings
+from nnunetv2_mscs.pipeline.state import RunFolder, State, read_record
 from nnunetv2_mscs.workplace.leftovers import marked, processes_with
 from tests.slurm.fake_stages import STEPS, cascade, fake_stages, long_stages, two_models
 
@@ -210,7 +203,7 @@ def submit_killed(run: FakeRun, options: SlurmOptions, killed_after: int) -> Non
             os.kill(os.getpid(), signal.SIGKILL)
         write_jobs(*arguments)
 
-    submitting.write_jobs = write_or_die
+    slurm_room.write_jobs = write_or_die
     run.submit(options)
 
 

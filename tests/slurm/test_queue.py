@@ -6,12 +6,11 @@ import time
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.executors.cancelling import cancel
-from nnunetv2_mscs.pipeline.executors.slurm import check_no_jobs, job_states
-from nnunetv2_mscs.pipeline.executors.slurm.queue import FILE, SlurmJob, read_jobs, write_jobs
-from nnunetv2_mscs.pipeline.state.records import Record, State, write_record
-from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
-from nnunetv2_mscs.pipeline.watching.liveness import look_around
+from nnunetv2_mscs.pipeline.cancel import cancel
+from nnunetv2_mscs.pipeline.liveness import look_around
+from nnunetv2_mscs.pipeline.slurm import check_no_jobs
+from nnunetv2_mscs.pipeline.slurm_queue import FILE, SlurmJob, job_states, read_jobs, write_jobs
+from nnunetv2_mscs.pipeline.state import Record, RunFolder, State, write_record
 
 JOBS = [SlurmJob("12", ("convert", "plan"), "mscs-a-1"), SlurmJob("13_0", ("train",), "mscs-b-1")]
 

@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from nnunetv2_mscs.pipeline.executors.slurm import job_states, wait_for_jobs
-from nnunetv2_mscs.pipeline.executors.slurm.queue import SlurmJobState, read_jobs
-from nnunetv2_mscs.pipeline.state.records import Record, State, read_record
+from nnunetv2_mscs.pipeline.slurm_queue import SlurmJobState, job_states, read_jobs, wait_for_jobs
+from nnunetv2_mscs.pipeline.state import Record, State, read_record
 from tests.pipeline.whole_runs import ALL_STAGES, MODEL, call, differences, mscs, run_folder, run_words
 
 REQUEUED, KILLED = f"train_{MODEL}_fold1", f"train_{MODEL}_fold2"

@@ -1,0 +1,307 @@
+"""Where a run stands: the state of every stage and of the whole."""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.pipeline.liveness import Surroundings, life_of, look_around
+from nnunetv2_mscs.pipeline.logs import TrainingProgress, last_attempt, last_count, last_lines, read_progress
+from nnunetv2_mscs.pipeline.remedies import Remedy, remedies_for
+from nnunetv2_mscs.pipeline.stage import Stage
+from nnunetv2_mscs.pipeline.stages import build_stages
+from nnunetv2_mscs.pipeline.standing import AGAIN, Standing, standings
+from nnunetv2_mscs.pipeline.state import Record, RunFolder, State, read_record, record_file
+from nnunetv2_mscs.pipeline.training_stages import LENGTH
+
+WAITING, BLOCKED, RUNNING, DONE = "waiting", "blocked", "running", "done"
+FAILED, INTERRUPTED, STALE, UNKNOWN = "failed", "interrupted", "stale", "unknown"
+TRAINING_PREFIX = "train_"
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """How one stage stands.
+
+    Args:
+        name: of the stage.
+        title: for people.
+        state: WAITING; BLOCKED, as a stage before it failed; RUNNING; DONE; FAILED; INTERRUPTED, so that the next
+            `mscs run` goes on with it; STALE, so that the next one does it again; UNKNOWN, as it runs on a machine that
+            cannot be asked from here.
+        reason: what there is to say about that.
+        seconds: that it took so far, all attempts together.
+        began: of the last attempt, in seconds since 1970.
+        attempts: how often it was begun.
+        host: that carried it out.
+        job: of the cluster.
+        gpus: what CUDA_VISIBLE_DEVICES held for it.
+        log: what its commands printed; None if they have not yet.
+        error: of a failed one.
+        last_lines: of a failed one's log.
+        remedies: that may help a failed one.
+        progress: of a training that was begun.
+        counted: how many of how many the last progress bar of a running one shows.
+    """
+
+    name: str
+    title: str
+    state: str = WAITING
+    reason: str = ""
+    seconds: float = 0.0
+    began: float | None = None
+    attempts: int = 0
+    host: str = ""
+    job: str = ""
+    gpus: str | None = None
+    log: Path | None = None
+    error: str = ""
+    last_lines: tuple[str, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
+    progress: TrainingProgress | None = None
+    counted: tuple[int, int] | None = None
+
+    @property
+    def is_training(self) -> bool:
+        return self.name.startswith(TRAINING_PREFIX)
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How a run stands.
+
+    Args:
+        dataset: its full name.
+        run: its folder.
+        folders: nnU-Net's, by their variables.
+        executor: local or slurm.
+        state: RUNNING; WAITING in a queue; DONE; FAILED, with nothing at work; INTERRUPTED, with nothing at work and
+            nothing failed; STALE: all done, some of it no longer true; UNKNOWN.
+        stages: in their order.
+        files_checked: whether it was looked at the files that stages have made, too: what is DONE may be STALE else.
+        expected_end: of the trainings, in seconds since 1970; None where it cannot be told.
+        is_latest_end: whether early stopping may end them sooner.
+        notes: what else there is to say.
+    """
+
+    dataset: str
+    run: Path
+    folders: Mapping[str, str]
+    executor: str
+    state: str
+    stages: tuple[StageStatus, ...]
+    files_checked: bool
+    expected_end: float | None = None
+    is_latest_end: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_alive(self) -> bool:
+        return self.state in (RUNNING, WAITING, UNKNOWN)
+
+    def count(self, state: str) -> int:
+        return sum(stage.state == state for stage in self.stages)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it; seconds since 1970 for times, null for what is not known."""
+        values = dataclasses.asdict(self)
+        values["run"] = str(self.run)
+        for stage in values["stages"]:
+            stage["log"] = str(stage["log"]) if stage["log"] else None
+            stage["remedies"] = [{key: one[key] for key in ("finding", "remedy")} for one in stage["remedies"]]
+        return values
+
+
+def run_status(run: RunFolder, *, check_files: bool = True) -> RunStatus:
+    """Look how a run stands; that changes nothing, and does not disturb it.
+
+    Args:
+        run: its folder.
+        check_files: look whether what is done is still true, too, unless something is at work. That reads names, sizes
+            and times of all files, and the small ones themselves: seconds for thousands of cases.
+
+    Raises:
+        MscsError: there is no such run.
+    """
+    content = run.read()
+    around = look_around(run)
+    stages, notes = _stages(run)
+    check_files = check_files and not around.is_alive and bool(stages)
+    stands = standings(run, stages) if check_files else {}
+    names = list(stages) or _recorded(run)
+    found: dict[str, StageStatus] = {}
+    for name in names:
+        title = stages[name].title if name in stages else name
+        status = _stage_status(run, name, title, around, stands.get(name))
+        needs = stages[name].needs if name in stages else ()
+        found[name] = _after(status, [found[need] for need in needs if need in found])
+    statuses = tuple(found.values())
+    end, is_latest = expected_end(statuses, time.time())
+    return RunStatus(
+        dataset=run.path.parent.name,
+        run=run.path,
+        folders=content["folders"],
+        executor=content.get("execution", {}).get("executor", "local"),
+        state=_of_all(statuses, around),
+        stages=statuses,
+        files_checked=check_files,
+        expected_end=end,
+        is_latest_end=is_latest,
+        notes=(*notes, *((f"Slurm cannot be asked: {around.unasked}",) if around.unasked else ())),
+    )
+
+
+def _stages(run: RunFolder) -> tuple[dict[str, Stage], tuple[str, ...]]:
+    """The run's stages; without them, if its scans are gone, the reason."""
+    try:
+        return build_stages(run.settings(), run.folders()), ()
+    except MscsError as error:
+        return {}, (f"Only stages that were begun are shown: {error.finding}",)
+
+
+def _recorded(run: RunFolder) -> list[str]:
+    records = [_read(run, file.stem) for file in run.records.glob("*.json")]
+    return [record.stage for record in sorted(filter(None, records), key=lambda record: record.began)]
+
+
+def _read(run: RunFolder, stage: str) -> Record | None:
+    """A stage's record without the long list of its files; read anew only after a change."""
+    try:
+        state = record_file(run, stage).stat()
+    except OSError:
+        return None
+    return _read_once(run, stage, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=1024)
+def _read_once(run: RunFolder, stage: str, changed_ns: int, size: int) -> Record | None:
+    record = read_record(run, stage)
+    return record and replace(record, outputs={}, inputs={})
+
+
+def _stage_status(
+    run: RunFolder, name: str, title: str, around: Surroundings, standing: Standing | None
+) -> StageStatus:
+    record = _read(run, name)
+    if record is None:
+        foreign = standing.reason if standing and standing.what == AGAIN else ""
+        return StageStatus(name, title, reason=foreign or around.job_words(name))
+    log = run.log(name)
+    status = StageStatus(
+        name,
+        title,
+        seconds=record.seconds,
+        began=record.began,
+        attempts=record.attempts,
+        host=record.host,
+        job=record.job,
+        gpus=record.gpus,
+        log=log if log.is_file() else None,
+        progress=_progress(name, log),
+    )
+    if record.state == State.RUNNING:
+        return _begun(run, status, record, around)
+    if record.state == State.DONE:
+        return _done(status, standing)
+    if around.will_begin(record):
+        before = f"{record.state.value} before"
+        return replace(status, state=WAITING, reason=", ".join(filter(None, [before, around.job_words(name)])))
+    if record.state == State.INTERRUPTED:
+        return replace(status, state=INTERRUPTED)
+    return _with_error(replace(status, state=FAILED), record.error)
+
+
+def _done(status: StageStatus, standing: Standing | None) -> StageStatus:
+    """A stage that was done: still so, no longer true, or perhaps no longer, by what those before it will make."""
+    if standing is None or standing.what != AGAIN:
+        return replace(status, state=DONE)
+    if standing.uncertain:
+        return replace(status, state=DONE, reason=f"{standing.reason}: perhaps done again")
+    return replace(status, state=STALE, reason=standing.reason)
+
+
+def _progress(name: str, log: Path) -> TrainingProgress | None:
+    if not name.startswith(TRAINING_PREFIX):
+        return None
+    length = LENGTH.search(name)
+    return read_progress(log, epochs=int(length[1]) if length else None)
+
+
+def _begun(run: RunFolder, status: StageStatus, record: Record, around: Surroundings) -> StageStatus:
+    """A stage whose record says that it runs."""
+    life = life_of(run, record, around)
+    if life.lives:
+        seconds = record.seconds + time.time() - record.began
+        counted = last_count(last_attempt(status.log)) if status.log and not status.is_training else None
+        return replace(status, state=RUNNING, reason=life.words, seconds=seconds, counted=counted)
+    if life.lives is None:
+        return replace(status, state=UNKNOWN, reason=life.words)
+    if life.queued or around.will_begin(record):
+        return replace(status, state=WAITING, reason=life.words)
+    return _with_error(replace(status, state=INTERRUPTED, reason=life.words), life.words)
+
+
+def _with_error(status: StageStatus, error: str) -> StageStatus:
+    """With what its log tells about why it ended."""
+    printed = last_attempt(status.log) if status.log else ""
+    return replace(
+        status,
+        error=error if status.state == FAILED else "",
+        last_lines=last_lines(printed) if status.state == FAILED else (),
+        remedies=tuple(remedies_for(printed, error)),
+    )
+
+
+def _after(status: StageStatus, needs: list[StageStatus]) -> StageStatus:
+    """A stage that waits, after those it needs: it is blocked if one of them failed."""
+    failed = [need for need in needs if need.state in (FAILED, BLOCKED)]
+    if status.state != WAITING or not failed:
+        return status
+    first = failed[0]
+    return replace(status, state=BLOCKED, reason=f"{first.title} failed" if first.state == FAILED else first.reason)
+
+
+def _of_all(stages: tuple[StageStatus, ...], around: Surroundings) -> str:
+    states = {stage.state for stage in stages}
+    if RUNNING in states or around.holder:
+        return RUNNING
+    if any(job.is_live for job in around.jobs.values()):
+        return WAITING
+    for state in (UNKNOWN, FAILED):
+        if state in states:
+            return state
+    if states <= {DONE, STALE} and stages:
+        return STALE if STALE in states else DONE
+    return UNKNOWN if around.unasked else INTERRUPTED
+
+
+def expected_end(stages: tuple[StageStatus, ...], now: float) -> tuple[float | None, bool]:
+    """When the trainings end, by those that run and by how many run at a time; and whether it may well be sooner.
+
+    A training that waits is expected to take as long as the others on average. None if none runs, or one of those that
+    do has not told yet how long it takes.
+    """
+    trainings = [stage for stage in stages if stage.is_training]
+    running = [stage for stage in trainings if stage.state == RUNNING]
+    left = {stage.name: _seconds_left(stage, now) for stage in running}
+    if not running or None in left.values():
+        return None, False
+    seconds = [value or 0.0 for value in left.values()]
+    whole = [stage.seconds + (left.get(stage.name) or 0.0) for stage in trainings if stage.state in (RUNNING, DONE)]
+    waiting = sum(stage.state in (WAITING, INTERRUPTED) for stage in trainings)
+    in_turn = (sum(seconds) + waiting * sum(whole) / len(whole)) / len(running)
+    is_latest = any(stage.progress is not None and stage.progress.is_latest_end for stage in running)
+    return now + max(*seconds, in_turn), is_latest
+
+
+def _seconds_left(stage: StageStatus, now: float) -> float | None:
+    progress = stage.progress
+    if progress is None:
+        return None
+    if progress.trained:
+        return 0.0
+    return max(progress.epochs_end - now, 0.0) if progress.epochs_end is not None else None

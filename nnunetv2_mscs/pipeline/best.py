@@ -20,7 +20,7 @@ from nnunetv2_mscs.workplace.result_folder import ResultFolder
 from nnunetv2_mscs.workplace.running import run_command
 
 PREDICTIONS = ResultFolder("a folder of predictions", (DATASET_JSON, PLANS_JSON), ".mscs-predict-best-")
-AGAIN = "Run nnUNetv2_find_best_configuration once more, or install the model once more."
+FIND_AGAIN = "Run nnUNetv2_find_best_configuration once more, or install the model once more."
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def read_best(folders: Folders, dataset_id: int) -> Best:
     checkpoints = [fold_folder(member, fold) / FINAL_CHECKPOINT for member in members for fold in record.folds]
     missing = next((file for file in (best.postprocessing, *checkpoints) if not file.is_file()), None)
     if missing:
-        raise MscsError(f"{found[0]} needs {missing}, which is not there.", AGAIN)
+        raise MscsError(f"{found[0]} needs {missing}, which is not there.", FIND_AGAIN)
     # nnU-Net unpickles it: any code that it names would run.
     read_postprocessing(best.postprocessing)
     return best

@@ -1,4 +1,4 @@
-"""From a folder of scans to preprocessed data: convert, fingerprint, plan, preprocess, splits."""
+"""From a folder of scans to preprocessed data: convert, fingerprint, splits, references, plan, preprocess."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from nnunetv2_mscs.pipeline.commands import module_command, mscs_command
 from nnunetv2_mscs.pipeline.models import PlannedModel
 from nnunetv2_mscs.pipeline.settings import RunSettings
 from nnunetv2_mscs.pipeline.source import Source
-from nnunetv2_mscs.pipeline.stage import Here, Stage
+from nnunetv2_mscs.pipeline.stage import ADOPTED, REPLACED, Here, Stage, all_of
 from nnunetv2_mscs.pipeline.write_splits import check_splits
 
 CONVERT, FINGERPRINT, SPLITS, REFERENCES_STAGE = "convert", "fingerprint", "splits", "references"
@@ -24,39 +24,41 @@ TRAINING_DATA = (DATASET_JSON, IMAGES_TR, LABELS_TR)
 
 
 def plan_stage(plans: str) -> str:
+    """The stage that plans."""
     return f"plan_{plans}"
 
 
 def preprocess_stage(plans: str, configuration: str) -> str:
-    """The stage that makes a configuration's data."""
+    """The stage that makes a configuration's preprocessed data."""
     return f"preprocess_{plans}_{preprocessed_configuration(configuration)}"
 
 
 def data_stages(settings: RunSettings, folders: Folders, source: Source, models: Sequence[PlannedModel]) -> list[Stage]:
-    """Each set of plans is a stage, so that a rival added later changes nothing of what ours was trained on."""
-    planners = dict.fromkeys(model.planner for model in models)
-    plans = {planner: next(model.plans for model in models if model.planner == planner) for planner in planners}
+    """Each set of plans is a stage, so that a rival added later changes nothing that ours was trained on."""
+    preprocessed = folders.preprocessed / settings.dataset
+    plans = {model.planner: model.plans for model in models}
     stages = [] if source.is_raw else [_convert(settings, source)]
-    stages.append(_fingerprint(settings, folders, source))
-    stages.append(_splits(settings, folders, source))
-    stages.append(_references(settings, folders, source))
-    stages += [_plan(settings, folders, source, planner, name) for planner, name in plans.items()]
+    stages += [
+        _fingerprint(settings, source, preprocessed),
+        _splits(settings, source, preprocessed),
+        _references(settings, source, preprocessed),
+        *(_plan(settings, source, preprocessed, planner, name) for planner, name in plans.items()),
+    ]
     made_by: dict[Path, str] = {}
     for planner, name in plans.items():
-        for stage in dict.fromkeys(preprocess_stage(name, one) for one in settings.configurations):
-            configuration = stage.removeprefix(preprocess_stage(name, ""))
-            place = folders.preprocessed / settings.dataset / preprocessed_folder(planner, name, configuration)
+        for configuration in dict.fromkeys(map(preprocessed_configuration, settings.configurations)):
+            place = preprocessed / preprocessed_folder(planner, name, configuration)
             stages.append(_preprocess(settings, source, name, configuration, place, made_by.get(place)))
-            made_by.setdefault(place, stage)
+            made_by.setdefault(place, stages[-1].name)
     return stages
 
 
 def of_raw(source: Source, *parts: str, needs: Sequence[str] = ()) -> dict[str, Any]:
-    """What a stage that reads parts of the data set in nnUNet_raw depends on, beside `needs`, as arguments of Stage."""
+    """The arguments `needs` and `sources` of a stage that reads parts of the data set in nnUNet_raw."""
     places = tuple(source.raw / part for part in parts)
     if source.is_raw:
-        return {"needs": tuple(needs), "sources": places}
-    return {"needs": (CONVERT, *needs), "reads": {CONVERT: places}}
+        return {"needs": all_of(*needs), "sources": places}
+    return {"needs": {CONVERT: places, **all_of(*needs)}}
 
 
 def _convert(settings: RunSettings, source: Source) -> Stage:
@@ -77,16 +79,14 @@ def _convert(settings: RunSettings, source: Source) -> Stage:
         overwrite = ["--overwrite"] if source.raw.exists() else []
         return [mscs_command("convert", *arguments, *overwrite, "-np", here.workers)]
 
-    scans = [Path(settings.source), *([Path(settings.unlabelled)] if settings.unlabelled else [])]
     return Stage(
         CONVERT,
         "convert",
         commands,
         parameters={"SOURCE": settings.source, **options, "--resample": settings.resample},
-        sources=tuple(scans),
+        sources=tuple(Path(folder) for folder in (settings.source, settings.unlabelled) if folder),
         makes=(source.raw,),
-        outputs=lambda: [source.raw],
-        replaces=True,
+        former=REPLACED,
     )
 
 
@@ -94,26 +94,20 @@ def _given(value: object) -> list[object]:
     return [] if value is None else [value]
 
 
-def _fingerprint(settings: RunSettings, folders: Folders, source: Source) -> Stage:
-    file = folders.preprocessed / settings.dataset / FINGERPRINT_FILE
+def _fingerprint(settings: RunSettings, source: Source, preprocessed: Path) -> Stage:
+    words = ("-d", settings.dataset_id, "--verify_dataset_integrity", "--clean")
     return Stage(
         FINGERPRINT,
         "fingerprint",
-        lambda here: [
-            nnunet_command(
-                "nnUNetv2_extract_fingerprint",
-                *("-d", settings.dataset_id, "-np", here.workers, "--verify_dataset_integrity", "--clean"),
-            )
-        ],
+        lambda here: [nnunet_command("nnUNetv2_extract_fingerprint", *words, "-np", here.workers)],
         parameters={},
         **of_raw(source, *TRAINING_DATA),
-        makes=(file,),
-        outputs=lambda: [file],
+        makes=(preprocessed / FINGERPRINT_FILE,),
     )
 
 
-def _splits(settings: RunSettings, folders: Folders, source: Source) -> Stage:
-    file = folders.preprocessed / settings.dataset / SPLITS_FILE
+def _splits(settings: RunSettings, source: Source, preprocessed: Path) -> Stage:
+    file = preprocessed / SPLITS_FILE
     return Stage(
         SPLITS,
         "splits",
@@ -121,39 +115,34 @@ def _splits(settings: RunSettings, folders: Folders, source: Source) -> Stage:
         parameters={},
         **of_raw(source, DATASET_JSON, LABELS_TR, SPLITS_FILE, needs=(FINGERPRINT,)),
         makes=(file,),
-        outputs=lambda: [file],
-        adopts=True,
+        former=ADOPTED,
         verify=lambda: check_splits(file, source.raw, settings.folds),
     )
 
 
-def _references(settings: RunSettings, folders: Folders, source: Source) -> Stage:
-    folder = folders.preprocessed / settings.dataset / REFERENCES
+def _references(settings: RunSettings, source: Source, preprocessed: Path) -> Stage:
     return Stage(
         REFERENCES_STAGE,
         "copy reference masks",
         lambda here: [module_command("nnunetv2_mscs.pipeline.write_references", settings.dataset)],
         parameters={},
         **of_raw(source, DATASET_JSON, LABELS_TR, needs=(FINGERPRINT,)),
-        makes=(folder,),
-        outputs=lambda: [folder],
+        makes=(preprocessed / REFERENCES,),
     )
 
 
-def _plan(settings: RunSettings, folders: Folders, source: Source, planner: str, plans: str) -> Stage:
-    file = folders.preprocessed / settings.dataset / f"{plans}.json"
+def _plan(settings: RunSettings, source: Source, preprocessed: Path, planner: str, plans: str) -> Stage:
+    file = preprocessed / f"{plans}.json"
     target = settings.gpu_memory_target_gb
     memory = [] if target is None else ["-gpu_memory_target", target]
+    words = ("-d", settings.dataset_id, "-pl", planner, *memory)
     return Stage(
         plan_stage(plans),
         f"plan {plans}",
-        lambda here: [
-            nnunet_command("nnUNetv2_plan_experiment", "-d", settings.dataset_id, "-pl", planner, *memory),
-        ],
+        lambda here: [nnunet_command("nnUNetv2_plan_experiment", *words)],
         parameters={"planner": planner, "gpu_memory_target_gb": target},
         **of_raw(source, DATASET_JSON, needs=(FINGERPRINT, SPLITS)),
         makes=(file,),
-        outputs=lambda: [file],
         verify=lambda: _check_configurations(file, settings.configurations),
     )
 
@@ -171,7 +160,7 @@ def _check_configurations(file: Path, wanted: Sequence[str]) -> None:
 def _preprocess(
     settings: RunSettings, source: Source, plans: str, configuration: str, place: Path, made_by: str | None
 ) -> Stage:
-    """Preprocess for a configuration; nothing to do where the stage `made_by` makes the same data for other plans."""
+    """Preprocess for a configuration; no command where the stage `made_by` makes the same data for other plans."""
     words = ("-d", settings.dataset_id, "-plans_name", plans, "-c", configuration)
 
     def commands(here: Here) -> Sequence[Sequence[str]]:
@@ -185,5 +174,5 @@ def _preprocess(
         parameters={"plans": plans, "configuration": configuration, "made_by": made_by or ""},
         **of_raw(source, IMAGES_TR, needs=before),
         makes=() if made_by else (place,),
-        outputs=lambda: [place],
+        checked=(place,),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import combinations
+from pathlib import Path
 
 from nnunetv2_mscs.nnunet_files.best_configuration import BEST_INSTRUCTIONS, BEST_RECORD
 from nnunetv2_mscs.nnunet_files.commands import device_options, nnunet_command, postprocess_words, predict_words
@@ -12,7 +13,7 @@ from nnunetv2_mscs.pipeline.data_stages import REFERENCES_STAGE, of_raw
 from nnunetv2_mscs.pipeline.models import PlannedModel, model_set
 from nnunetv2_mscs.pipeline.settings import RunSettings
 from nnunetv2_mscs.pipeline.source import Source
-from nnunetv2_mscs.pipeline.stage import Here, Stage
+from nnunetv2_mscs.pipeline.stage import Here, Stage, all_of
 from nnunetv2_mscs.pipeline.state import RunFolder
 from nnunetv2_mscs.pipeline.training_stages import training_stage
 
@@ -28,22 +29,19 @@ def result_stages(
     ours: Sequence[PlannedModel],
     rivals: Sequence[PlannedModel],
 ) -> list[Stage]:
-    """Those that the source has something for: no prediction without test cases, no test score without their masks."""
+    """Predictions only if the source has test cases, and their scores only if these have masks."""
     stages = [_best(settings, folders, ours)]
     if source.has_test_cases:
         stages.append(_predict(settings, folders, source, run, ours))
-    stages += [_Compared(settings, folders, ours, rivals).evaluate(run), _report(run)]
+    stages += [_evaluate(settings, folders, run, ours, rivals), _report(run)]
     if source.has_test_labels:
-        stages += [_evaluate_test(settings, source, run, ours), _report_test(settings, source, run)]
+        stages += [_evaluate_test(settings, source, run, ours), _report_test(source, run)]
     return stages
 
 
 def _best(settings: RunSettings, folders: Folders, ours: Sequence[PlannedModel]) -> Stage:
     data_set = folders.results / settings.dataset
-    places = [
-        data_set / model_set(settings, models).decisions for models in [*combinations(ours, 1), *combinations(ours, 2)]
-    ]
-    files = [data_set / BEST_RECORD, data_set / BEST_INSTRUCTIONS]
+    competing = [*combinations(ours, 1), *combinations(ours, 2)]
     alone = ["--disable_ensembling"] if len(ours) == 1 else []
     words = [
         *(settings.dataset_id, "-c", *settings.configurations, "-tr", ours[0].trainer, "-p", ours[0].plans),
@@ -59,10 +57,16 @@ def _best(settings: RunSettings, folders: Folders, ours: Sequence[PlannedModel])
             "configurations": list(settings.configurations),
             "folds": list(settings.folds),
         },
-        needs=tuple(training_stage(model, fold) for model in ours for fold in settings.folds),
-        makes=(*places, *files),
-        outputs=lambda: [*places, *files],
+        needs=all_of(*_trained(settings, ours)),
+        makes=(
+            *(data_set / model_set(settings, models).decisions for models in competing),
+            *(data_set / name for name in (BEST_RECORD, BEST_INSTRUCTIONS)),
+        ),
     )
+
+
+def _trained(settings: RunSettings, models: Sequence[PlannedModel]) -> list[str]:
+    return [training_stage(model, fold) for model in models for fold in settings.folds]
 
 
 def _predict(
@@ -87,46 +91,41 @@ def _predict(
         parameters={"configurations": list(settings.configurations), "folds": list(settings.folds)},
         **of_raw(source, IMAGES_TS, needs=(BEST,)),
         makes=(run.predictions, run.unprocessed_predictions),
-        outputs=lambda: [run.predictions],
+        checked=(run.predictions,),
         uses_gpu=True,
     )
 
 
-class _Compared:
-    """All models on the cross-validation: ours in every configuration, their ensembles, and the rivals."""
-
-    def __init__(
-        self, settings: RunSettings, folders: Folders, ours: Sequence[PlannedModel], rivals: Sequence[PlannedModel]
-    ):
-        self.references = folders.preprocessed / settings.dataset / REFERENCES
-        models = [*ours, *rivals]
-        several = len(settings.configurations) > 1
-        self.places = [model.folder(folders, settings.dataset) for model in models]
-        self.names = _distinct(models, several=several)
-        self.folds = [] if settings.folds == FOLDS else ["--folds", *settings.folds]
-        for pair in combinations(ours, 2):
-            self.places.append(folders.results / settings.dataset / model_set(settings, pair).home)
-            self.names.append(f"ensemble {pair[0].configuration} + {pair[1].configuration}")
-        # Of an ensemble nothing tells that it is of some folds only.
-        self.partial = ["--partial"] if len(ours) > 1 and settings.folds != FOLDS else []
-        trained = [training_stage(model, fold) for model in models for fold in settings.folds]
-        self.needs = (REFERENCES_STAGE, *trained, *((BEST,) if len(ours) > 1 else ()))
-
-    @property
-    def _others(self) -> list[object]:
-        return ["--compare", *self.places[1:], "--names", *self.names] if len(self.places) > 1 else []
-
-    def evaluate(self, run: RunFolder) -> Stage:
-        words = [self.places[0], self.references, "-o", run.evaluation, *self._others, *self.folds, *self.partial]
-        return Stage(
-            EVALUATE,
-            "evaluate cross-validation",
-            lambda here: [mscs_command("evaluate", *words, "-np", here.workers)],
-            parameters={"models": self.names, "folds": self.folds[1:], "partial": bool(self.partial)},
-            needs=self.needs,
-            makes=(run.evaluation,),
-            outputs=lambda: [run.evaluation],
-        )
+def _evaluate(
+    settings: RunSettings,
+    folders: Folders,
+    run: RunFolder,
+    ours: Sequence[PlannedModel],
+    rivals: Sequence[PlannedModel],
+) -> Stage:
+    """Compare all models on the cross-validation: ours in every configuration, their ensembles, and the rivals."""
+    models = [*ours, *rivals]
+    names = _distinct(models, several=len(settings.configurations) > 1)
+    places: list[Path] = [model.folder(folders, settings.dataset) for model in models]
+    for pair in combinations(ours, 2):
+        names.append(f"ensemble {pair[0].configuration} + {pair[1].configuration}")
+        places.append(folders.results / settings.dataset / model_set(settings, pair).home)
+    folds = [] if settings.folds == FOLDS else list(settings.folds)
+    partial = bool(folds) and len(ours) > 1  # an ensemble's folder does not record its folds
+    words = [
+        *(places[0], folders.preprocessed / settings.dataset / REFERENCES, "-o", run.evaluation),
+        *(["--compare", *places[1:], "--names", *names] if len(places) > 1 else []),
+        *(["--folds", *folds] if folds else []),
+        *(["--partial"] if partial else []),
+    ]
+    return Stage(
+        EVALUATE,
+        "evaluate cross-validation",
+        lambda here: [mscs_command("evaluate", *words, "-np", here.workers)],
+        parameters={"models": names, "folds": folds, "partial": partial},
+        needs=all_of(REFERENCES_STAGE, *_trained(settings, models), *([BEST] if len(ours) > 1 else [])),
+        makes=(run.evaluation,),
+    )
 
 
 def _distinct(models: Sequence[PlannedModel], *, several: bool) -> list[str]:
@@ -145,9 +144,8 @@ def _report(run: RunFolder) -> Stage:
         "report cross-validation",
         lambda here: [mscs_command("report", run.evaluation, "-o", run.report, "-np", here.workers)],
         parameters={},
-        needs=(EVALUATE,),
+        needs=all_of(EVALUATE),
         makes=(run.report,),
-        outputs=lambda: [run.report],
     )
 
 
@@ -162,11 +160,10 @@ def _evaluate_test(settings: RunSettings, source: Source, run: RunFolder, ours: 
         parameters={"model": name, "partial": bool(partial)},
         **of_raw(source, LABELS_TS, needs=(PREDICT,)),
         makes=(run.test_evaluation,),
-        outputs=lambda: [run.test_evaluation],
     )
 
 
-def _report_test(settings: RunSettings, source: Source, run: RunFolder) -> Stage:
+def _report_test(source: Source, run: RunFolder) -> Stage:
     words = [run.test_evaluation, "-o", run.test_report, "--images", source.raw / IMAGES_TS]
     return Stage(
         REPORT_TEST,
@@ -175,5 +172,4 @@ def _report_test(settings: RunSettings, source: Source, run: RunFolder) -> Stage
         parameters={},
         **of_raw(source, IMAGES_TS, needs=(EVALUATE_TEST,)),
         makes=(run.test_report,),
-        outputs=lambda: [run.test_report],
     )

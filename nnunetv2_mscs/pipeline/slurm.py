@@ -1,4 +1,4 @@
-"""What is left of a run, given to Slurm: a job or an array for every group of stages, each after those it needs."""
+"""Submit what is left of a run to Slurm: a job or an array for every group of stages, each after those it needs."""
 
 import secrets
 import shutil
@@ -16,18 +16,17 @@ from nnunetv2_mscs.pipeline.slurm_queue import (
     SlurmJob,
     cancel_jobs,
     live_jobs,
-    submission_folder,
     write_jobs,
 )
 from nnunetv2_mscs.pipeline.stage import Stage
-from nnunetv2_mscs.pipeline.state import RunFolder
+from nnunetv2_mscs.pipeline.state import SUBMISSION, RunFolder
 from nnunetv2_mscs.workplace.leftovers import LOCK
 from nnunetv2_mscs.workplace.locks import sole_holder
 
-# How often a job may run out of time: as often as it takes.
+# How often a job may run out of time: as often as necessary.
 MOST_TIMEOUTS = 10_000
 
-# What of a job's request a dry run tells.
+# What a dry run shows of a job's request.
 SHOWN = ("partition", "time", "cpus_per_task", "mem", "gpus_per_node", "gres", "account", "qos", "constraint")
 
 Plan = list[tuple[JobGroup, list[SlurmJob]]]
@@ -70,8 +69,8 @@ def submit(
         left: names of the stages to carry out.
         options: what to ask of the cluster.
         environment: variables for the stages' commands, nnU-Net's folders among them.
-        device: of the stages that are worth a GPU; with cpu none is asked for.
-        gpus_per_fold: that one training is spread over.
+        device: for the stages that are worth a GPU; with cpu none is requested.
+        gpus_per_fold: number over which one training is spread.
         may_replace: see `run_stage`.
 
     Raises:
@@ -84,7 +83,7 @@ def submit(
     with sole_holder(run.path / LOCK, run.path.parent):
         check_no_jobs(run)
         plan = _planned(run, job_groups(stages, left))
-        # Written down before Slurm knows them: whatever ends this process, they are found by their names.
+        # Written down before Slurm knows them: they are found by their names, whatever ends this process.
         _write(run, plan)
         try:
             for position, (group, jobs) in enumerate(plan):
@@ -107,7 +106,7 @@ def submit(
                 plan[position] = (group, [replace(one, job=job) for one, job in zip(jobs, ids, strict=True)])
                 _write(run, plan)
         except MscsError:
-            # Slurm has refused one: there is nothing to look for beside those before it.
+            # Slurm refused one: only those before it exist.
             _write(run, [(group, jobs) for group, jobs in plan if jobs[0].has_id])
             _cancel_all(run)
             raise
@@ -143,7 +142,7 @@ def _gpus_of(group: JobGroup, device: str, gpus_per_fold: int) -> int:
 
 
 def _cancel_all(run: RunFolder) -> None:
-    with suppress(MscsError):  # why they were not submitted says more than why they cannot be cancelled
+    with suppress(MscsError):  # the first error says more than this one
         cancel_jobs(run)
 
 
@@ -164,7 +163,7 @@ def _write(run: RunFolder, plan: Plan) -> None:
 
 
 def _needed(group: JobGroup, before: Plan) -> tuple[str, ...]:
-    """Ids of the jobs that a group comes after: an array's if it needs all of it, else those of some tasks."""
+    """Ids of the jobs that a group comes after: the array's if the group needs all of it, else those of some tasks."""
     ids: list[str] = []
     for _, jobs in before:
         needed = [one.job for one in jobs if set(one.stages) & set(group.needs)]
@@ -181,11 +180,11 @@ def _number(job: str) -> str:
 
 
 def _submit_array(run: RunFolder, work: Sequence[StagesJob], parameters: dict[str, Any]) -> list[str]:
-    """The ids of new jobs: of an array, or of one job for one piece of work."""
+    """Submit an array, or one job for one piece of work; returns the ids of the jobs."""
     from submitit import SlurmExecutor
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-    executor = SlurmExecutor(submission_folder(run), max_num_timeout=MOST_TIMEOUTS)
+    executor = SlurmExecutor(run.path / SUBMISSION, max_num_timeout=MOST_TIMEOUTS)
     executor.python = f"exec {executor.python}"
     executor.update_parameters(**parameters)
     try:
@@ -193,5 +192,5 @@ def _submit_array(run: RunFolder, work: Sequence[StagesJob], parameters: dict[st
     except (FailedJobError, FailedSubmissionError) as error:
         said = str(error).strip().splitlines()[-1]
         finding = f"Slurm refused {parameters['job_name']}: {said.rstrip('.')}."
-        remedy = "Change the Slurm options; sinfo tells whether the cluster answers, and its partitions."
+        remedy = "Change the Slurm options; sinfo shows whether the cluster answers, and its partitions."
         raise MscsError(finding, remedy) from error

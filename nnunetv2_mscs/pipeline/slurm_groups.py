@@ -1,21 +1,21 @@
-"""Which stages become one job, and which a job array."""
+"""Which stages share a job, and which become a job array."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from nnunetv2_mscs.pipeline.stage import Stage
 
-# Trainer and plans: what competes with or is compared to another, in whatever configurations.
+# Trainer and plans: the models of a run, whatever their configurations.
 Models = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class JobGroup:
-    """Stages for one job, in their order; or trainings, each a task of an array.
+    """Stages of one job, in their order; or trainings, each a task of an array.
 
     Args:
-        name: of the job; no other group has it.
-        stages: names.
+        name: of the job; unique.
+        stages: their names.
         is_array: each stage is a job of its own.
         uses_gpu: whether they are worth a GPU.
         needs: names of the stages of other groups whose success it waits for.
@@ -30,13 +30,13 @@ class JobGroup:
 
 @dataclass(frozen=True)
 class _Key:
-    """What stages have in common that share a group: a failed one then stops no other model's stages.
+    """What the stages of a group have in common: so that a failed stage stops no other model's stages.
 
     Args:
-        wave: how many changes of kind, or trainings, lie behind them.
-        kind: what they ask of a machine.
-        before: models whose trainings they come after, or are.
-        after: models whose trainings come after them, or are.
+        wave: how many changes of kind, or trainings, come before them.
+        kind: what they need of a machine.
+        before: models of the trainings before them, their own included.
+        after: models of the trainings after them, their own included.
     """
 
     wave: int
@@ -46,15 +46,15 @@ class _Key:
 
     @property
     def order(self) -> tuple[int, int, int]:
-        """Higher for a group that needs another: on the way there `before` only grows, and `after` only shrinks."""
+        """Higher for a group that needs another: along the needs `before` only grows, and `after` only shrinks."""
         return self.wave, len(self.before), -len(self.after)
 
 
 def job_groups(stages: Mapping[str, Stage], left: Iterable[str]) -> list[JobGroup]:
     """The stages that are left as groups, each after those it needs.
 
-    Neighbours of one kind share a job if the same models are before and after them. A model's trainings that need no
-    other are one array; those that do, as a cascade's, the next.
+    Neighbours of one kind share a job if the same models are before and after them. The trainings of a model are one
+    array; those that need other trainings, as in a cascade, are the next array.
     """
     left = set(left)
     before, after = _models_before(stages), _models_after(stages)

@@ -1,4 +1,4 @@
-"""What a job carries out: some stages of a run, one after the other, as often as Slurm starts it."""
+"""What a job does: carry out some stages of a run, one after the other, each time that Slurm starts it."""
 
 import os
 import signal
@@ -23,16 +23,16 @@ class OutOfTime(MscsError):
 
 @dataclass
 class StagesJob:
-    """A job's work, which submitit pickles; all that it has done so far is on disk, with the stages.
+    """A job's work, which submitit pickles; what it has done so far is in the stages' records on disk.
 
     Args:
         run: its folder.
         build: makes the stages.
-        names: of those to carry out, in their order.
+        names: the stages to carry out, in their order.
         environment: variables for their commands, nnU-Net's folders among them.
         device: cpu, cuda or mps.
-        gpus: that one training is spread over.
-        limit: of the job's time.
+        gpus: number over which one training is spread.
+        limit: the job's time.
         may_replace: see `run_stage`.
     """
 
@@ -47,7 +47,7 @@ class StagesJob:
     _progress: "_Progress" = field(default_factory=lambda: _Progress(), init=False)
 
     def __call__(self) -> None:
-        """Carry out what is left of the stages; one that fails stops those after it, and no others.
+        """Carry out what is left of the stages; one that fails stops those that need it, and no others.
 
         Raises:
             MscsError: a stage failed.
@@ -87,12 +87,12 @@ class StagesJob:
             progress.at_work = None
 
     def checkpoint(self) -> Any:
-        """The same again, for submitit, which is about to requeue this job and to end this process.
+        """The same work again, for submitit, which then requeues this job and ends this process and the command that runs.
 
-        Leaving it ends the command that runs. Slurm's own SIGTERM, which follows, must not disturb that.
+        Slurm's own SIGTERM, which follows, must not disturb that.
 
         Raises:
-            OutOfTime: the job's time is up, and the next job would come no further than this one.
+            OutOfTime: the job's time is up, and the next job would get no further than this one.
         """
         from submitit.helpers import DelayedSubmission
 
@@ -106,24 +106,24 @@ class StagesJob:
         return DelayedSubmission(replace(self))
 
     def _put_back_or_end(self, *_: object) -> None:
-        """On SIGTERM: requeue a job that Slurm means to preempt; one that it has ended or requeued itself just ends."""
+        """On SIGTERM: requeue a job that Slurm preempts; a job that it has ended or requeued itself just ends."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if _is_running(os.environ["SLURM_JOB_ID"]):
             self._progress.is_put_back = True
-            os.kill(os.getpid(), signal.SIGUSR2)  # which submitit takes for the warning that time is up
+            os.kill(os.getpid(), signal.SIGUSR2)  # which submitit takes as the warning that time is up
         else:
             raise SystemExit(128 + signal.SIGTERM)
 
 
 @dataclass
 class _Progress:
-    """How far a job has come since Slurm has started it.
+    """How far a job has come since Slurm started it.
 
     Args:
         at_work: the stage that it carries out now.
-        through: whether it has brought a stage to its end.
-        only_rest: whether of a training only its validation was left when that began.
-        is_put_back: whether it was told to go for another reason than its time.
+        through: whether it has completed a stage.
+        only_rest: whether only the validation of a training was left when the training began.
+        is_put_back: whether it has to end for another reason than its time.
     """
 
     at_work: Stage | None = None
@@ -133,26 +133,23 @@ class _Progress:
 
     @property
     def stuck(self) -> Stage | None:
-        """The stage at work, if another job would have no more time for it, and nothing that it could go on from."""
+        """The stage at work, if another job would have no more time for it and nothing to continue from."""
         if self.at_work is None or self.through:
             return None
-        return self.at_work if self.only_rest or not self.at_work.resumes else None
+        return self.at_work if self.only_rest or not self.at_work.training else None
 
     def begins(self, stage: Stage) -> None:
         self.at_work, self.only_rest = stage, None
 
     def hears(self, _: str) -> None:
-        """By a command's first line, what does not stay of earlier attempts is gone."""
+        """At a command's first line: what had to be removed of earlier attempts is gone now."""
         if self.only_rest is None and self.at_work is not None:
-            self.only_rest = _exists(self.at_work.resumes_from)
-
-
-def _exists(file: Path | None) -> bool:
-    return file is not None and file.exists()
+            training = self.at_work.training
+            self.only_rest = training is not None and training.final_checkpoint.exists()
 
 
 def job_id() -> str:
-    """Of the job that this process is, as Slurm's commands show it: 12, or 12_3 in an array."""
+    """The id of the job that this process is, as Slurm's commands show it: 12, or 12_3 in an array."""
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{task}" if array else os.environ["SLURM_JOB_ID"]
 
@@ -163,7 +160,7 @@ def workers() -> int:
 
 
 def seconds_since_start() -> float:
-    """Since Slurm has started the job's script, which this process has taken the place of."""
+    """Seconds since Slurm started the job's script, whose place this process has taken."""
     after_name = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     started_s = int(after_name[19]) / os.sysconf("SC_CLK_TCK")
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started_s

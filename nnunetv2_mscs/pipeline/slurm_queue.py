@@ -6,13 +6,11 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.state import RunFolder, State, read_record
+from nnunetv2_mscs.pipeline.state import JOBS, RunFolder, State, read_record
 from nnunetv2_mscs.workplace.whole_files import write_whole
 
-FILE = "jobs.json"
 # States after which Slurm does nothing more for a job; GONE is ours, for one that it no longer knows.
 GONE = "GONE"
 FAILED = frozenset(
@@ -27,9 +25,9 @@ class SlurmJob:
     """A job, or a task of an array.
 
     Args:
-        job: Slurm's id, such as 12 or 12_3; without the number, empty or _3, as long as Slurm has not told it.
-        stages: that it carries out, in their order.
-        name: that no other job has, but for the tasks of its array.
+        job: Slurm's id, such as 12 or 12_3; without the number (empty or _3) until Slurm has given it.
+        stages: those that it carries out, in their order.
+        name: unique, but for the tasks of its array.
     """
 
     job: str
@@ -59,24 +57,19 @@ class SlurmJobState:
 
     @property
     def is_live(self) -> bool:
-        """Whether it waits, runs, or is going to."""
+        """Whether it waits, runs, or will do so."""
         return self.state not in ENDED
 
 
 def write_jobs(run: RunFolder, jobs: Sequence[SlurmJob]) -> None:
-    """Keep what is or will be submitted; replaces what was before."""
+    """Keep what is or will be submitted, instead of what was kept before."""
     listed = [{"job": one.job, "stages": list(one.stages), "name": one.name} for one in jobs]
-    write_whole(run.path / FILE, json.dumps({"submitted": time.time(), "jobs": listed}, indent=1) + "\n")
+    write_whole(run.path / JOBS, json.dumps({"submitted": time.time(), "jobs": listed}, indent=1) + "\n")
 
 
-def read_jobs(run: RunFolder) -> list[SlurmJob]:
-    """The jobs of the last submission; none if there was none."""
-    return _read(run)[0]
-
-
-def _read(run: RunFolder) -> tuple[list[SlurmJob], float]:
-    """The jobs, and when they were written down."""
-    file = run.path / FILE
+def read_submission(run: RunFolder) -> tuple[list[SlurmJob], float]:
+    """The jobs of the last submission, none if there was none, and when it was made."""
+    file = run.path / JOBS
     try:
         content = json.loads(file.read_text())
         jobs = [SlurmJob(one["job"], tuple(one["stages"]), one.get("name", "")) for one in content["jobs"]]
@@ -90,19 +83,19 @@ def _read(run: RunFolder) -> tuple[list[SlurmJob], float]:
 def job_states(run: RunFolder) -> dict[str, SlurmJobState]:
     """The state of the job of every stage that was submitted last; asks the queue, then the accounting if there is any.
 
-    Slurm is asked only about jobs with stages that have not been done since. A submission that was cut short has jobs
-    whose ids nobody has written down; those that Slurm does not know by their names either are left out.
+    Slurm is asked only about jobs with stages that have not been done since. The ids of an interrupted submission's jobs
+    may be missing; jobs that Slurm does not know by their names either are left out.
 
     Raises:
         MscsError: there may be jobs, and Slurm cannot be asked.
     """
-    jobs, submitted = _read(run)
+    jobs, submitted = read_submission(run)
     known = {one: SlurmJobState(one.job, "COMPLETED") for one in jobs if _is_through(run, one, submitted)}
     if asked := [one for one in jobs if one not in known]:
         if shutil.which("squeue") is None:
             raise MscsError(
                 "Jobs of this run were given to a cluster that is out of reach from here: there is no squeue.",
-                f"Do this on its login node; if the jobs are long gone, remove {run.path / FILE}.",
+                f"Do this on its login node; if the jobs are long gone, remove {run.path / JOBS}.",
             )
         known |= _by_id([one for one in asked if one.has_id])
         known |= _by_name([one for one in asked if not one.has_id])
@@ -110,7 +103,7 @@ def job_states(run: RunFolder) -> dict[str, SlurmJobState]:
 
 
 def _is_through(run: RunFolder, job: SlurmJob, submitted: float) -> bool:
-    """Whether all of a job's stages were brought to their end by itself, or by anybody since it was submitted."""
+    """Whether all of a job's stages were completed by the job, or by anybody since it was submitted."""
     records = [read_record(run, stage) for stage in job.stages]
     return all(
         record is not None
@@ -198,21 +191,16 @@ def _in_accounting(jobs: Sequence[str]) -> dict[str, SlurmJobState]:
     return found
 
 
-def submission_folder(run: RunFolder) -> Path:
-    """Where submitit keeps its scripts, and what jobs print outside their stages' logs."""
-    return run.path / "jobs"
-
-
 POLL_S = 10.0
 
 
 def wait_for_jobs(run: RunFolder, say: Callable[[str], None] = print, *, poll_s: float = POLL_S) -> list[str]:
-    """Wait until no job of the run waits or runs, telling every change; returns the stages that are not done then.
+    """Wait until no job of the run waits or runs, and print every change; returns the stages that are not done then.
 
-    A cluster that does not answer for a while is asked again.
+    A cluster that does not answer is asked again.
 
     Raises:
-        MscsError: it has not answered ten times in a row.
+        MscsError: it did not answer ten times in a row.
     """
     told: dict[str, str] = {}
     silent = 0

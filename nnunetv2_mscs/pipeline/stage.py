@@ -1,9 +1,12 @@
-"""A stage: one step of a run, with all that it depends on, what it makes, and the commands that make it."""
+"""A stage: one step of a run, with what it depends on, what it makes, and the commands that make it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+# What becomes of a stage's own files and folders when it starts anew.
+REMOVED, REPLACED, ADOPTED = "removed", "replaced", "adopted"
 
 
 @dataclass(frozen=True)
@@ -13,7 +16,7 @@ class Here:
     Args:
         workers: processes that it may start.
         device: cpu, cuda or mps.
-        gpus: that one training is spread over.
+        gpus: number over which one training is spread.
     """
 
     workers: int = 1
@@ -23,14 +26,18 @@ class Here:
 
 @dataclass(frozen=True)
 class Training:
-    """What a training stage trains."""
+    """What only a training has. Its command continues where it was interrupted, if nothing else has changed.
+
+    Args:
+        trainer, plans: names; the configurations of one trainer and plans are one model.
+        final_checkpoint: one of the stage's outputs: while it is unchanged, only what follows it is done again.
+        lacks: why the outputs are not enough for this run, though they are what the stage made; "" if they are.
+    """
 
     trainer: str
     plans: str
-    configuration: str
-    fold: int
-    epochs: int | None
-    folder: Path
+    final_checkpoint: Path
+    lacks: Callable[[], str] = lambda: ""
 
 
 @dataclass(frozen=True)
@@ -38,39 +45,40 @@ class Stage:
     """One step of a run.
 
     Args:
-        name: unique, and good as a file name.
+        name: unique, and usable as a file name.
         title: for people.
-        commands: the words of the commands, in their order, for the place where they are to run.
-        parameters: what decides on the result beside the files; JSON-able.
-        needs: names of the stages whose outputs it reads.
-        reads: of a needed stage, the files and folders that it reads; all that the stage makes, if it is not named.
-        sources: files and folders it reads that no stage makes.
-        makes: files and folders that are its own; removed before it starts anew.
-        outputs: those of them, at the time of asking, that others read: complete and unchanged, or it is run again.
+        commands: words of the commands, in their order, for the place where they run.
+        parameters: what decides on the result besides the files; JSON-able.
+        needs: name of each stage that has to be done before -> the files and folders of it that are read; () for all.
+        sources: files and folders that it reads and no stage makes.
+        makes: its own files and folders.
+        checked: files and folders that later stages read, if not all of `makes`.
+        former: what becomes of its own files and folders when it starts anew: REMOVED before; REPLACED by its commands,
+            whole or not at all; or ADOPTED: what others have put there is kept, and taken for what it makes.
         uses_gpu: whether it is worth a GPU.
-        resumes: whether its commands go on where they were interrupted, if nothing else has changed.
-        resumes_from: one of its outputs that they need unchanged to go on once they were through.
-        replaces: whether its commands replace what they made before by themselves, whole or not at all.
-        adopts: whether what others have put into its places is kept, and taken for what it makes.
-        training: what it trains, if it does.
-        lacks: in words what its outputs lack for this run, though they are what it made; empty if nothing.
-        verify: looks at what it made, and raises MscsError if this run cannot go on with that.
+        training: for a training.
+        verify: raises MscsError if this run cannot continue with what the stage made.
     """
 
     name: str
     title: str
     commands: Callable[[Here], Sequence[Sequence[str]]]
     parameters: Mapping[str, Any]
-    needs: tuple[str, ...] = ()
-    reads: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    needs: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     sources: tuple[Path, ...] = ()
     makes: tuple[Path, ...] = ()
-    outputs: Callable[[], Sequence[Path]] = field(default=lambda: ())
+    checked: tuple[Path, ...] | None = None
+    former: str = REMOVED
     uses_gpu: bool = False
-    resumes: bool = False
-    resumes_from: Path | None = None
-    replaces: bool = False
-    adopts: bool = False
     training: Training | None = None
-    lacks: Callable[[], str] = field(default=lambda: "")
-    verify: Callable[[], None] = field(default=lambda: None)
+    verify: Callable[[], None] = lambda: None
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """What later stages read; the stage runs again if anything of it is missing or has changed."""
+        return self.makes if self.checked is None else self.checked
+
+
+def all_of(*stages: str) -> dict[str, tuple[Path, ...]]:
+    """These stages as `Stage.needs`, when everything that they make is read."""
+    return dict.fromkeys(stages, ())

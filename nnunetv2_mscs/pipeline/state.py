@@ -16,7 +16,9 @@ from nnunetv2_mscs.pipeline.settings import RunSettings
 from nnunetv2_mscs.workplace.whole_files import write_whole
 
 FORMAT = 1
-FOLDER = "mscs_run"
+FOLDER, SETTINGS = "mscs_run", "run.json"
+# The jobs of the last submission to Slurm, and the folder of submitit's scripts and of what jobs print beside the logs.
+JOBS, SUBMISSION = "jobs.json", "jobs"
 STAGE_MARK = "MSCS_STAGE"
 
 
@@ -29,10 +31,6 @@ class RunFolder:
     @classmethod
     def of(cls, folders: Folders, dataset: str) -> "RunFolder":
         return cls(folders.results / dataset / FOLDER)
-
-    @property
-    def settings_file(self) -> Path:
-        return self.path / "run.json"
 
     @property
     def records(self) -> Path:
@@ -84,7 +82,7 @@ class RunFolder:
             "settings": settings.as_json(),
             "execution": execution,
         }
-        write_whole(self.settings_file, json.dumps(content, indent=2) + "\n")
+        write_whole(self.path / SETTINGS, json.dumps(content, indent=2) + "\n")
 
     def read(self) -> dict[str, Any]:
         """What `write_settings` wrote.
@@ -92,15 +90,16 @@ class RunFolder:
         Raises:
             MscsError: there is no run, or one of another version.
         """
+        file = self.path / SETTINGS
         try:
-            content = json.loads(self.settings_file.read_text())
+            content = json.loads(file.read_text())
         except FileNotFoundError:
             raise MscsError(f"No run in {self.path}.", "Start one with mscs run.") from None
         except (OSError, ValueError) as error:
-            raise MscsError(f"{self.settings_file} cannot be read: {error}.", "Start the run again.") from None
+            raise MscsError(f"{file} cannot be read: {error}.", "Start the run again.") from None
         if content.get("format") != FORMAT:
             raise MscsError(
-                f"{self.settings_file} was written by nnunetv2-mscs {content.get('nnunetv2_mscs')}, in another format.",
+                f"{file} was written by nnunetv2-mscs {content.get('nnunetv2_mscs')}, in another format.",
                 "Use that version, or start the run again.",
             )
         return content
@@ -114,13 +113,13 @@ class RunFolder:
 
 
 def runs_in(results: Path) -> Iterator[RunFolder]:
-    """All runs that a folder nnUNet_results holds."""
-    for file in sorted(results.glob(f"Dataset*/{FOLDER}/run.json")):
+    """All runs in a folder nnUNet_results."""
+    for file in sorted(results.glob(f"Dataset*/{FOLDER}/{SETTINGS}")):
         yield RunFolder(file.parent)
 
 
 class State(str, Enum):
-    """Of a stage, as its record has it; a record that says RUNNING may be of a process that was killed."""
+    """How a stage stands by its record; one that says RUNNING may belong to a process that was killed."""
 
     RUNNING = "running"
     DONE = "done"
@@ -130,22 +129,22 @@ class State(str, Enum):
 
 @dataclass(frozen=True)
 class Record:
-    """One stage's state.
+    """The record of a stage: whether, where and with what inputs it runs or ran, and what it made.
 
     Args:
         stage: its name.
         state: see `State`.
-        parameters: of the stage when it was begun.
-        inputs: digest of what each of its needs and sources held when it was begun.
+        parameters: those of the stage when it began.
+        inputs: digest of what each of its needs and sources held when it began.
         outputs: signature of every file it made (see `content_signatures`); empty until it has made all of them.
-        adopted: files of others among them, which never go.
-        to_clear: what lay in its places before is still to be removed.
-        began: seconds since the epoch; of the last attempt.
-        ended: likewise, None as long as it runs.
+        adopted: files among them that others have put there, which are never removed.
+        to_clear: whether what lay in its places before is still to be removed.
+        began: when the last attempt began, in seconds since 1970.
+        ended: likewise; None while it runs.
         seconds: that all attempts took together.
-        attempts: how often it was begun with these inputs and parameters.
+        attempts: how often it began with these inputs and parameters.
         host, pid: of the process that carries it out.
-        job: of the cluster, such as Slurm's id.
+        job: the cluster's id of that process's job.
         gpus: what CUDA_VISIBLE_DEVICES held for it; None if it was not set.
         error: of a failed one, the sentence for the user.
     """
@@ -173,7 +172,7 @@ def record_file(run: RunFolder, stage: str) -> Path:
 
 
 def read_record(run: RunFolder, stage: str) -> Record | None:
-    """The record of a stage; None if there is none, or none that can be read, which counts as never begun."""
+    """The record of a stage; None if there is none or it cannot be read: then the stage counts as never begun."""
     try:
         values = json.loads(record_file(run, stage).read_text())
         return Record(**{**values, "state": State(values["state"])})

@@ -14,7 +14,7 @@ from nnunetv2_mscs.pipeline.logs import TrainingProgress, last_attempt, last_cou
 from nnunetv2_mscs.pipeline.remedies import Remedy, remedies_for
 from nnunetv2_mscs.pipeline.stage import Stage
 from nnunetv2_mscs.pipeline.stages import build_stages
-from nnunetv2_mscs.pipeline.standing import AGAIN, Standing, standings
+from nnunetv2_mscs.pipeline.standing import REPEATS, Standing, standings
 from nnunetv2_mscs.pipeline.state import Record, RunFolder, State, read_record, record_file
 from nnunetv2_mscs.pipeline.training_stages import LENGTH
 
@@ -188,7 +188,7 @@ def _stage_status(
 ) -> StageStatus:
     record = _read(run, name)
     if record is None:
-        foreign = standing.reason if standing and standing.what == AGAIN else ""
+        foreign = standing.reason if standing and standing.what == REPEATS else ""
         return StageStatus(name, title, reason=foreign or around.job_words(name))
     log = run.log(name)
     status = StageStatus(
@@ -217,7 +217,7 @@ def _stage_status(
 
 def _done(status: StageStatus, standing: Standing | None) -> StageStatus:
     """A stage that was done: still so, no longer true, or perhaps no longer, by what those before it will make."""
-    if standing is None or standing.what != AGAIN:
+    if standing is None or standing.what != REPEATS:
         return replace(status, state=DONE)
     if standing.uncertain:
         return replace(status, state=DONE, reason=f"{standing.reason}: perhaps done again")

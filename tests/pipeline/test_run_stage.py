@@ -10,8 +10,8 @@ import pytest
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.pipeline.run_stage import run_stage
-from nnunetv2_mscs.pipeline.stage import Here
-from nnunetv2_mscs.pipeline.standing import AGAIN, DONE, NOT_YET, RESUMES, standing, standings
+from nnunetv2_mscs.pipeline.stage import ADOPTED, Here
+from nnunetv2_mscs.pipeline.standing import DONE, NOT_YET, REPEATS, RESUMES, standing, standings
 from nnunetv2_mscs.pipeline.state import RunFolder, State, read_record, record_file, write_record
 from nnunetv2_mscs.workplace.running import Interrupted
 from tests.pipeline.small_stages import by_name, writing_stage
@@ -60,7 +60,7 @@ def test_what_changed_on_disk_makes_a_stage_run_again(run, tmp_path, change, rea
     carry_out(run, stage)
     change(tmp_path / "a.txt", source)
     now = standing(run, stage)
-    assert (now.what, now.reason.endswith(reason)) in {(AGAIN, True), (NOT_YET, True)}
+    assert (now.what, now.reason.endswith(reason)) in {(REPEATS, True), (NOT_YET, True)}
     if source.exists():
         carry_out(run, stage)
         assert (tmp_path / "a.txt").read_text() == source.read_text() + "a"
@@ -93,7 +93,7 @@ def test_what_comes_after_is_kept_if_the_same_is_made_again(run, tmp_path):
 def test_what_another_has_made_is_named_before_it_goes(run, tmp_path):
     (tmp_path / "a.txt").write_text("somebody's")
     now = standing(run, writing_stage(tmp_path, "a"))
-    assert now.what == AGAIN
+    assert now.what == REPEATS
     assert "was not made by this run" in now.reason
     assert now.removes == (tmp_path / "a.txt",)
 
@@ -127,7 +127,7 @@ def test_a_stage_whose_result_is_of_no_use_has_failed(run, tmp_path):
 
 @pytest.mark.parametrize(("resumes", "after"), [(True, "xx"), (False, "x")])
 def test_only_a_stage_that_resumes_keeps_what_it_had_begun(run, tmp_path, resumes, after):
-    stage = writing_stage(tmp_path, "a", code=APPENDS, resumes=resumes)
+    stage = writing_stage(tmp_path, "a", code=APPENDS, trains=resumes)
     carry_out(run, stage)
     record = read_record(run, "a")
     write_record(run, dataclasses.replace(record, state=State.RUNNING, outputs={}))  # as a kill leaves it
@@ -138,21 +138,21 @@ def test_only_a_stage_that_resumes_keeps_what_it_had_begun(run, tmp_path, resume
 def test_a_training_does_not_go_on_with_what_other_inputs_had_begun(run, tmp_path):
     source = tmp_path / "source.txt"
     source.write_text("scan")
-    stage = writing_stage(tmp_path, "a", code=APPENDS, resumes=True, sources=[source])
+    stage = writing_stage(tmp_path, "a", code=APPENDS, trains=True, sources=[source])
     carry_out(run, stage)
     write_record(run, dataclasses.replace(read_record(run, "a"), state=State.INTERRUPTED, outputs={}))
     source.write_text("another")
     now = standing(run, stage)
-    assert (now.what, now.removes) == (AGAIN, (tmp_path / "a.txt",))
+    assert (now.what, now.removes) == (REPEATS, (tmp_path / "a.txt",))
     carry_out(run, stage)
     assert (tmp_path / "a.txt").read_text() == "x"
 
 
-@pytest.mark.parametrize(("damaged", "what"), [("b", RESUMES), ("a", AGAIN)])
+@pytest.mark.parametrize(("damaged", "what"), [("b", RESUMES), ("a", REPEATS)])
 def test_a_finished_training_resumes_only_from_an_unchanged_checkpoint(run, tmp_path, damaged, what):
     out, other = tmp_path / "a.txt", tmp_path / "b.txt"
-    stage = writing_stage(tmp_path, "a", resumes=True, resumes_from=out)
-    stage = dataclasses.replace(stage, makes=(out, other), outputs=lambda: [out, other])
+    stage = writing_stage(tmp_path, "a", trains=True)
+    stage = dataclasses.replace(stage, makes=(out, other))
     other.write_text("validation")
     with pytest.raises(MscsError):
         carry_out(run, stage)
@@ -177,9 +177,9 @@ def test_a_record_cut_short_counts_as_never_begun(run, tmp_path):
     file = record_file(run, "a")
     file.write_text(file.read_text()[:40])
     now = standing(run, stage)
-    assert (now.what, now.removes) == (AGAIN, (tmp_path / "a.txt",))
+    assert (now.what, now.removes) == (REPEATS, (tmp_path / "a.txt",))
     file.write_text(json.dumps({"state": "done"}))
-    assert standing(run, stage).what == AGAIN
+    assert standing(run, stage).what == REPEATS
 
 
 def test_a_large_file_is_known_by_its_content(run, tmp_path):
@@ -196,8 +196,8 @@ def test_a_large_file_is_known_by_its_content(run, tmp_path):
 @pytest.mark.parametrize("ended_by", ["a kill", "who listens"])
 def test_what_had_to_go_goes_though_the_run_ended_before(run, tmp_path, ended_by):
     """Or a training would go on from the checkpoint of other plans."""
-    carry_out(run, writing_stage(tmp_path, "a", code=APPENDS, resumes=True))
-    other = writing_stage(tmp_path, "a", code=APPENDS, text="other", resumes=True)
+    carry_out(run, writing_stage(tmp_path, "a", code=APPENDS, trains=True))
+    other = writing_stage(tmp_path, "a", code=APPENDS, text="other", trains=True)
     assert standing(run, other).removes == (tmp_path / "a.txt",)
 
     def hang_up():
@@ -226,12 +226,12 @@ def test_a_full_disk_fails_a_stage_and_is_told(run, tmp_path, monkeypatch):
 
 def test_half_a_training_is_named_before_it_goes(run, tmp_path):
     first = writing_stage(tmp_path, "first", text="1")
-    training = writing_stage(tmp_path, "training", first, resumes=True)
+    training = writing_stage(tmp_path, "training", first, trains=True)
     carry_out(run, first, training)
     write_record(run, dataclasses.replace(read_record(run, "training"), state=State.INTERRUPTED, outputs={}))
     assert standings(run, by_name(first, training))["training"].what == RESUMES
     again = standings(run, by_name(writing_stage(tmp_path, "first", text="2"), training))["training"]
-    assert (again.what, again.removes, again.uncertain) == (AGAIN, (tmp_path / "training.txt",), True)
+    assert (again.what, again.removes, again.uncertain) == (REPEATS, (tmp_path / "training.txt",), True)
 
 
 def test_a_stage_that_reads_a_part_is_done_again_for_that_part_only(run, tmp_path):
@@ -241,10 +241,10 @@ def test_a_stage_that_reads_a_part_is_done_again_for_that_part_only(run, tmp_pat
     def many(text: str):
         stage = writing_stage(tmp_path, "many", text=text, code=both)
         words = lambda here: [[sys.executable, "-c", both, *map(str, parts), text, ""]]  # noqa: E731
-        return dataclasses.replace(stage, commands=words, makes=tuple(parts), outputs=lambda: parts)
+        return dataclasses.replace(stage, commands=words, makes=tuple(parts))
 
     parts[0].parent.mkdir()
-    reader = dataclasses.replace(writing_stage(tmp_path, "reader"), needs=("many",), reads={"many": (parts[0],)})
+    reader = dataclasses.replace(writing_stage(tmp_path, "reader"), needs={"many": (parts[0],)})
     carry_out(run, many("1"), reader)
     record = read_record(run, "many")
     write_record(run, dataclasses.replace(record, outputs={**record.outputs, str(parts[1]): [9, "another", 0]}))
@@ -255,15 +255,19 @@ def test_a_stage_that_reads_a_part_is_done_again_for_that_part_only(run, tmp_pat
 
 def test_what_the_outputs_lack_is_made_from_the_end_on(run, tmp_path):
     out = tmp_path / "a.txt"
-    stage = writing_stage(tmp_path, "a", code=APPENDS, resumes=True, resumes_from=out)
+    stage = writing_stage(tmp_path, "a", code=APPENDS, trains=True)
     carry_out(run, stage)
-    wanting = dataclasses.replace(stage, lacks=lambda: "no second x" if out.read_text() == "x" else "")
+
+    def wanting_if(lacks):
+        return dataclasses.replace(stage, training=dataclasses.replace(stage.training, lacks=lacks))
+
+    wanting = wanting_if(lambda: "no second x" if out.read_text() == "x" else "")
     now = standing(run, wanting)
     assert (now.what, now.reason, now.removes) == (RESUMES, "no second x", ())
     carry_out(run, wanting)
     assert out.read_text() == "xx"
     with pytest.raises(MscsError, match="there is no third x"):
-        carry_out(run, dataclasses.replace(stage, lacks=lambda: "no third x"))
+        carry_out(run, wanting_if(lambda: "no third x"))
 
 
 def test_what_a_user_has_put_there_is_adopted(run, tmp_path):
@@ -271,13 +275,13 @@ def test_what_a_user_has_put_there_is_adopted(run, tmp_path):
     out, source = tmp_path / "a.txt", tmp_path / "source.txt"
     source.write_text("cases")
     keeps = "import sys, pathlib; p = pathlib.Path(sys.argv[-3]); p.exists() or p.write_text('made')"
-    stage = writing_stage(tmp_path, "a", code=keeps, adopts=True, sources=[source])
+    stage = writing_stage(tmp_path, "a", code=keeps, former=ADOPTED, sources=[source])
     out.write_text("the user's")
     assert (standing(run, stage).what, standing(run, stage).removes) == (NOT_YET, ())
     carry_out(run, stage)
     assert out.read_text() == "the user's"
     out.write_text("the user's other")
-    assert (standing(run, stage).what, standing(run, stage).removes) == (AGAIN, ())
+    assert (standing(run, stage).what, standing(run, stage).removes) == (REPEATS, ())
     carry_out(run, stage)
     assert out.read_text() == "the user's other"
     source.write_text("more cases")
@@ -298,7 +302,7 @@ def test_what_a_user_has_put_there_stays_though_it_was_refused(run, tmp_path):
         raise MscsError("There is no fold 2.", "Choose --folds 0 1.")
 
     keeps = "import sys, pathlib; p = pathlib.Path(sys.argv[-3]); p.exists() or p.write_text('made')"
-    stage = writing_stage(tmp_path, "a", code=keeps, adopts=True)
+    stage = writing_stage(tmp_path, "a", code=keeps, former=ADOPTED)
     with pytest.raises(MscsError, match="no fold 2"):
         carry_out(run, dataclasses.replace(stage, verify=refuse))
     carry_out(run, stage)

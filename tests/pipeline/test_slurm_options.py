@@ -2,6 +2,7 @@
 
 import shlex
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 from submitit.slurm.slurm import _make_sbatch_string
@@ -13,7 +14,7 @@ from nnunetv2_mscs.pipeline.run import Execution, Run, submit
 from nnunetv2_mscs.pipeline.settings import RunSettings
 from nnunetv2_mscs.pipeline.slurm_groups import job_groups
 from nnunetv2_mscs.pipeline.slurm_options import SlurmOptions, TimeLimit, minutes
-from nnunetv2_mscs.pipeline.stage import Stage, Training
+from nnunetv2_mscs.pipeline.stage import Stage, Training, all_of
 
 
 @pytest.mark.parametrize(
@@ -182,8 +183,8 @@ def test_a_file_may_name_fields_only():
 
 
 def stage(name: str, *needs: str, trains: str = "", uses_gpu: bool = False) -> Stage:
-    training = Training(trains, "P", "2d", 0, None, None) if trains else None  # type: ignore[arg-type]
-    return Stage(name, name, lambda here: [], {}, needs, training=training, uses_gpu=uses_gpu or bool(trains))
+    training = Training(trains, "P", Path("final")) if trains else None
+    return Stage(name, name, lambda here: [], {}, all_of(*needs), training=training, uses_gpu=uses_gpu or bool(trains))
 
 
 CASCADE = {

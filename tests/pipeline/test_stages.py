@@ -126,7 +126,7 @@ def test_planners_that_share_data_preprocess_them_once(settings, folders):
     shared, own = (stages[f"preprocess_nnUNetResEncUNetMPlans_{one}"] for one in ("2d", "3d_lowres"))
     assert "preprocess_nnUNetPlans_2d" in shared.needs
     assert (shared.makes, typed(stages, shared.name)) == ((), [])
-    assert [place.name for place in shared.outputs()] == ["nnUNetPlans_2d"]
+    assert [place.name for place in shared.outputs] == ["nnUNetPlans_2d"]
     assert [place.name for place in own.makes] == ["nnUNetResEncUNetMPlans_3d_lowres"]
     assert " -c 3d_lowres " in typed(stages, own.name)[0]
 
@@ -205,8 +205,8 @@ def test_another_configuration_changes_nothing_that_was_trained(settings, folder
     for name in [name for name in alone if name.startswith(("train_", "preprocess_"))]:
         assert (two[name].parameters, two[name].needs) == (alone[name].parameters, alone[name].needs)
     final = folders.results / settings.dataset / "MSCSTrainer__MSCSPlans__3d_fullres/fold_0/checkpoint_final.pth"
-    training = two["train_MSCSTrainer__MSCSPlans__3d_fullres_fold0"]
-    assert training.resumes_from == final
+    training = two["train_MSCSTrainer__MSCSPlans__3d_fullres_fold0"].training
+    assert training.final_checkpoint == final
     assert training.lacks() == "no probabilities for ensembles"
     (final.parent / "validation").mkdir(parents=True)
     (final.parent / "validation" / "a.npz").touch()
@@ -235,7 +235,7 @@ def test_what_stages_read_of_the_raw_data_set(settings, folders, is_raw):
         settings = with_options(settings, test_fraction=0.2)
     stages = build_stages(settings, folders)
     parts = {
-        name: [place.name for place in (stage.sources if is_raw else stage.reads.get("convert", ()))]
+        name: [place.name for place in (stage.sources if is_raw else stage.needs.get("convert", ()))]
         for name, stage in stages.items()
         if name != "convert"
     }

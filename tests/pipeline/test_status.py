@@ -58,11 +58,11 @@ class Begun:
                 target = place if place.suffix else place / "file"
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(name)
-            for place in self.stages[name].outputs():
+            for place in self.stages[name].outputs:
                 if not place.exists():
                     place.parent.mkdir(parents=True, exist_ok=True)
                     place.write_text(name)
-            self.record(name, State.DONE, seconds=5.0, outputs=content_signatures(self.stages[name].outputs()))
+            self.record(name, State.DONE, seconds=5.0, outputs=content_signatures(self.stages[name].outputs))
 
     def up_to_training(self):
         self.done(*list(self.stages)[: list(self.stages).index(FOLD_0)])

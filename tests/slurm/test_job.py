@@ -131,7 +131,7 @@ def test_what_has_failed_does_not_keep_another_stage_going_for_ever(run, tmp_pat
 
 def training(tmp_path: Path, code: str) -> dict[str, Stage]:
     """Of which the validation is left once its checkpoint is there."""
-    return by_name(writing_stage(tmp_path, "t", code=code, resumes=True, resumes_from=tmp_path / "t.txt"))
+    return by_name(writing_stage(tmp_path, "t", code=code, trains=True))
 
 
 def test_trainings_go_on_as_often_as_needed_but_their_validation_has_one_job(run, tmp_path, monkeypatch):

@@ -94,14 +94,7 @@ def run(args: argparse.Namespace) -> int:
     asked = _asked(args)
     execution = asked.execution
     _refuse_what_is_not_read(args, execution.executor, execution.device)
-    early_checks(
-        asked.settings,
-        asked.folders,
-        execution.here,
-        gpus=execution.gpus,
-        on_this_machine=execution.executor == "local",
-        at_a_time=execution.trainings,
-    )
+    early_checks(asked)
     if args.dry_run:
         from nnunetv2_mscs.pipeline.dry_run import as_script
         from nnunetv2_mscs.pipeline.run import jobs_in_words

@@ -2,8 +2,7 @@
 
 import sys
 import warnings
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from functools import partial
 from io import StringIO
@@ -16,42 +15,28 @@ from nnunetv2_mscs.nnunet_files.dataset import FOLDS
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.nnunet_files.plans import CASCADE, CONFIGURATIONS, LOW_RESOLUTION
 from nnunetv2_mscs.pipeline.data_stages import SPLITS as SPLITS_STAGE
-from nnunetv2_mscs.pipeline.disk import Scans, estimate, measure_scans
+from nnunetv2_mscs.pipeline.disk import GIGABYTE, check_disks, estimate
 from nnunetv2_mscs.pipeline.models import own_models, planner_class, rival_models
-from nnunetv2_mscs.pipeline.settings import RunSettings
-from nnunetv2_mscs.pipeline.source import look_at_source
-from nnunetv2_mscs.pipeline.stage import Here
-from nnunetv2_mscs.pipeline.state import RunFolder, read_record
+from nnunetv2_mscs.pipeline.run import LOCAL, Execution, Run
+from nnunetv2_mscs.pipeline.settings import CONVERSION, RunSettings
+from nnunetv2_mscs.pipeline.source import Scans, look_at_source, measure_scans
+from nnunetv2_mscs.pipeline.state import read_record
 from nnunetv2_mscs.pipeline.training_stages import LENGTH
 from nnunetv2_mscs.pipeline.write_splits import SPLITS, check_splits
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.findings_table import findings_table
 from nnunetv2_mscs.workplace.devices import look_for_gpus
-from nnunetv2_mscs.workplace.resources import (
-    existing,
-    free_disk_bytes,
-    free_memory_bytes,
-    shared_memory_bytes,
-    write_failure,
-)
+from nnunetv2_mscs.workplace.resources import free_memory_bytes, shared_memory_bytes, write_failure
 
-GIGABYTE = 1e9
-# A disk with less than this times the estimate is told of.
-COMFORTABLE = 1.5
 LEAST_SHARED_MEMORY_BYTES = 1e9
-# Settings that only `mscs convert` reads.
-CONVERSION = ("layout", "spacing", "channels", "test_fraction", "patient_pattern", "unlabelled", "resample", "seed")
-# A process of nnU-Net's with torch, and as many copies of a scan in float32 as resampling takes.
-PROCESS_BYTES = 0.7e9
-COPIES_OF_A_SCAN = 10
-BYTES_PER_VALUE = 4
-
+# A process of nnU-Net's with torch; and for each value of a scan ten copies in float32, as resampling makes them.
+PROCESS_BYTES, BYTES_PER_VALUE = 0.7e9, 40
 
 Seen = TypeVar("Seen")
 
 
 class EarlyChecksFailed(MscsError):
-    """A run was not begun; `findings` tells why."""
+    """A run was not begun; `findings` says why."""
 
     def __init__(self, findings: Sequence[Finding]):
         self.findings = list(findings)
@@ -62,73 +47,104 @@ class EarlyChecksFailed(MscsError):
         )
 
 
-def early_checks(
-    settings: RunSettings,
-    folders: Folders,
-    here: Here,
-    *,
-    gpus: Sequence[str] = (),
-    on_this_machine: bool = True,
-    at_a_time: int = 1,
-) -> list[Finding]:
-    """Print a table of what was found on stderr, if anything was, and refuse what cannot go well.
-
-    Args:
-        settings, folders, here: of the run.
-        gpus: asked for by their numbers.
-        on_this_machine: whether the stages are carried out here; on a cluster the nodes have other devices and memory.
-        at_a_time: trainings that run side by side.
+def early_checks(run: Run) -> None:
+    """Print a table of what was found on stderr, if anything was.
 
     Raises:
         EarlyChecksFailed: there are errors among the findings.
     """
-    found = early_findings(settings, folders, here, gpus=gpus, on_this_machine=on_this_machine, at_a_time=at_a_time)
+    found = early_findings(run)
     if found:
         print(findings_table(found, [], wrap=sys.stderr.isatty()), file=sys.stderr)
     if any(finding.severity == "error" for finding in found):
         raise EarlyChecksFailed(found)
-    return found
 
 
-def early_findings(
-    settings: RunSettings,
-    folders: Folders,
-    here: Here,
-    *,
-    gpus: Sequence[str] = (),
-    on_this_machine: bool = True,
-    at_a_time: int = 1,
-) -> list[Finding]:
-    """All that speaks against a run, errors and warnings; see `early_checks`."""
-    findings = Findings()
+def early_findings(run: Run) -> list[Finding]:
+    """All that speaks against a run, errors and warnings."""
+    settings, folders, execution, findings = run.settings, run.folders, run.execution, Findings()
     _check_folders(settings, folders, findings)
-    _told(findings, partial(_check_name, settings, folders))
-    scans = _told(findings, partial(measure_scans, settings, folders))
+    _found(findings, partial(_check_name, settings, folders))
+    scans = _found(findings, partial(measure_scans, settings, folders))
     if scans is not None and not findings.errors:
-        converts = not look_at_source(settings, folders).is_raw
-        if not converts:
+        is_raw = look_at_source(settings, folders).is_raw
+        if is_raw:
             _check_nothing_to_convert(settings, findings)
-        _told(findings, partial(_check_folds, settings, folders, scans))
-        needed = _told(findings, partial(estimate, settings, scans, converts=converts, at_a_time=at_a_time))
+        _found(findings, partial(_check_folds, run, scans, is_raw))
+        trainings = execution.trainings
+        needed = _found(findings, partial(estimate, settings, scans, converts=not is_raw, at_a_time=trainings))
         if needed is not None:
-            _check_disk(settings, folders, needed, findings)
-    if on_this_machine:
-        _check_device(settings, here, gpus, findings)
-        _check_memory(here, scans, findings)
-    check_settings(settings, findings)
+            check_disks(needed, folders, settings.dataset, findings)
+    if execution.executor == LOCAL:  # the nodes of a cluster have other devices and memory
+        _check_device(settings, execution, findings)
+        _check_memory(execution.processes, scans, findings)
+    _check_configurations(settings.configurations, findings)
+    _check_distinct("--folds", settings.folds, findings)
+    if not settings.folds or not set(settings.folds) <= set(FOLDS):
+        findings.error(f"--folds {_shown(settings.folds)}: the folds are 0 to 4", "Choose among these.")
+    _check_distinct("--compare", settings.compare, findings)
+    _check_models(settings, findings)
     return list(dict.fromkeys(findings.items))
 
 
-def _check_folds(settings: RunSettings, folders: Folders, scans: Scans) -> None:
-    """Raise MscsError if there are not that many: by a user's splits, or by the number of cases.
+def _found(findings: Findings, look: Callable[[], Seen]) -> Seen | None:
+    """What was looked for; None if that ends in a finding."""
+    try:
+        return look()
+    except MscsError as error:
+        findings.error(error.finding, error.remedy, file=getattr(error, "file", ""))
+        return None
 
-    Splits that an earlier call has written are no concern here: they are made anew if they no longer fit.
+
+def _check_folders(settings: RunSettings, folders: Folders, findings: Findings) -> None:
+    places = {name: Path(place) for name, place in folders.environment.items()}
+    for name, place in places.items():
+        if place.exists() and not place.is_dir():
+            findings.error(f"{name} is a file, not a folder", f"Set {name} to a folder.", file=place)
+        elif reason := write_failure(place):
+            findings.error(f"{name} cannot be written to: {reason}", "Check its owner, rights and quota.", file=place)
+    for (first, place), (second, other) in combinations(places.items(), 2):
+        if _overlap(place, other):
+            findings.error(f"{first} and {second} lie in each other", "Give each a folder of its own.", file=place)
+    source = Path(settings.source).resolve()
+    if not source.is_relative_to(folders.raw.resolve()):
+        for name, place in places.items():
+            if _overlap(place, source):
+                findings.error(f"the scans and {name} lie in each other", "Keep the scans elsewhere.", file=place)
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    one, other = one.resolve(), other.resolve()
+    return one.is_relative_to(other) or other.is_relative_to(one)
+
+
+def _check_name(settings: RunSettings, folders: Folders) -> None:
+    """Raise MscsError if the id belongs to a data set of another name: nnU-Net goes by the id alone."""
+    from nnunetv2_mscs.dataset_conversion.destination import Destination, refuse_namesakes
+
+    refuse_namesakes(Destination(folders.raw, settings.dataset), [folders.raw, folders.preprocessed, folders.results])
+
+
+def _check_nothing_to_convert(settings: RunSettings, findings: Findings) -> None:
+    """Options of the conversion change nothing in a data set that is taken as it is."""
+    plain = RunSettings(settings.source, settings.dataset_id, settings.name)
+    for name in CONVERSION:
+        if getattr(settings, name) != getattr(plain, name):
+            option = f"--{name.replace('_', '-')}"
+            findings.error(f"{option}, but SOURCE is in nnU-Net's raw format already", "Leave it out.")
+
+
+def _check_folds(run: Run, scans: Scans, is_raw: bool) -> None:
+    """Raise MscsError if a fold does not exist, by a user's splits or by the number of cases.
+
+    Splits that an earlier call of `mscs run` wrote do not count: they are made again if they no longer fit.
     """
+    settings, folders = run.settings, run.folders
     raw = folders.raw / settings.dataset
     own = folders.preprocessed / settings.dataset / SPLITS
     file = next((file for file in (own, raw / SPLITS) if file.is_file()), None)
-    if look_at_source(settings, folders).is_raw and file is not None:
-        if read_record(RunFolder.of(folders, settings.dataset), SPLITS_STAGE) is None:
+    if is_raw and file is not None:
+        if read_record(run.folder, SPLITS_STAGE) is None:
             check_splits(file, raw, settings.folds)
     elif lacking := [fold for fold in settings.folds if scans.labelled <= fold < len(FOLDS)]:
         cases = "One case" if scans.labelled == 1 else f"{scans.labelled} cases"
@@ -138,79 +154,11 @@ def _check_folds(settings: RunSettings, folders: Folders, scans: Scans) -> None:
         )
 
 
-def _check_nothing_to_convert(settings: RunSettings, findings: Findings) -> None:
-    """Options of the conversion change nothing of a data set that is taken as it is."""
-    plain = RunSettings(settings.source, settings.dataset_id, settings.name)
-    for name in CONVERSION:
-        if getattr(settings, name) != getattr(plain, name):
-            option = f"--{name.replace('_', '-')}"
-            findings.error(f"{option}, but SOURCE is in nnU-Net's raw format already", "Leave it out.")
-
-
-def _told(findings: Findings, look: Callable[[], Seen]) -> Seen | None:
-    """What was looked for, unless it ends in a finding."""
-    try:
-        return look()
-    except MscsError as error:
-        findings.error(error.finding, error.remedy)
-        return None
-
-
-def _check_folders(settings: RunSettings, folders: Folders, findings: Findings) -> None:
-    places = {name: Path(place) for name, place in folders.environment.items()}
-    for name, place in places.items():
-        if not place.is_absolute():
-            findings.error(f"{name} is a relative path", f"export {name}={place.absolute()}", file=place)
-        elif place.exists() and not place.is_dir():
-            findings.error(f"{name} is a file, not a folder", f"Set {name} to a folder.", file=place)
-        elif reason := write_failure(place):
-            findings.error(f"{name} cannot be written to: {reason}", "Check its owner, rights and quota.", file=place)
-    for (first, place), (second, other) in combinations(places.items(), 2):
-        if _is_within(place, other) or _is_within(other, place):
-            findings.error(f"{first} and {second} lie in each other", "Give each a folder of its own.", file=place)
-    source = Path(settings.source)
-    if not _is_within(source, folders.raw):
-        for name, place in places.items():
-            if _is_within(place, source) or _is_within(source, place):
-                findings.error(f"the scans and {name} lie in each other", "Keep the scans elsewhere.", file=place)
-
-
-def _check_name(settings: RunSettings, folders: Folders) -> None:
-    """Raise MscsError if the id belongs to a data set of another name, as nnU-Net goes by the id alone."""
-    from nnunetv2_mscs.dataset_conversion.destination import Destination, refuse_namesakes
-
-    refuse_namesakes(Destination(folders.raw, settings.dataset), [folders.raw, folders.preprocessed, folders.results])
-
-
-def _is_within(place: Path, folder: Path) -> bool:
-    return place.resolve().is_relative_to(folder.resolve())
-
-
-def _check_disk(settings: RunSettings, folders: Folders, needed: Mapping[str, float], findings: Findings) -> None:
-    """By file system; what the run's folders hold already is not needed again."""
-    by_disk: dict[int, list[tuple[Path, float]]] = defaultdict(list)
-    for variable, root in folders.environment.items():
-        place = Path(root)
-        left = max(needed[variable] - _bytes_in(place / settings.dataset), 0.0)
-        by_disk[existing(place).stat().st_dev].append((place, left))
-    for places in by_disk.values():
-        free, need = free_disk_bytes(places[0][0]), sum(left for _, left in places)
-        if free >= COMFORTABLE * need:
-            continue
-        where = " and ".join(str(place) for place, _ in places)
-        text = f"{free / GIGABYTE:.3g} GB are free for about {need / GIGABYTE:.3g} GB in {where}"
-        tell = findings.error if free < need else findings.warning
-        tell(text, "Make room, or set nnU-Net's folders to another disk.", file=existing(places[0][0]))
-
-
-def _bytes_in(folder: Path) -> int:
-    return sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else 0
-
-
-def _check_device(settings: RunSettings, here: Here, asked: Sequence[str], findings: Findings) -> None:
-    if here.device != "cuda":
-        if here.gpus > 1:
-            findings.error(f"{here.gpus} GPUs for one training on {here.device}", "That takes --device cuda.")
+def _check_device(settings: RunSettings, execution: Execution, findings: Findings) -> None:
+    if execution.device != "cuda":
+        if execution.gpus_per_fold > 1:
+            text = f"{execution.gpus_per_fold} GPUs for one training on {execution.device}"
+            findings.error(text, "That takes --device cuda.")
         return
     gpus = look_for_gpus()
     if not gpus.found:
@@ -218,42 +166,27 @@ def _check_device(settings: RunSettings, here: Here, asked: Sequence[str], findi
         return
     found = {gpu.index: gpu for gpu in gpus.found}
     there = f"There are {', '.join(found)}."
-    findings.extend([Finding("error", f"there is no GPU {one}", there) for one in asked if one not in found])
+    findings.extend([Finding("error", f"there is no GPU {one}", there) for one in execution.gpus if one not in found])
     target = settings.gpu_memory_target_gb or 0.0
     for gpu in found.values():
-        if 0 < gpu.memory_bytes < target * GIGABYTE and (not asked or gpu.index in asked):
+        if gpu.memory_bytes < target * GIGABYTE and gpu.index in execution.gpus:
             text = f"GPU {gpu.index} ({gpu.name}) has {gpu.memory_bytes / GIGABYTE:.0f} GB, less than {target:g}"
             findings.warning(text, "Choose a smaller --gpu-memory-target.")
 
 
-def _check_memory(here: Here, scans: Scans | None, findings: Findings) -> None:
-    each = PROCESS_BYTES + COPIES_OF_A_SCAN * BYTES_PER_VALUE * (scans.values_per_scan if scans else 0.0)
+def _check_memory(processes: int, scans: Scans | None, findings: Findings) -> None:
+    each = PROCESS_BYTES + BYTES_PER_VALUE * (scans.values if scans else 0.0)
     free = free_memory_bytes()
-    if free < here.workers * each:
-        text = f"{free / GIGABYTE:.3g} GB of memory are free for {here.workers} processes of {each / GIGABYTE:.2g} GB"
+    if free < processes * each:
+        text = f"{free / GIGABYTE:.3g} GB of memory are free for {processes} processes of {each / GIGABYTE:.2g} GB"
         findings.warning(text, f"Choose -np {max(int(free / each), 1)}, or end other programs.")
     shared = shared_memory_bytes()
-    if shared < LEAST_SHARED_MEMORY_BYTES and here.workers > 1:
+    if shared < LEAST_SHARED_MEMORY_BYTES and processes > 1:
         text = f"the shared memory has {shared / GIGABYTE:.2g} GB"
         findings.warning(text, "Give the container more: docker run --shm-size=8g.", file="/dev/shm")
 
 
-def check_settings(settings: RunSettings, findings: Findings) -> None:
-    """Add what is wrong with the settings themselves to the findings; imports torch for the names of classes."""
-    _check_configurations(settings, findings)
-    _check_distinct("--folds", settings.folds, findings)
-    if not settings.folds or not set(settings.folds) <= set(FOLDS):
-        findings.error(f"--folds {_shown(settings.folds)}: the folds are 0 to 4", "Choose among these.")
-    _check_distinct("--compare", settings.compare, findings)
-    _check_lengths(settings, findings)
-    before = len(findings.errors)
-    _check_names(settings, findings)
-    if len(findings.errors) == before:
-        _check_rivals(settings, findings)
-
-
-def _check_configurations(settings: RunSettings, findings: Findings) -> None:
-    configurations = settings.configurations
+def _check_configurations(configurations: Sequence[str], findings: Findings) -> None:
     _check_distinct("--configurations", configurations, findings)
     if not configurations or not set(configurations) <= set(CONFIGURATIONS):
         names = f"nnU-Net plans {', '.join(CONFIGURATIONS)}; several are separated by spaces."
@@ -271,34 +204,28 @@ def _shown(values: Sequence[object]) -> str:
     return " ".join(map(str, values)) or "(none)"
 
 
-def _trainers(settings: RunSettings) -> list[str]:
-    return [settings.trainer, *(rival.partition(":")[0] for rival in settings.compare)]
-
-
-def _is_given_twice(settings: RunSettings) -> bool:
-    """Whether a length is asked for both by a trainer's name and by --epochs."""
-    return settings.epochs is not None and any(LENGTH.search(trainer) for trainer in _trainers(settings))
-
-
-def _check_lengths(settings: RunSettings, findings: Findings) -> None:
-    if settings.epochs is None:
-        return
-    for trainer in dict.fromkeys(_trainers(settings)):
-        if LENGTH.search(trainer):
-            text = f"--epochs {settings.epochs}, but {trainer} has a length in its name"
-            plain = LENGTH.sub("", trainer)
-            findings.error(text, "Drop --epochs." if "iterations" in plain else f"Drop --epochs, or write {plain}.")
-
-
-def _check_names(settings: RunSettings, findings: Findings) -> None:
-    """Whether nnU-Net finds trainers and planners."""
-    models = [*own_models(settings), *rival_models(settings)]
-    planners = dict.fromkeys(model.planner for model in models)
-    unknown = [planner for planner in planners if not _is_known(partial(planner_class, planner), findings)]
-    if unknown or _is_given_twice(settings):
-        return
-    for trainer in dict.fromkeys(model.trainer for model in models):
-        _is_known(partial(_find_trainer, trainer), findings)
+def _check_models(settings: RunSettings, findings: Findings) -> None:
+    """Whether nnU-Net finds the planners and trainers; this imports torch."""
+    before = len(findings.errors)
+    named = dict.fromkeys([settings.trainer, *(rival.partition(":")[0] for rival in settings.compare)])
+    with_length = [trainer for trainer in named if LENGTH.search(trainer)] if settings.epochs is not None else []
+    for trainer in with_length:
+        text = f"--epochs {settings.epochs}, but {trainer} has a length in its name"
+        plain = LENGTH.sub("", trainer)
+        findings.error(text, "Drop --epochs." if "iterations" in plain else f"Drop --epochs, or write {plain}.")
+    unknown = len(findings.errors)
+    with redirect_stdout(StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        models = [*own_models(settings), *rival_models(settings)]
+        for planner in dict.fromkeys(model.planner for model in models):
+            _found(findings, partial(planner_class, planner))
+        if len(findings.errors) == unknown and not with_length:
+            for trainer in dict.fromkeys(model.trainer for model in models):
+                _found(findings, partial(_find_trainer, trainer))
+    if len(findings.errors) == before:
+        ours = set(own_models(settings))
+        for rival in dict.fromkeys(model.trainer for model in rival_models(settings) if model in ours):
+            findings.error(f"--compare {rival} is what is trained anyway", "Name another trainer or planner.")
 
 
 def _find_trainer(name: str) -> type:
@@ -314,20 +241,3 @@ def _find_trainer(name: str) -> type:
     except RuntimeError:
         remedy = "nnU-Net's own come in few lengths (_5epochs, _100epochs, ...), MSCSTrainer_<N>epochs in any."
         raise MscsError(f"nnU-Net finds no trainer {name}.", remedy) from None
-
-
-def _is_known(find: Callable[[], type], findings: Findings) -> bool:
-    try:
-        with redirect_stdout(StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            find()
-        return True
-    except MscsError as error:
-        findings.error(error.finding, error.remedy)
-        return False
-
-
-def _check_rivals(settings: RunSettings, findings: Findings) -> None:
-    ours = set(own_models(settings))
-    for rival in dict.fromkeys(model.trainer for model in rival_models(settings) if model in ours):
-        findings.error(f"--compare {rival} is what is trained anyway", "Name another trainer or planner.")

@@ -62,19 +62,14 @@ def run_stage(
     again = former if former is not None and now.what == RESUMES else None
     continues = again is not None and not again.to_clear
     to_remove = () if stage.former == REPLACED or (continues and stage.training) else own_places(run, stage)
-    attempt = _Attempt(
-        run, stage, _first_record(run, stage, again, to_clear=bool(to_remove), job=job, gpus=_gpus(environment))
-    )
+    gpus = environment.get("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES"))
+    attempt = _Attempt(run, stage, _first_record(run, stage, again, to_clear=bool(to_remove), job=job, gpus=gpus))
     with attempt.ends_recorded():
         on_begin()
         attempt.clear(to_remove, keep_log=continues)
         attempt.run_commands(here, environment, on_line, stopped)
         attempt.check_outputs()
     return attempt.record
-
-
-def _gpus(environment: Mapping[str, str]) -> str | None:
-    return environment.get("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def _first_record(run: RunFolder, stage: Stage, again: Record | None, **values: Any) -> Record:

@@ -9,6 +9,9 @@ from typing import Any
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.dataset import FOLDS, dataset_name
 
+# The fields that only `mscs convert` reads.
+CONVERSION = ("layout", "spacing", "channels", "test_fraction", "patient_pattern", "unlabelled", "resample", "seed")
+
 
 @dataclass(frozen=True)
 class RunSettings:
@@ -19,12 +22,12 @@ class RunSettings:
         dataset_id: nnU-Net's.
         name: of the data set, without its number.
         layout, spacing, channels, test_fraction, patient_pattern, unlabelled, resample, seed: see `mscs convert`.
-        configurations: nnU-Net's, that compete.
-        trainer: by its name, without a length if `epochs` gives one.
-        planner: by its name; None for that of the trainer's network.
+        configurations: those of nnU-Net's that compete.
+        trainer: its name, without a length if `epochs` gives one.
+        planner: its name; None for that of the trainer's network.
         folds: of the cross-validation.
-        epochs: of every training; None for the trainer's own number.
-        gpu_memory_target_gb: that patch and batch are planned for; None for the planner's own.
+        epochs: number for every training; None for the trainer's own.
+        gpu_memory_target_gb: memory that patch and batch are planned for; None for the planner's own.
         compare: trainers of rivals on the same folds, each TRAINER or TRAINER:PLANNER.
     """
 
@@ -69,7 +72,7 @@ ON, OFF = {"true", "yes", "on"}, {"false", "no", "off", ""}
 
 
 def read_settings_file(file: Path) -> dict[str, Any]:
-    """The mapping that the file holds, all of its values as the texts that stand there: YAML takes 12:00:00 for 43200.
+    """The options in a file, their values as they are written: YAML would read 12:00:00 as 43200.
 
     Raises:
         MscsError: it cannot be read, is no YAML, or is not a mapping of options.

@@ -87,7 +87,7 @@ class StagesJob:
             progress.at_work = None
 
     def checkpoint(self) -> Any:
-        """The same work again, for submitit, which then requeues this job and ends this process and the command that runs.
+        """The same work again, for submitit, which then requeues this job and ends this process and its command.
 
         Slurm's own SIGTERM, which follows, must not disturb that.
 

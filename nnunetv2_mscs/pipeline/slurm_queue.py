@@ -83,8 +83,8 @@ def read_submission(run: RunFolder) -> tuple[list[SlurmJob], float]:
 def job_states(run: RunFolder) -> dict[str, SlurmJobState]:
     """The state of the job of every stage that was submitted last; asks the queue, then the accounting if there is any.
 
-    Slurm is asked only about jobs with stages that have not been done since. The ids of an interrupted submission's jobs
-    may be missing; jobs that Slurm does not know by their names either are left out.
+    Slurm is asked only about jobs with stages that have not been done since. The ids of jobs may be
+    missing after an interrupted submission; jobs that Slurm does not know by their names either are left out.
 
     Raises:
         MscsError: there may be jobs, and Slurm cannot be asked.

@@ -67,7 +67,7 @@ def standing(run: RunFolder, stage: Stage) -> Standing:
 
 
 def own_places(run: RunFolder, stage: Stage) -> tuple[Path, ...]:
-    """What exists of a stage's own files and folders, except what it adopted: they are removed before it starts over."""
+    """What exists of a stage's own files and folders, except what it adopted: it is removed before a new start."""
     there = tuple(place for place in stage.makes if not missing([place]))
     if stage.former != ADOPTED:
         return there

@@ -8,8 +8,9 @@ import SimpleITK as sitk
 from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.pipeline import checks, disk
 from nnunetv2_mscs.pipeline.checks import EarlyChecksFailed, early_checks, early_findings
+from nnunetv2_mscs.pipeline.run import SLURM, Execution, Run
 from nnunetv2_mscs.pipeline.settings import RunSettings
-from nnunetv2_mscs.pipeline.stage import Here
+from nnunetv2_mscs.pipeline.source import measure_scans
 from nnunetv2_mscs.pipeline.state import Record, RunFolder, State, write_record
 from nnunetv2_mscs.workplace.devices import Gpu, Gpus
 
@@ -35,24 +36,25 @@ def settings(tmp_path):
 @pytest.fixture(autouse=True)
 def roomy(monkeypatch):
     """A machine with room, so that only what a test changes is found."""
-    monkeypatch.setattr(checks, "free_disk_bytes", lambda place: 1000 * GB)
+    monkeypatch.setattr(disk, "free_disk_bytes", lambda place: 1000 * GB)
     monkeypatch.setattr(checks, "free_memory_bytes", lambda: 100 * GB)
     monkeypatch.setattr(checks, "shared_memory_bytes", lambda: 8 * GB)
 
 
-def _found(settings, folders, here=None, **options):
-    return [(item.severity, item.finding) for item in early_findings(settings, folders, here or Here(), **options)]
+def _found(settings, folders, **execution):
+    run = Run(settings, folders, Execution(**execution))
+    return [(item.severity, item.finding) for item in early_findings(run)]
 
 
 def test_a_sound_run_has_no_findings_and_nothing_is_made(settings, folders):
-    assert early_checks(settings, folders, Here(2)) == []
+    assert _found(settings, folders, processes=2) == []
     assert not folders.raw.parent.exists()
 
 
 def test_all_errors_are_told_at_once(settings, folders, capsys):
     wrong = replace(settings, folds=(0, 0, 7), epochs=5, trainer="MSCSTrainer_3epochs", planner="NoPlanner")
     with pytest.raises(EarlyChecksFailed, match="4 reasons not to begin"):
-        early_checks(wrong, folders, Here())
+        early_checks(Run(wrong, folders, Execution()))
 
     table = capsys.readouterr().err
     for text in ("names 0 twice", "folds are 0 to 4", "length in its name", "no planner NoPlanner"):
@@ -157,16 +159,16 @@ def test_folders_that_cannot_be_written_to(settings, folders, tmp_path):
 
 @pytest.mark.parametrize(("free", "severity"), [(0.5, "error"), (1.2, "warning"), (2.0, None)])
 def test_disk_against_the_estimate(settings, folders, monkeypatch, free, severity):
-    needed = sum(disk.estimate(settings, disk.measure_scans(settings, folders)).values())
-    monkeypatch.setattr(checks, "free_disk_bytes", lambda place: free * needed)
+    needed = sum(disk.estimate(settings, measure_scans(settings, folders)).values())
+    monkeypatch.setattr(disk, "free_disk_bytes", lambda place: free * needed)
 
     found = [one for one in _found(settings, folders) if "GB are free for about" in one[1]]
     assert [one[0] for one in found] == ([severity] if severity else [])
 
 
 def test_what_a_run_has_made_already_is_not_needed_again(settings, folders, monkeypatch):
-    needed = sum(disk.estimate(settings, disk.measure_scans(settings, folders)).values())
-    monkeypatch.setattr(checks, "free_disk_bytes", lambda place: 0.5 * needed)
+    needed = sum(disk.estimate(settings, measure_scans(settings, folders)).values())
+    monkeypatch.setattr(disk, "free_disk_bytes", lambda place: 0.5 * needed)
     made = folders.results / settings.dataset / "checkpoint_final.pth"
     made.parent.mkdir(parents=True)
     with made.open("wb") as file:
@@ -177,18 +179,17 @@ def test_what_a_run_has_made_already_is_not_needed_again(settings, folders, monk
 
 def test_a_gpu_that_is_asked_for_and_not_there(settings, folders, monkeypatch):
     monkeypatch.setattr(checks, "look_for_gpus", lambda: Gpus((), "PyTorch 2.9 sees no GPU"))
-    assert any("there is no GPU: PyTorch 2.9" in text for _, text in _found(settings, folders, Here(device="cuda")))
-    assert _found(settings, folders, Here(device="cuda"), on_this_machine=False) == []
+    assert any("there is no GPU: PyTorch 2.9" in text for _, text in _found(settings, folders, device="cuda"))
+    assert _found(settings, folders, executor=SLURM, device="cuda") == []
 
 
 def test_gpus_by_numbers_that_do_not_exist_and_memory_that_is_too_small(settings, folders, monkeypatch):
     there = [early_gpu("0", 80), early_gpu("1", 8)]
     monkeypatch.setattr(checks, "look_for_gpus", lambda: Gpus(tuple(there), "two"))
-    here = Here(device="cuda")
 
-    assert _found(settings, folders, here, gpus=("0", "3")) == [("error", "there is no GPU 3")]
-    assert _found(replace(settings, gpu_memory_target_gb=24), folders, here, gpus=("0",)) == []
-    assert _found(replace(settings, gpu_memory_target_gb=24), folders, here, gpus=("1",)) == [
+    assert _found(settings, folders, device="cuda", gpus=("0", "3")) == [("error", "there is no GPU 3")]
+    assert _found(replace(settings, gpu_memory_target_gb=24), folders, device="cuda", gpus=("0",)) == []
+    assert _found(replace(settings, gpu_memory_target_gb=24), folders, device="cuda", gpus=("1",)) == [
         ("warning", "GPU 1 (NVIDIA) has 8 GB, less than 24")
     ]
 
@@ -201,7 +202,7 @@ def test_memory_and_shared_memory_for_the_workers(settings, folders, monkeypatch
     monkeypatch.setattr(checks, "free_memory_bytes", lambda: 4 * GB)
     monkeypatch.setattr(checks, "shared_memory_bytes", lambda: 64e6)
 
-    found = _found(settings, folders, Here(workers=16))
+    found = _found(settings, folders, processes=16)
     assert [severity for severity, _ in found] == ["warning", "warning"]
     assert "16 processes" in found[0][1]
-    assert _found(settings, folders, Here(workers=1)) == []
+    assert _found(settings, folders, processes=1) == []

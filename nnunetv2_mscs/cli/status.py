@@ -1,8 +1,8 @@
 """Show where a run stands: every stage and fold waiting, running (epoch, pseudo Dice, end), done, or failed and why.
 
-It looks at what `mscs run` keeps on disk, from any machine that sees the folder; it changes and disturbs nothing.
-Without DATASET_ID it tells of all runs, in a line each. While nothing runs, it also says what is no longer true
-because files have changed since: those stages are done again by the next `mscs run`.
+It reads what `mscs run` keeps on disk, from any machine that sees the folder; it changes and disturbs nothing. Without
+DATASET_ID it shows all runs, one line each. While nothing runs, it also shows what is out of date because files have
+changed since: the next `mscs run` does those stages again.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.dataset_id is None and (args.watch or args.log):
-        args.wrong_use("--watch and --log are of one run: give its DATASET_ID")
+        args.wrong_use("--watch and --log show one run: give its DATASET_ID")
     runs = _runs(args.workspace, args.dataset_id)
     if args.dataset_id is None:
         _tell_all(runs, as_json=args.json)

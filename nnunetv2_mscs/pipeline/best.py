@@ -28,9 +28,9 @@ class Best:
     """What was chosen by cross-validation.
 
     Args:
-        models: one, or those of an ensemble, and the folds whose networks predict together.
-        folder: of the data set's models.
-        dice: mean of the cross-validation, with the postprocessing; NaN if nobody noted it.
+        models: one, or those of an ensemble, with the folds whose networks predict together.
+        folder: the data set's folder in nnUNet_results.
+        dice: mean of the cross-validation, with the postprocessing; NaN if the record lacks it.
     """
 
     models: ModelSet
@@ -47,7 +47,7 @@ def read_best(folders: Folders, dataset_id: int) -> Best:
     """Read what nnUNetv2_find_best_configuration wrote.
 
     Raises:
-        MscsError: it has not been run for this data set, what it chose is not there, or is not nnU-Net's.
+        MscsError: it has not been run for this data set, or what it chose is missing or not nnU-Net's.
     """
     found = sorted(folders.results.glob(f"{dataset_name(dataset_id, '*')}/{BEST_RECORD}"))
     if not found:
@@ -74,7 +74,7 @@ def predict_with_best(
     """Predict all scans of a folder in nnU-Net's format; the folder `out` appears as a whole, or not at all.
 
     Raises:
-        MscsError: the place is taken, or a command fails: what all of them printed is then beside `out`, in `out`.log.
+        MscsError: the place is taken, or a command fails; all that the commands printed is then in `out`.log.
     """
     PREDICTIONS.check(out, overwrite=overwrite)
     if not images.is_dir() or not any(images.iterdir()):

@@ -1,4 +1,4 @@
-"""Stop a run, wherever it is carried out: its process on this machine, its jobs on a cluster."""
+"""Stop a run: its process on this machine, or its jobs on a cluster."""
 
 import os
 import re
@@ -15,13 +15,13 @@ from nnunetv2_mscs.workplace.leftovers import LOCK, sole_run
 from nnunetv2_mscs.workplace.locks import holder_of, is_held
 
 HOLDER = re.compile(r"Process (?P<process>\d+) on (?P<host>\S+)")
-# Longer than the grace that commands get to end by themselves.
+# More than the grace that commands get to end by themselves.
 SECONDS_TO_END = 30.0
 SECONDS_TO_DIE = 5.0
 
 
 def cancel(run: RunFolder) -> list[str]:
-    """End what a run has going on; returns what was ended, in words. What is done stays, and the run can go on later.
+    """End what is at work for a run; returns in words what was ended. What is done stays, so that the run can continue.
 
     Raises:
         MscsError: it is at work on another machine, does not end, or Slurm cannot be asked.
@@ -53,7 +53,7 @@ def _end_holder(run: RunFolder) -> str:
             os.kill(process, signal.SIGKILL)
         _is_free_within(lock, SECONDS_TO_DIE)
         ended = f"killed process {process}, which did not end by itself"
-    # What it has started goes on without it, until the next that holds the folder ends it: this process, or a new run.
+    # What it started continues without it, until the next holder of the folder ends it: this process, or a new run.
     with suppress(MscsError), sole_run(run.path):
         pass
     return ended

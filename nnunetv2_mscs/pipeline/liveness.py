@@ -1,4 +1,4 @@
-"""Whether what a record says to be running really is: a lock that is held, a process that lives, a job in the queue."""
+"""Whether what a record calls running really runs: by locks that are held, living processes, jobs in the queue."""
 
 import socket
 from collections.abc import Mapping
@@ -6,23 +6,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.state import Record, RunFolder
+from nnunetv2_mscs.pipeline.state import JOBS, Record, RunFolder
 from nnunetv2_mscs.workplace.leftovers import LOCK, processes_with
 from nnunetv2_mscs.workplace.locks import holder_of, is_held
 
 if TYPE_CHECKING:
     from nnunetv2_mscs.pipeline.slurm_queue import SlurmJobState
 
-JOBS = "jobs.json"
-
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is at work for a run, beside what its records say.
+    """What is at work for a run, besides what its records say.
 
     Args:
-        holder: what the process that holds the run's folder says of itself; empty if none does.
-        jobs: stage -> state of its job of the last submission to Slurm.
+        holder: how the process that holds the run's folder describes itself; empty if none does.
+        jobs: stage -> state of its job in the last submission to Slurm.
         unasked: why Slurm could not be asked; empty if it could, or there was no need.
     """
 
@@ -36,7 +34,7 @@ class Surroundings:
         return bool(self.holder or self.unasked or any(job.is_live for job in self.jobs.values()))
 
     def will_begin(self, record: Record) -> bool:
-        """Whether a stage that is not done is still going to be carried out by what is at work now."""
+        """Whether what is at work now will still carry out a stage that is not done."""
         job = self.jobs.get(record.stage)
         return job.is_live if job else bool(self.holder) and not self.holds(record)
 
@@ -54,7 +52,7 @@ class Surroundings:
 
 
 def look_around(run: RunFolder) -> Surroundings:
-    """What is at work for a run now. To be asked for before the records are read: what begins later is seen there."""
+    """What is at work for a run now. Call it before reading the records: they show what begins later."""
     lock = run.path / LOCK
     holder = holder_of(lock) if is_held(lock) else ""
     if not (run.path / JOBS).is_file():
@@ -69,12 +67,12 @@ def look_around(run: RunFolder) -> Surroundings:
 
 @dataclass(frozen=True)
 class Life:
-    """Whether a stage that was begun is still carried out, and what there is to say about it.
+    """Whether a stage that began is still carried out.
 
     Args:
         lives: None if that cannot be known here.
         words: why, or where to look.
-        queued: whether its job went back to the queue.
+        queued: whether its job is back in the queue.
     """
 
     lives: bool | None
@@ -83,7 +81,7 @@ class Life:
 
 
 def life_of(run: RunFolder, record: Record, around: Surroundings) -> Life:
-    """Whether a stage whose record says that it runs does so."""
+    """Whether a stage really runs whose record says so."""
     return _life_of_job(record, around) if record.job else _life_of_process(run, record, around)
 
 
@@ -104,7 +102,7 @@ def _life_of_process(run: RunFolder, record: Record, around: Surroundings) -> Li
     if around.holds(record):
         return Life(True)
     if record.host != socket.gethostname():
-        return Life(None, f"was begun on {record.host}: see there")
+        return Life(None, f"it began on {record.host}: see there")
     if left := processes_with(run.mark(record.stage)):
-        return Life(True, f"its mscs run is gone, processes {', '.join(map(str, left))} go on")
+        return Life(True, f"its mscs run is gone, processes {', '.join(map(str, left))} continue")
     return Life(False, "its process is gone")

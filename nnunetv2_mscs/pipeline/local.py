@@ -1,4 +1,4 @@
-"""Carry a run out on this machine: what is ready goes to the next free place, a training to a free GPU."""
+"""Carry a run out on this machine: what is ready gets the next free place, a training a free GPU."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -21,8 +21,8 @@ class Slot:
 
     Args:
         gpus: ids of the GPUs it may use, as CUDA_VISIBLE_DEVICES takes them; none on a CPU.
-        takes_gpu_work: whether trainings and predictions come here.
-        takes_cpu_work: whether all the others do.
+        takes_gpu_work: whether trainings and predictions may run here.
+        takes_cpu_work: whether all other stages may.
     """
 
     gpus: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class Slot:
     def environment(self) -> dict[str, str]:
         if not self.gpus:
             return {}
-        # CUDA counts the fastest GPU first unless told to count as nvidia-smi does, from which the numbers come.
+        # By default CUDA numbers the fastest GPU first; the ids here are in the order of nvidia-smi.
         return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", VISIBLE_GPUS: ",".join(self.gpus)}
 
     def takes(self, stage: Stage) -> bool:
@@ -41,20 +41,20 @@ class Slot:
 
 
 def slots_for(gpus: Sequence[str], gpus_per_fold: int) -> list[Slot]:
-    """A place for every `gpus_per_fold` GPUs, and one for what needs none; without GPUs a single place for everything.
+    """A place for every `gpus_per_fold` GPUs, and one for stages that need none; without GPUs one place for all stages.
 
     Raises:
         MscsError: there are fewer GPUs than one training is to have.
     """
     if not gpus:
         return [Slot()]
-    count = len(gpus) // gpus_per_fold
-    if not count:
+    if len(gpus) < gpus_per_fold:
         raise MscsError(
             f"One training is to have {gpus_per_fold} GPUs, but there are {len(gpus)}.", "Choose fewer --gpus-per-fold."
         )
-    groups = [tuple(gpus[i * gpus_per_fold : (i + 1) * gpus_per_fold]) for i in range(count)]
-    return [*(Slot(group, takes_cpu_work=False) for group in groups), Slot(takes_gpu_work=False)]
+    starts = range(0, len(gpus) - gpus_per_fold + 1, gpus_per_fold)
+    groups = [Slot(tuple(gpus[start : start + gpus_per_fold]), takes_cpu_work=False) for start in starts]
+    return [*groups, Slot(takes_gpu_work=False)]
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Outcome:
 
     Args:
         failed: stage -> what to tell the user.
-        blocked: stages that come after a failed one, and so were not begun.
+        blocked: stages that were not started, as one that they need failed.
     """
 
     failed: dict[str, str] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Follower:
-    """What is told about the stages as they run."""
+    """What is called as stages run: at the beginning and end of each, and for each line that they print."""
 
     begins: Callable[[Stage, Slot], None] = lambda stage, slot: None
     line: Callable[[Stage, str], None] = lambda stage, line: None
@@ -89,78 +89,57 @@ def run_local(
     follower: Follower,
     may_replace: bool = True,
 ) -> Outcome:
-    """Bring all stages to their end. A stage that fails stops those after it, and no others.
+    """Bring all stages to their end. A stage that fails stops those that need it, and no others.
 
-    Ctrl-C ends what runs, in an orderly way; the next call goes on from there. See `run_stage` for `may_replace`.
+    Ctrl-C ends what runs in an orderly way; the next call continues from there. See `run_stage` for `may_replace`.
     """
-    return _Run(run, stages, list(slots), here, environment, follower, may_replace).carry_out()
+    left, free, done, outcome = list(stages), list(slots), set[str](), Outcome()
+    running: dict[Future[Record], tuple[str, Slot]] = {}
+    stop = threading.Event()
 
-
-class _Run:
-    def __init__(
-        self,
-        run: RunFolder,
-        stages: Mapping[str, Stage],
-        free: list[Slot],
-        here: Here,
-        environment: Mapping[str, str],
-        follower: Follower,
-        may_replace: bool,
-    ):
-        self.may_replace = may_replace
-        self.run, self.stages, self.free, self.here = run, stages, free, here
-        self.environment, self.follower = environment, follower
-        self.left = list(stages)
-        self.done: set[str] = set()
-        self.running: dict[Future[Record], tuple[str, Slot]] = {}
-        self.outcome = Outcome()
-        self.stop = threading.Event()
-
-    def carry_out(self) -> Outcome:
-        with ThreadPoolExecutor(max_workers=len(self.free)) as pool:
-            try:
-                self._start_ready(pool)
-                while self.running:
-                    ended, _ = wait(self.running, timeout=POLL_S, return_when=FIRST_COMPLETED)
-                    for future in ended:
-                        self._take_up(future)
-                    self._start_ready(pool)
-            finally:
-                self.stop.set()
-        self.outcome.blocked = self.left
-        return self.outcome
-
-    def _start_ready(self, pool: ThreadPoolExecutor) -> None:
-        for name in list(self.left):
-            stage = self.stages[name]
-            slot = next((slot for slot in self.free if slot.takes(stage)), None)
-            if slot is not None and self.done.issuperset(stage.needs):
-                self.left.remove(name)
-                self.free.remove(slot)
-                self.running[pool.submit(self._work, stage, slot)] = (name, slot)
-
-    def _work(self, stage: Stage, slot: Slot) -> Record:
+    def work(stage: Stage, slot: Slot) -> Record:
         return run_stage(
-            self.run,
+            run,
             stage,
-            self.here,
-            environment={**self.environment, **slot.environment},
-            on_begin=lambda: self.follower.begins(stage, slot),
-            on_line=lambda line: self.follower.line(stage, line),
-            stopped=self.stop.is_set,
-            may_replace=self.may_replace,
+            here,
+            environment={**environment, **slot.environment},
+            on_begin=lambda: follower.begins(stage, slot),
+            on_line=lambda line: follower.line(stage, line),
+            stopped=stop.is_set,
+            may_replace=may_replace,
         )
 
-    def _take_up(self, future: Future[Record]) -> None:
-        name, slot = self.running.pop(future)
-        self.free.append(slot)
-        self.free.sort(key=lambda one: one.gpus)
+    def start_ready(pool: ThreadPoolExecutor) -> None:
+        for name in list(left):
+            slot = next((slot for slot in free if slot.takes(stages[name])), None)
+            if slot is not None and done.issuperset(stages[name].needs):
+                left.remove(name)
+                free.remove(slot)
+                running[pool.submit(work, stages[name], slot)] = (name, slot)
+
+    def take_up(future: Future[Record]) -> None:
+        name, slot = running.pop(future)
+        free.append(slot)
+        free.sort(key=lambda one: one.gpus)
         record = None
         try:
             record = future.result()
-            self.done.add(name)
+            done.add(name)
         except MscsError as error:
-            self.outcome.failed[name] = str(error)
-        except Interrupted:  # only after self.stop, with which this run ends
-            self.left.append(name)
-        self.follower.ends(self.stages[name], record)
+            outcome.failed[name] = str(error)
+        except Interrupted:  # only after `stop`, with which this run ends
+            left.append(name)
+        follower.ends(stages[name], record)
+
+    with ThreadPoolExecutor(max_workers=len(free)) as pool:
+        try:
+            start_ready(pool)
+            while running:
+                ended, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    take_up(future)
+                start_ready(pool)
+        finally:
+            stop.set()
+    outcome.blocked = left
+    return outcome

@@ -1,4 +1,4 @@
-"""What the log of a stage shows: how far a training is, and what the last command printed."""
+"""What the log of a stage shows of its last command: how far a training is, and the last lines."""
 
 import mmap
 import re
@@ -7,43 +7,37 @@ from datetime import datetime
 from math import isnan
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from nnunetv2_mscs.nnunet_files.training_log import read_line
 from nnunetv2_mscs.pipeline.progress import COUNT
 from nnunetv2_mscs.workplace.running import LAST_LINES
 
 # Bytes of a command's output that are read: what it says before its first epoch, and its last epochs.
-HEAD_BYTES = 64 * 1024
-TAIL_BYTES = 64 * 1024
+HEAD_BYTES = TAIL_BYTES = 64 * 1024
 # Epochs whose median is the time that an epoch takes now.
 RECENT_EPOCHS = 5
-
-TRAIN = b"$ nnUNetv2_train "
-# Kinds of lines whose number is the value of that name.
-COUNTS = ("skipped_steps", "to_validate", "patience", "without_better")
-DICES = ("pseudo_dice", "validation_dice")
+COMMAND = b"\n$ "
 
 
-@dataclass(frozen=True)
+@dataclass
 class TrainingProgress:
     """What the last attempt at a training says of itself.
 
     Args:
         epochs: that it will have; None if that is not known.
-        epoch: that is trained, or was last; counted from 0 as nnU-Net does; None before the first.
-        steps: of that epoch that were done at its last checkpoint within it, and all of them; None if it had none.
+        epoch: the current or last one, counted from 0 as nnU-Net does; None before the first.
+        steps: how many of how many steps of that epoch its last checkpoint within it holds; None without one.
         pseudo_dice: of the last epoch that ended, the mean of the labels.
         validation_dice: mean of the fold's validation, once that is over.
         seconds_per_epoch: median of the last epochs.
         epochs_end: when the last epoch is expected to end, in seconds since 1970; the validation comes after it.
         patience: epochs after which early stopping ends the training if none of them was better; None without it.
         without_better: epochs since the best one, if early stopping has said so.
-        skipped_steps: of the last epoch, for NaN or Inf.
+        skipped_steps: steps of the last epoch that were skipped for NaN or Inf.
         start: its number, and how many there may be, if the training has begun anew; None in its first start.
         trained: whether all epochs are over.
-        validated: cases that were predicted, once they are.
-        to_validate: cases of the fold's validation.
+        validated: number of cases predicted since.
+        to_validate: number of cases of the fold's validation.
     """
 
     epochs: int | None = None
@@ -68,119 +62,34 @@ class TrainingProgress:
 
 
 def read_progress(log: Path, *, epochs: int | None = None) -> TrainingProgress | None:
-    """The progress that a log shows, of its last command; None if it shows none.
+    """The progress of the last training in a log; None if it has not said anything.
 
     Args:
         log: of a training stage; it may hold several attempts.
-        epochs: of the training, if its name tells.
+        epochs: number of the training's epochs, if its name says it.
     """
     try:
-        head, tail = _ends_of_last_command(log)
+        text = "\n".join(_last_command(log))
         written = log.stat().st_mtime
     except OSError:
         return None
-    return _Reader(epochs).progress(head, tail, written) if tail else None
-
-
-def _ends_of_last_command(log: Path) -> tuple[str, str]:
-    """Beginning and end of what the last command printed; only the end if that is all."""
-    if not log.stat().st_size:
-        return "", ""
-    with log.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        begin = max(content.rfind(TRAIN), 0)
-        tail_begin = max(begin, len(content) - TAIL_BYTES)
-        head = content[begin : min(tail_begin, begin + HEAD_BYTES)]
-        return head.decode(errors="replace"), content[tail_begin:].decode(errors="replace")
-
-
-class _Reader:
-    """Takes up lines, and remembers what it needs."""
-
-    def __init__(self, epochs: int | None):
-        self.epochs = epochs
-        self.values: dict[str, Any] = {}
-        self.epoch_times: list[float] = []
-        self.last_stamp: datetime | None = None
-        self.epoch_began: datetime | None = None
-
-    def progress(self, head: str, tail: str, written: float) -> TrainingProgress | None:
-        for line in [*head.splitlines(), *tail.splitlines()]:
-            self._take_up(line)
-        if not self.values and self.last_stamp is None:
-            return None
-        seconds = median(self.epoch_times[-RECENT_EPOCHS:]) if self.epoch_times else None
-        return TrainingProgress(
-            epochs=self.epochs, seconds_per_epoch=seconds, epochs_end=self._epochs_end(seconds, written), **self.values
-        )
-
-    def _take_up(self, line: str) -> None:
-        stamp, kind, numbers = read_line(line)
-        if stamp:
-            self.last_stamp = datetime.fromisoformat(stamp)
-        if kind == "epoch":
-            self.epoch_began = self.last_stamp
-            self.values |= {"epoch": int(numbers[0]), "steps": None, "skipped_steps": 0}
-        elif kind == "seconds":
-            self.epoch_times.append(numbers[0])
-            self.values["without_better"] = 0
-        elif kind == "case":
-            self.values["validated"] = self.values.get("validated", 0) + 1
-        elif kind == "trained":
-            self.values["trained"] = True
-        elif kind == "epochs":
-            self.epochs = int(numbers[0]) + 1
-            self.values.setdefault("epoch", None)
-        elif kind == "all_trained":
-            self.epochs = int(numbers[0])
-            self.values["trained"] = True
-        elif kind == "steps":
-            self.values["steps"] = (int(numbers[0]), int(numbers[1]))
-        elif kind in ("new_start", "start"):
-            if kind == "new_start":
-                self.values |= {"epoch": None, "steps": None, "skipped_steps": 0}
-            self._take_up_start(int(numbers[0]), int(numbers[1]))
-        elif kind in DICES:
-            self.values[kind] = None if isnan(numbers[0]) else numbers[0]
-        elif kind in COUNTS:
-            self.values[kind] = int(numbers[0])
-
-    def _take_up_start(self, number: int, starts: int) -> None:
-        if self.values.get("start") != (number, starts):
-            for of_the_former in ("pseudo_dice", "without_better"):
-                self.values.pop(of_the_former, None)
-        self.values["start"] = (number, starts)
-
-    def _epochs_end(self, seconds: float | None, written: float) -> float | None:
-        """By the file's time: the stamps in the log are of another machine's time zone, perhaps."""
-        epoch = self.values.get("epoch")
-        if epoch is None or seconds is None or self.epochs is None or self.values.get("trained"):
-            return None
-        if self.epoch_began is None or self.last_stamp is None:
-            return None
-        began = written - (self.last_stamp - self.epoch_began).total_seconds()
-        return began + (self.epochs - epoch) * seconds
-
-
-READ_BYTES = 64 * 1024
-COMMAND = "\n$ "
+    reader = _Reader(TrainingProgress(epochs))
+    for line in text.splitlines():
+        reader.read(line)
+    return reader.progress_at(written) if reader.has_read else None
 
 
 def last_attempt(log: Path) -> str:
-    """What the last command printed, of it no more than the end; progress bars as their last state."""
+    """The end of what the last command printed, with progress bars in their last state."""
     try:
-        with log.open("rb") as handle:
-            handle.seek(max(log.stat().st_size - READ_BYTES, 0))
-            text = handle.read().decode(errors="replace")
+        return re.sub(r"[^\n]*\r(?!\n)", "", _last_command(log)[1])
     except OSError:
         return ""
-    begin = text.rfind(COMMAND)
-    shown = text[begin + 1 :] if begin >= 0 else text
-    return re.sub(r"[^\n]*\r(?!\n)", "", shown)
 
 
-def last_lines(printed: str, count: int = LAST_LINES) -> tuple[str, ...]:
+def last_lines(printed: str) -> tuple[str, ...]:
     """The last lines that are not empty."""
-    return tuple(line.rstrip() for line in printed.splitlines() if line.strip())[-count:]
+    return tuple(line.rstrip() for line in printed.splitlines() if line.strip())[-LAST_LINES:]
 
 
 def last_count(printed: str) -> tuple[int, int] | None:
@@ -189,3 +98,72 @@ def last_count(printed: str) -> tuple[int, int] | None:
         if match := COUNT.search(line):
             return int(match[1]), int(match[2])
     return None
+
+
+def _last_command(log: Path) -> tuple[str, str]:
+    """The beginning and the end of what the last command printed; the beginning is empty if the end is all."""
+    if not log.stat().st_size:
+        return "", ""
+    with log.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        begin = content.rfind(COMMAND) + 1
+        tail_begin = max(begin, len(content) - TAIL_BYTES)
+        head = content[begin : min(tail_begin, begin + HEAD_BYTES)]
+        return head.decode(errors="replace"), content[tail_begin:].decode(errors="replace")
+
+
+class _Reader:
+    """Reads a training's lines into its progress."""
+
+    def __init__(self, progress: TrainingProgress):
+        self.progress = progress
+        self.has_read = False
+        self.epoch_times: list[float] = []
+        self.last_stamp: datetime | None = None
+        self.epoch_began: datetime | None = None
+
+    def read(self, line: str) -> None:
+        stamp, kind, numbers = read_line(line)
+        progress = self.progress
+        self.has_read |= bool(stamp or kind)
+        if stamp:
+            self.last_stamp = datetime.fromisoformat(stamp)
+        if kind == "epoch":
+            self.epoch_began = self.last_stamp
+            progress.epoch, progress.steps, progress.skipped_steps = int(numbers[0]), None, 0
+        elif kind == "seconds":
+            self.epoch_times.append(numbers[0])
+            progress.without_better = 0
+        elif kind == "case":
+            progress.validated += 1
+        elif kind == "trained":
+            progress.trained = True
+        elif kind == "epochs":
+            progress.epochs = int(numbers[0]) + 1
+        elif kind == "all_trained":
+            progress.epochs, progress.trained = int(numbers[0]), True
+        elif kind == "steps":
+            progress.steps = (int(numbers[0]), int(numbers[1]))
+        elif kind in ("new_start", "start"):
+            start = (int(numbers[0]), int(numbers[1]))
+            if kind == "new_start":
+                progress.epoch, progress.steps, progress.skipped_steps = None, None, 0
+            if progress.start != start:
+                progress.pseudo_dice, progress.without_better, progress.start = None, 0, start
+        elif kind in ("pseudo_dice", "validation_dice"):
+            setattr(progress, kind, None if isnan(numbers[0]) else numbers[0])
+        elif kind in ("skipped_steps", "to_validate", "patience", "without_better"):
+            setattr(progress, kind, int(numbers[0]))
+
+    def progress_at(self, written: float) -> TrainingProgress:
+        """The progress, with its expected end by the time at which the log was last written.
+
+        The stamps in the log may be of another machine's time zone.
+        """
+        progress = self.progress
+        if self.epoch_times:
+            progress.seconds_per_epoch = median(self.epoch_times[-RECENT_EPOCHS:])
+            if progress.epochs and progress.epoch is not None and not progress.trained and self.epoch_began:
+                assert self.last_stamp is not None
+                began = written - (self.last_stamp - self.epoch_began).total_seconds()
+                progress.epochs_end = began + (progress.epochs - progress.epoch) * progress.seconds_per_epoch
+        return progress

@@ -10,7 +10,7 @@ from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.nnunet_files.model_folder import Model, ModelSet
 from nnunetv2_mscs.pipeline.settings import RunSettings
 
-# Planner -> name of its plans. Another planner's is found by looking at its class.
+# Planner -> name of its plans. Those of other planners are read from their classes.
 PLANS = {
     "MSCSPlanner": "MSCSPlans",
     "MSCSPlannerADCDWI": "MSCSPlansADCDWI",
@@ -19,14 +19,14 @@ PLANS = {
     "nnUNetPlannerResEncL": "nnUNetResEncUNetLPlans",
     "nnUNetPlannerResEncXL": "nnUNetResEncUNetXLPlans",
 }
-# Trainers whose names begin so train MSCS-Net, all others networks of nnU-Net's.
-OURS = "MSCS"
+# Trainers whose names begin so train MSCS-Net; all others train networks of nnU-Net's.
+MSCS_NET = "MSCS"
 OUR_PLANNER, NNUNET_PLANNER = "MSCSPlanner", "ExperimentPlanner"
 
 
 @dataclass(frozen=True)
 class PlannedModel:
-    """What a run trains in some folds, with the planner that its plans come from."""
+    """A model that a run trains, with the planner that makes its plans."""
 
     trainer: str
     planner: str
@@ -45,23 +45,23 @@ class PlannedModel:
 
 
 def own_models(settings: RunSettings) -> list[PlannedModel]:
-    """Those that compete for the best configuration, in the order of the configurations."""
+    """Our models, which compete for the best configuration, in the order of the configurations."""
     trainer = with_length(settings.trainer, settings.epochs)
     planner = settings.planner or planner_for(trainer)
     return [PlannedModel(trainer, planner, configuration) for configuration in settings.configurations]
 
 
 def planner_for(trainer: str) -> str:
-    """The planner that a trainer gets where the user names none: that of its network."""
-    return OUR_PLANNER if trainer.startswith(OURS) else NNUNET_PLANNER
+    """The planner that a trainer gets if the user names none: that of its network."""
+    return OUR_PLANNER if trainer.startswith(MSCS_NET) else NNUNET_PLANNER
 
 
 def rival_models(settings: RunSettings) -> list[PlannedModel]:
-    """Those that ours are compared with: every rival in every configuration."""
+    """The models that ours are compared with: every rival in every configuration."""
     rivals = []
     for text in settings.compare:
         trainer, _, planner = text.partition(":")
-        if trainer.startswith(OURS) and settings.trainer.startswith(OURS):
+        if trainer.startswith(MSCS_NET) and settings.trainer.startswith(MSCS_NET):
             planner = planner or settings.planner or ""
         planner = planner or planner_for(trainer)
         rivals += [PlannedModel(with_length(trainer, settings.epochs), planner, one) for one in settings.configurations]
@@ -69,12 +69,12 @@ def rival_models(settings: RunSettings) -> list[PlannedModel]:
 
 
 def with_length(trainer: str, epochs: int | None) -> str:
-    """The trainer's name with its number of epochs, as nnU-Net's own variants and ours have it."""
+    """The trainer's name with its number of epochs, as in the names of nnU-Net's own variants and ours."""
     return trainer if epochs is None else f"{trainer}_{epochs}epoch{'' if _is_singular(trainer, epochs) else 's'}"
 
 
 def _is_singular(trainer: str, epochs: int) -> bool:
-    return epochs == 1 and not trainer.startswith(OURS)  # nnUNetTrainer_1epoch, but MSCSTrainer_1epochs
+    return epochs == 1 and not trainer.startswith(MSCS_NET)  # nnUNetTrainer_1epoch, but MSCSTrainer_1epochs
 
 
 def plans_of(planner: str) -> str:
@@ -89,7 +89,7 @@ def plans_of(planner: str) -> str:
 
 
 def planner_class(name: str) -> type:
-    """The class that nnU-Net's commands would take for a planner's name."""
+    """The class that nnU-Net's commands take for a planner's name."""
     import nnunetv2
     from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 
@@ -104,5 +104,5 @@ def planner_class(name: str) -> type:
 
 
 def model_set(settings: RunSettings, models: Sequence[PlannedModel]) -> ModelSet:
-    """A model of a run, or several as an ensemble, that predict with all its folds."""
+    """One of a run's models, or several as an ensemble, with all folds of the run."""
     return ModelSet(settings.dataset, tuple(model.trained for model in models), tuple(map(str, settings.folds)))

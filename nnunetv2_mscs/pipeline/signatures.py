@@ -1,4 +1,4 @@
-"""What tells that files are complete and unchanged: their content, read again only where size or time have changed."""
+"""Signatures of files: by their content, which is read again only if size or time have changed."""
 
 import hashlib
 import json
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# Of a user's own scans, files up to this size, and JSON whatever its size, are known by their content; larger ones by
-# their size and the time they were last changed.
+# A user's own files up to this size, and JSON of any size, are known by their content; larger ones by their size and
+# the time of their last change.
 LARGEST_READ = 64 * 1024
-READ_WHATEVER_SIZE = (".json",)
+READ_WHATEVER_SIZE = ".json"
 BLOCK = 1024 * 1024
 # Stands for the content of a link that leads nowhere.
 NOWHERE = "leads nowhere"
@@ -19,25 +19,25 @@ Signed = Mapping[str, Sequence[Any]]
 
 
 def signature(place: Path) -> dict[str, list[Any]]:
-    """Of a file, or of every file in a folder, that no stage makes: path -> [size, content] or [size, time in ns]."""
+    """Sign files that no stage makes: path of every file in `place` -> [size, SHA-256] or [size, time of change in ns]."""
     return {str(file): _without_reading_much(file) for file in _files(place)}
 
 
 def content_signatures(places: Iterable[Path]) -> dict[str, list[Any]]:
-    """Of what a stage has made: path of every file -> [size, SHA-256 of its content, time of change in ns].
+    """Sign what a stage has made: path of every file -> [size, SHA-256 of its content, time of change in ns].
 
-    The time decides nothing: it spares reading a file again.
+    The time decides nothing; it only spares reading an unchanged file again.
     """
     return {str(file): _of_content(file) for place in places for file in _files(place)}
 
 
 def missing(places: Sequence[Path]) -> list[Path]:
-    """Those that are not there, or are folders without any file."""
+    """The places that do not exist, or are folders without any file."""
     return [place for place in places if not (place.is_file() or next(_files(place), None))]
 
 
 def changed(outputs: Signed, places: Iterable[Path]) -> str:
-    """In words what is no longer as it was; empty if all is. A new file among those that were there is a change."""
+    """In words, what has changed since it was signed; empty if nothing has. A new file is a change."""
     now = {str(file): file for place in places for file in _files(place)}
     gone, new = [file for file in outputs if file not in now], [file for file in now if file not in outputs]
     if gone:
@@ -60,11 +60,11 @@ def is_unchanged(file: Path, outputs: Signed) -> bool:
 
 
 def digest(signed: Signed, within: Sequence[Path] = ()) -> str:
-    """One short word for sizes and contents.
+    """A digest of sizes and contents.
 
     Args:
         signed: path -> what it is signed with.
-        within: files and folders that count; all if there is none.
+        within: files and folders that count; all if empty.
     """
     parts = [str(place) for place in within]
     counted = {
@@ -87,7 +87,7 @@ def _files(place: Path) -> Iterator[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Every file in a folder and in those below it, links included; a link back to where it lies is not followed."""
+    """Every file in a folder and below, links included; a link back to a folder above is not followed."""
     seen = {os.path.realpath(folder)}
     for at, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if _is_new(os.path.join(at, name), seen))
@@ -106,7 +106,7 @@ def _without_reading_much(file: Path) -> list[Any]:
     if not file.exists():
         return [0, NOWHERE]
     state = file.stat()
-    if state.st_size <= LARGEST_READ or file.suffix in READ_WHATEVER_SIZE:
+    if state.st_size <= LARGEST_READ or file.suffix == READ_WHATEVER_SIZE:
         return [state.st_size, _hash(file)]
     return [state.st_size, state.st_mtime_ns]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
 
-# How a job is told that its time is up in so many seconds.
+# Slurm's signal to a job that its time is up in so many seconds.
 OWN_SIGNAL = "B:USR2@120"
-# Slurm tells up to a minute earlier.
+# Slurm sends it up to a minute earlier.
 EARLIER_S = 60
-# What a job may need before its process starts, and this until it trains.
+# What a job may need until its process starts, and the process until it trains.
 START_S = 120
 # From one of a training's checkpoints to the next.
 CHECKPOINT_S = 300
@@ -22,11 +22,11 @@ SLURMS_WARNING_S = 60
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """How long a job may run, and how long before that end it is told.
+    """How long a job may run, and how long before the end Slurm warns it.
 
     Args:
         minutes: all of it.
-        warning_s: seconds before the end at which it is told.
+        warning_s: seconds from the warning to the end.
     """
 
     minutes: int
@@ -37,7 +37,7 @@ class TimeLimit:
         """From sbatch's options.
 
         Raises:
-            MscsError: they are written in another way, or do not tell a job's process of its end as it understands it.
+            MscsError: they cannot be read, or the signal is not one that a job understands.
         """
         match = SIGNAL.fullmatch(signal)
         if not match:
@@ -45,7 +45,7 @@ class TimeLimit:
         return cls(minutes(time), int(match["seconds"] or SLURMS_WARNING_S))
 
     def check(self) -> None:
-        """Raise MscsError if a training would get nowhere: it is put back before its first checkpoint each time."""
+        """Raise MscsError if a training would get nowhere, as each job would end before the first checkpoint."""
         least = -(-(START_S + CHECKPOINT_S + EARLIER_S + self.warning_s) // 60)
         if self.minutes < least:
             raise MscsError(
@@ -54,7 +54,7 @@ class TimeLimit:
             )
 
     def is_up(self, elapsed_s: float) -> bool:
-        """Whether a job that was told to go after so many seconds was told because of its time."""
+        """Whether a job that was warned after so many seconds was warned because its time is up."""
         return elapsed_s >= self.minutes * 60 - self.warning_s - EARLIER_S - START_S
 
 
@@ -66,7 +66,7 @@ def minutes(time: str) -> int:
     """
     match = TIME.fullmatch(str(time))
     if not match:
-        raise MscsError(f"{time!r} is no time as Slurm writes it.", "Such as 12:00:00, or 2-00:00:00 for two days.")
+        raise MscsError(f"{time!r} is not a time as Slurm writes it.", "Such as 12:00:00, or 2-00:00:00 for two days.")
     days = int(match["days"] or 0)
     parts = [int(match[name] or 0) for name in ("first", "second", "third")]
     if match["days"] is None and match["third"] is None:  # minutes, or minutes:seconds
@@ -93,9 +93,9 @@ LONG_FORMS = {
     "w": "nodelist",
     "x": "exclude",
 }
-# A run needs its own: its jobs are found by their names, wait for each other, and know how long they may run.
+# Options that a run sets itself: jobs are found by their names, wait for each other, and know their time limit.
 OURS = ("array", "dependency", "job_name", "kill_on_invalid_dep", "time_min")
-# Options, and what of ours they ask for in another way; sbatch refuses some of these side by side.
+# Option -> the one of ours that asks for the same in another way; sbatch refuses some of these together.
 REPLACED = {
     **dict.fromkeys(("gpus", "gpus_per_task", "gpus_per_socket"), "gpus_per_node"),
     **dict.fromkeys(("mem_per_cpu", "mem_per_gpu"), "mem"),
@@ -110,14 +110,14 @@ def extra_options(texts: Iterable[str]) -> dict[str, Any]:
     """Options such as --reservation=x, by their names as submitit spells them, with underscores.
 
     Raises:
-        MscsError: one is none of sbatch's long options, or one that a run sets itself.
+        MscsError: one is not a long option of sbatch, or is one that a run sets itself.
     """
     extra: dict[str, Any] = {}
     for text in texts:
         match = FLAG.fullmatch(text.strip())
         if not match:
-            raise MscsError(f"{text!r} is no option of sbatch in its long form.", _long_form(text.strip()))
-        # submitit writes what has underscores with hyphens, but looks for this one with its hyphen.
+            raise MscsError(f"{text!r} is not a long option of sbatch.", _long_form(text.strip()))
+        # submitit writes underscores as hyphens, but looks for this option with its hyphen.
         name = match["name"].replace("-", "_") if match["name"] != "open-mode" else match["name"]
         if name in OURS:
             raise MscsError(f"--{match['name']} is for the run itself to set.", "Leave it out of extra.")
@@ -128,14 +128,14 @@ def extra_options(texts: Iterable[str]) -> dict[str, Any]:
 def _long_form(text: str) -> str:
     match = SHORT.fullmatch(text)
     if not match or match["letter"] not in LONG_FORMS:
-        return "Write it as there, with two dashes: --reservation=x."
+        return "Write it with two dashes, such as --reservation=x."
     return f"Write --{LONG_FORMS[match['letter']]}={match['value'] or '...'}."
 
 
 def with_extra(asked: Mapping[str, Any], extra: Mapping[str, Any], *, has_gpu: bool) -> dict[str, Any]:
-    """What is asked of sbatch for a job, with the extra options in the place of what they replace.
+    """What is asked of sbatch for a job, with the extra options instead of those that they replace.
 
-    A job without a GPU gets none by them either.
+    A job without a GPU does not get one by them.
     """
     added = {name: value for name, value in extra.items() if has_gpu or name not in OF_GPUS}
     replaced = {REPLACED.get(name) for name in added}
@@ -149,23 +149,23 @@ def with_extra(asked: Mapping[str, Any], extra: Mapping[str, Any], *, has_gpu: b
     return {**{name: value for name, value in asked.items() if name not in replaced}, **added}
 
 
-# What submitit looks at itself before it writes the script.
+# Options that submitit itself reads before it writes the script.
 SUBMITITS_OWN = ("job_name", "time", "array_parallelism", "setup")
 
 
 @dataclass(frozen=True)
 class SlurmOptions:
-    """How the jobs of a run ask for their places; what is None is left to the cluster's own defaults.
+    """What the jobs of a run ask of the cluster; what is None is left to the cluster's defaults.
 
     Args:
-        partition: of the jobs with a GPU, and of the others, unless `cpu_partition` names theirs.
+        partition: of all jobs, or of those with a GPU if `cpu_partition` is given.
         cpu_partition: of the jobs without a GPU.
-        time: a job's limit as Slurm writes it, such as 12:00:00 or 2-00:00:00; a longer training goes on in the next.
+        time: a job's limit as Slurm writes it, such as 12:00:00 or 2-00:00:00; a longer training continues in the next.
         memory_gb: of a job.
         cpus: of a job; also the number of processes that it starts.
         account, qos, constraint: as for sbatch.
-        extra: further options of sbatch, such as --reservation=x; they win over all others. Those that ask for GPUs are
-            for the jobs with a GPU only.
+        extra: further options of sbatch, such as --reservation=x; they override all others. Those that ask for GPUs
+            apply only to the jobs with a GPU.
         setup: lines of shell before the work, such as `module load cuda`.
         parallel: trainings at a time; all if None.
     """
@@ -187,7 +187,7 @@ class SlurmOptions:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "SlurmOptions":
-        """From a YAML file's section. Raises MscsError for a name that is none of the fields."""
+        """From a mapping, such as a section of a YAML file. Raises MscsError for a name that is not a field."""
         known = [field.name for field in fields(cls)]
         if unknown := [name for name in values if name not in known]:
             raise MscsError(f"There is no Slurm option {unknown[0]}.", f"Known are {', '.join(known)}.")
@@ -196,18 +196,18 @@ class SlurmOptions:
 
     @property
     def limit(self) -> TimeLimit:
-        """A job's time, and when it is told that this ends. Raises MscsError for options that are none."""
+        """A job's time limit and warning. Raises MscsError for options that cannot be read."""
         extra = extra_options(self.extra)
         return TimeLimit.of(str(extra.get("time", self.time)), str(extra.get("signal", OWN_SIGNAL)))
 
     def parameters(
         self, *, name: str, gpus: int, after: tuple[str, ...] = (), behind: tuple[str, ...] = ()
     ) -> dict[str, Any]:
-        """As submitit takes them, for a job or array.
+        """The parameters of submitit for a job or array.
 
         Args:
             name: of the job.
-            gpus: that it asks for.
+            gpus: number to ask for.
             after: jobs that have to succeed before it starts.
             behind: jobs that have to end before it starts, in whatever way.
         """
@@ -226,8 +226,8 @@ class SlurmOptions:
             "array_parallelism": self.parallel,
             "setup": list(self.setup) or None,
             "ntasks_per_node": 1,
-            # The job's process is the batch script itself, so that only this one is told that the time is up: what it
-            # started would die of that signal.
+            # The job's process is the batch script itself, so that it alone gets the warning; its commands would die of
+            # that signal.
             "signal": OWN_SIGNAL,
             "requeue": True,
             "kill_on_invalid_dep": "yes",

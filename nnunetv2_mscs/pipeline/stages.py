@@ -1,4 +1,4 @@
-"""The stages of a run, in an order in which they can be carried out: conversion to report."""
+"""All stages of a run, from conversion to report, in an order in which they can be carried out."""
 
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline import data_stages, result_stages, training_stages
@@ -13,7 +13,7 @@ def build_stages(settings: RunSettings, folders: Folders) -> dict[str, Stage]:
     """All stages of a run by name; every stage comes after those it needs.
 
     Raises:
-        MscsError: the source has no known layout, or a planner is not known.
+        MscsError: the source has no known layout, or nnU-Net finds no such planner.
     """
     source = look_at_source(settings, folders)
     run = RunFolder.of(folders, settings.dataset)

@@ -16,11 +16,10 @@ from nnunetv2_mscs.pipeline.stage import Stage
 from nnunetv2_mscs.pipeline.stages import build_stages
 from nnunetv2_mscs.pipeline.standing import REPEATS, Standing, standings
 from nnunetv2_mscs.pipeline.state import Record, RunFolder, State, read_record, record_file
-from nnunetv2_mscs.pipeline.training_stages import LENGTH
+from nnunetv2_mscs.pipeline.training_stages import LENGTH, PREFIX
 
 WAITING, BLOCKED, RUNNING, DONE = "waiting", "blocked", "running", "done"
 FAILED, INTERRUPTED, STALE, UNKNOWN = "failed", "interrupted", "stale", "unknown"
-TRAINING_PREFIX = "train_"
 
 
 @dataclass(frozen=True)
@@ -30,22 +29,22 @@ class StageStatus:
     Args:
         name: of the stage.
         title: for people.
-        state: WAITING; BLOCKED, as a stage before it failed; RUNNING; DONE; FAILED; INTERRUPTED, so that the next
-            `mscs run` goes on with it; STALE, so that the next one does it again; UNKNOWN, as it runs on a machine that
-            cannot be asked from here.
-        reason: what there is to say about that.
-        seconds: that it took so far, all attempts together.
-        began: of the last attempt, in seconds since 1970.
-        attempts: how often it was begun.
-        host: that carried it out.
-        job: of the cluster.
+        state: WAITING; BLOCKED, as a stage before it failed; RUNNING; DONE; FAILED; INTERRUPTED: the next `mscs run`
+            continues it; STALE: the next `mscs run` does it again; UNKNOWN: it runs on a machine that cannot be asked
+            from here.
+        reason: why.
+        seconds: time it took so far, all attempts together.
+        began: when the last attempt began, in seconds since 1970.
+        attempts: how often it began.
+        host: the machine of the last attempt.
+        job: the cluster's id of its job.
         gpus: what CUDA_VISIBLE_DEVICES held for it.
-        log: what its commands printed; None if they have not yet.
-        error: of a failed one.
-        last_lines: of a failed one's log.
-        remedies: that may help a failed one.
-        progress: of a training that was begun.
-        counted: how many of how many the last progress bar of a running one shows.
+        log: what its commands printed; None before they print.
+        error: if it failed.
+        last_lines: of its log, if it failed.
+        remedies: what may help, if it failed.
+        progress: of a training.
+        counted: how many of how many its last progress bar shows, while it runs.
     """
 
     name: str
@@ -67,7 +66,7 @@ class StageStatus:
 
     @property
     def is_training(self) -> bool:
-        return self.name.startswith(TRAINING_PREFIX)
+        return self.name.startswith(PREFIX)
 
 
 @dataclass(frozen=True)
@@ -80,12 +79,12 @@ class RunStatus:
         folders: nnU-Net's, by their variables.
         executor: local or slurm.
         state: RUNNING; WAITING in a queue; DONE; FAILED, with nothing at work; INTERRUPTED, with nothing at work and
-            nothing failed; STALE: all done, some of it no longer true; UNKNOWN.
+            nothing failed; STALE: all done, but part of it is out of date; UNKNOWN.
         stages: in their order.
-        files_checked: whether it was looked at the files that stages have made, too: what is DONE may be STALE else.
-        expected_end: of the trainings, in seconds since 1970; None where it cannot be told.
+        files_checked: whether the files that stages made were checked; if not, DONE may be out of date.
+        expected_end: of the trainings, in seconds since 1970; None if not known.
         is_latest_end: whether early stopping may end them sooner.
-        notes: what else there is to say.
+        notes: further remarks.
     """
 
     dataset: str
@@ -117,12 +116,12 @@ class RunStatus:
 
 
 def run_status(run: RunFolder, *, check_files: bool = True) -> RunStatus:
-    """Look how a run stands; that changes nothing, and does not disturb it.
+    """Look how a run stands; this changes and disturbs nothing.
 
     Args:
         run: its folder.
-        check_files: look whether what is done is still true, too, unless something is at work. That reads names, sizes
-            and times of all files, and the small ones themselves: seconds for thousands of cases.
+        check_files: also check whether what is done is up to date, unless something is at work. This reads names, sizes
+            and times of all files, and the content of small ones: seconds for thousands of cases.
 
     Raises:
         MscsError: there is no such run.
@@ -156,11 +155,11 @@ def run_status(run: RunFolder, *, check_files: bool = True) -> RunStatus:
 
 
 def _stages(run: RunFolder) -> tuple[dict[str, Stage], tuple[str, ...]]:
-    """The run's stages; without them, if its scans are gone, the reason."""
+    """The run's stages; or none and the reason, if its scans are gone."""
     try:
         return build_stages(run.settings(), run.folders()), ()
     except MscsError as error:
-        return {}, (f"Only stages that were begun are shown: {error.finding}",)
+        return {}, (f"Only stages that have begun are shown: {error.finding}",)
 
 
 def _recorded(run: RunFolder) -> list[str]:
@@ -169,7 +168,7 @@ def _recorded(run: RunFolder) -> list[str]:
 
 
 def _read(run: RunFolder, stage: str) -> Record | None:
-    """A stage's record without the long list of its files; read anew only after a change."""
+    """A stage's record without the long list of its files; read again only after a change."""
     try:
         state = record_file(run, stage).stat()
     except OSError:
@@ -216,7 +215,7 @@ def _stage_status(
 
 
 def _done(status: StageStatus, standing: Standing | None) -> StageStatus:
-    """A stage that was done: still so, no longer true, or perhaps no longer, by what those before it will make."""
+    """A stage that was done: it still is, is out of date, or may be after what those before it will make."""
     if standing is None or standing.what != REPEATS:
         return replace(status, state=DONE)
     if standing.uncertain:
@@ -225,7 +224,7 @@ def _done(status: StageStatus, standing: Standing | None) -> StageStatus:
 
 
 def _progress(name: str, log: Path) -> TrainingProgress | None:
-    if not name.startswith(TRAINING_PREFIX):
+    if not name.startswith(PREFIX):
         return None
     length = LENGTH.search(name)
     return read_progress(log, epochs=int(length[1]) if length else None)
@@ -246,7 +245,7 @@ def _begun(run: RunFolder, status: StageStatus, record: Record, around: Surround
 
 
 def _with_error(status: StageStatus, error: str) -> StageStatus:
-    """With what its log tells about why it ended."""
+    """With what its log says about why it ended."""
     printed = last_attempt(status.log) if status.log else ""
     return replace(
         status,
@@ -257,7 +256,7 @@ def _with_error(status: StageStatus, error: str) -> StageStatus:
 
 
 def _after(status: StageStatus, needs: list[StageStatus]) -> StageStatus:
-    """A stage that waits, after those it needs: it is blocked if one of them failed."""
+    """A stage that waits is blocked if one that it needs failed."""
     failed = [need for need in needs if need.state in (FAILED, BLOCKED)]
     if status.state != WAITING or not failed:
         return status
@@ -282,8 +281,8 @@ def _of_all(stages: tuple[StageStatus, ...], around: Surroundings) -> str:
 def expected_end(stages: tuple[StageStatus, ...], now: float) -> tuple[float | None, bool]:
     """When the trainings end, by those that run and by how many run at a time; and whether it may well be sooner.
 
-    A training that waits is expected to take as long as the others on average. None if none runs, or one of those that
-    do has not told yet how long it takes.
+    A training that waits is expected to take as long as the others on average. None if none runs, or if the log of a
+    running one does not show yet how long it takes.
     """
     trainings = [stage for stage in stages if stage.is_training]
     running = [stage for stage in trainings if stage.state == RUNNING]

@@ -31,13 +31,13 @@ NARROWEST = 60
 NARROWEST_PLACE, WIDEST_PLACE = 8, 24
 LONGEST_ERROR = 160
 COLOURS = {DONE: 32, RUNNING: 36, FAILED: 31, BLOCKED: 31, INTERRUPTED: 33, STALE: 33, UNKNOWN: 33}
-# Stages in a row that need no look take one line when there is no room.
+# Neighbouring stages in these states share a line when there is no room.
 FOLDED = (DONE, WAITING, BLOCKED)
 HIDE_CURSOR, SHOW_CURSOR, CLEAR_BELOW = "\x1b[?25l", "\x1b[?25h", "\x1b[J"
 
 
 def headline(status: RunStatus) -> str:
-    """The whole run in a line."""
+    """The whole run in one line."""
     now = time.time()
     words = [status.state, f"{status.count(DONE)} of {len(status.stages)} stages done"]
     words += [f"{status.count(state)} {state}" for state in (FAILED, STALE) if status.count(state)]
@@ -54,7 +54,7 @@ def table(status: RunStatus, *, width: int, colours: bool = False, height: int |
         status: of the run.
         width: of the terminal.
         colours: whether states have a colour.
-        height: lines that there is room for; stages in a row that are done, or wait, share a line if it takes more.
+        height: of the terminal; if the table is higher, neighbouring stages that are done or wait share a line.
     """
     width = max(width, NARROWEST)
     rows = [_cells(stage) for stage in status.stages]
@@ -68,7 +68,7 @@ def table(status: RunStatus, *, width: int, colours: bool = False, height: int |
 
 
 def details(status: RunStatus) -> str:
-    """What is to be said about stages that failed or were interrupted, with remedies; empty if there is nothing."""
+    """Why stages failed or were interrupted, with remedies; empty if none did."""
     paragraphs = [_paragraph(stage) for stage in status.stages if stage.state == FAILED or stage.remedies]
     return "\n\n".join([*paragraphs, *(f"note: {note}" for note in status.notes)])
 
@@ -79,7 +79,7 @@ def _paragraph(stage: StageStatus) -> str:
     lines = [f"{stage.title} {stage.state}: {_shortened(first, LONGEST_ERROR)}", *(f"  | {line}" for line in said)]
     for remedy in stage.remedies:
         lines += [f"  {remedy.finding}", f"  -> {remedy.remedy}"]
-    return "\n".join([*lines, *([f"  All that it printed: {stage.log}"] if stage.log else [])])
+    return "\n".join([*lines, *([f"  All that it printed is in {stage.log}"] if stage.log else [])])
 
 
 def _cells(stage: StageStatus) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ def _progress_words(stage: StageStatus) -> str:
     elif stage.state == DONE and stage.progress is not None and stage.progress.validation_dice is not None:
         words.append(f"validation Dice {stage.progress.validation_dice:.2f}")
     elif stage.progress is not None and stage.progress.epoch is not None and stage.state != DONE:
-        words.append(f"stood in epoch {stage.progress.epoch + 1}")
+        words.append(f"stopped in epoch {stage.progress.epoch + 1}")
         words += [start_words(stage.progress.start)] if stage.progress.start else []
     words += [stage.reason] if stage.reason else []
     words += [f"attempt {stage.attempts}"] if stage.attempts > 1 else []
@@ -122,7 +122,7 @@ def _folded(stages: Sequence[StageStatus], room: int) -> list[tuple[str, ...]]:
 
 
 def _aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Columns side by side; without room for all, the place goes first, then stage and progress share what is left."""
+    """Columns side by side. If the room is too small, the place is left out, and stage and progress share the rest."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
     widths[4] = min(widths[4], WIDEST_PLACE)
     room = width - widths[0] - widths[3] - widths[4] - 2 * (len(HEADER) - 1)
@@ -139,7 +139,7 @@ def _aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:
 
 
 def _shortened(text: str, width: int) -> str:
-    """Without its middle if it is too long: names tell most at their ends."""
+    """Without its middle if it is too long, as names differ most at their ends."""
     if len(text) <= width:
         return text
     if width < 8:
@@ -159,15 +159,15 @@ def wants_colours(stream: TextIO) -> bool:
 
 
 def live_view(run: RunFolder, stop: threading.Event, stream: TextIO, *, until_end: bool = False) -> None:
-    """Show the table, and keep it up to date where it stands until told to stop; it stays, as it was last.
+    """Show the table, and keep it up to date in its place until `stop` is set.
 
-    Where `stream` is no terminal, the table is printed again whenever the state of a stage has changed.
+    If `stream` is no terminal, the table is printed again whenever the state of a stage has changed.
 
     Args:
         run: its folder; the table appears once there is a run in it.
         stop: ends it.
         stream: where it is shown.
-        until_end: end, too, when nothing of the run is at work any longer.
+        until_end: also end when nothing of the run is at work any longer.
     """
     painter = _Painter(stream)
     try:
@@ -191,7 +191,7 @@ def _status(run: RunFolder) -> RunStatus | None:
 
 
 class _Painter:
-    """Paints a table over the one before."""
+    """Paints a table over the previous one."""
 
     def __init__(self, stream: TextIO):
         self.stream = stream
@@ -226,7 +226,7 @@ MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 
 
 def duration(seconds: float) -> str:
-    """Such as 12 s, 7 min, 3 h 20 min, 2 d 4 h."""
+    """A duration such as 12 s, 7 min, 3 h 20 min, 2 d 4 h."""
     whole = round(seconds)
     if whole < MINUTE_S:
         return f"{whole} s"
@@ -238,13 +238,13 @@ def duration(seconds: float) -> str:
 
 
 def moment(seconds: float, now: float) -> str:
-    """A moment in this machine's time: only the hour if it is within half a day."""
+    """A moment in this machine's time, without the date if it is within half a day."""
     pattern = "%H:%M" if abs(seconds - now) < DAY_S / 2 else "%a %d %b %H:%M"
     return time.strftime(pattern, time.localtime(seconds))
 
 
 def training_words(progress: TrainingProgress, now: float) -> str:
-    """How far a training is: epoch, pseudo Dice, seconds an epoch, expected end."""
+    """How far a training is: epoch, pseudo Dice, seconds per epoch, expected end."""
     if progress.trained:
         total = "" if progress.to_validate is None else f" of {progress.to_validate}"
         return f"validating case {progress.validated}{total}"
@@ -267,7 +267,7 @@ def start_words(start: tuple[int, int]) -> str:
 
 
 def _epoch_words(progress: TrainingProgress) -> str:
-    """Counted from 1, as it is of so many."""
+    """The epoch counted from 1, of so many."""
     assert progress.epoch is not None
     words = f"epoch {progress.epoch + 1}{f'/{progress.epochs}' if progress.epochs else ''}"
     if progress.steps:

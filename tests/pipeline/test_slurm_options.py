@@ -145,8 +145,8 @@ def test_extra_gpus_are_not_for_jobs_without_one(extra, left):
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ("reservation x", "no option of sbatch.*two dashes"),
-        ("-w node1", r"long form\. Write --nodelist=node1\."),
+        ("reservation x", "not a long option of sbatch.*two dashes"),
+        ("-w node1", r"long option of sbatch\. Write --nodelist=node1\."),
         ("-wnode1", r"Write --nodelist=node1\."),
         ("-p=gpu", r"Write --partition=gpu\."),
         ("-Q", "two dashes"),

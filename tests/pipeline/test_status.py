@@ -210,7 +210,7 @@ def test_without_its_scans_a_run_tells_of_what_was_begun(begun):
     status = run_status(begun.run)
 
     assert [stage.name for stage in status.stages] == ["convert", "fingerprint"]
-    assert "Only stages that were begun" in status.notes[0]
+    assert "Only stages that have begun" in status.notes[0]
 
 
 def test_it_is_json(begun):

@@ -89,7 +89,7 @@ def test_a_training_that_began_anew_says_its_start():
     lines = table(dataclasses.replace(STATUS, stages=(running, stood)), width=200).splitlines()
 
     assert "start 2 of 3" in lines[2]
-    assert "stood in epoch 37; start 2 of 3" in lines[3]
+    assert "stopped in epoch 37; start 2 of 3" in lines[3]
     assert "start" not in table(STATUS, width=200)
 
 

@@ -19,7 +19,7 @@ Signed = Mapping[str, Sequence[Any]]
 
 
 def signature(place: Path) -> dict[str, list[Any]]:
-    """Sign files that no stage makes: path of every file in `place` -> [size, SHA-256] or [size, time of change in ns]."""
+    """Sign files that no stage makes: path of every file in `place` -> [size, SHA-256] or [size, time in ns]."""
     return {str(file): _without_reading_much(file) for file in _files(place)}
 
 

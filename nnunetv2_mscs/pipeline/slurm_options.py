@@ -76,23 +76,6 @@ def minutes(time: str) -> int:
 
 
 FLAG = re.compile(r"--(?P<name>[A-Za-z][\w-]*)(?:[= ](?P<value>.*))?")
-SHORT = re.compile(r"-(?P<letter>[A-Za-z])[= ]?(?P<value>.*)")
-LONG_FORMS = {
-    "A": "account",
-    "c": "cpus-per-task",
-    "C": "constraint",
-    "D": "chdir",
-    "G": "gpus",
-    "L": "licenses",
-    "M": "clusters",
-    "n": "ntasks",
-    "N": "nodes",
-    "p": "partition",
-    "q": "qos",
-    "t": "time",
-    "w": "nodelist",
-    "x": "exclude",
-}
 # Options that a run sets itself: jobs are found by their names, wait for each other, and know their time limit.
 OURS = ("array", "dependency", "job_name", "kill_on_invalid_dep", "time_min")
 # Option -> the one of ours that asks for the same in another way; sbatch refuses some of these together.
@@ -116,20 +99,13 @@ def extra_options(texts: Iterable[str]) -> dict[str, Any]:
     for text in texts:
         match = FLAG.fullmatch(text.strip())
         if not match:
-            raise MscsError(f"{text!r} is not a long option of sbatch.", _long_form(text.strip()))
+            raise MscsError(f"{text!r} is not a long option of sbatch.", "Write it with two dashes: --reservation=x.")
         # submitit writes underscores as hyphens, but looks for this option with its hyphen.
         name = match["name"].replace("-", "_") if match["name"] != "open-mode" else match["name"]
         if name in OURS:
             raise MscsError(f"--{match['name']} is for the run itself to set.", "Leave it out of extra.")
         extra[name] = True if match["value"] is None else match["value"]
     return extra
-
-
-def _long_form(text: str) -> str:
-    match = SHORT.fullmatch(text)
-    if not match or match["letter"] not in LONG_FORMS:
-        return "Write it with two dashes, such as --reservation=x."
-    return f"Write --{LONG_FORMS[match['letter']]}={match['value'] or '...'}."
 
 
 def with_extra(asked: Mapping[str, Any], extra: Mapping[str, Any], *, has_gpu: bool) -> dict[str, Any]:

@@ -21,14 +21,14 @@ import torch
 from reporting import conditions, print_table, write_json
 
 from nnunetv2_mscs.nnunet_files.environment import folders_of
-from nnunetv2_mscs.pipeline.commands import mscs_command, run_command
-from nnunetv2_mscs.pipeline.executors.environment import environment
-from nnunetv2_mscs.pipeline.executors.one_stage import run_stage
-from nnunetv2_mscs.pipeline.graph.build import build_stages
-from nnunetv2_mscs.pipeline.graph.settings import RunSettings
-from nnunetv2_mscs.pipeline.graph.stage import Here
-from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
-from nnunetv2_mscs.pipeline.state.standing import standings
+from nnunetv2_mscs.pipeline.commands import as_typed, environment, mscs_command
+from nnunetv2_mscs.pipeline.run_stage import run_stage
+from nnunetv2_mscs.pipeline.settings import RunSettings
+from nnunetv2_mscs.pipeline.stage import Here
+from nnunetv2_mscs.pipeline.stages import build_stages
+from nnunetv2_mscs.pipeline.standing import standings
+from nnunetv2_mscs.pipeline.state import RunFolder
+from nnunetv2_mscs.workplace.running import run_command
 
 TARGETS = (250, 2_500, 25_000)
 DATA_STAGES = (
@@ -43,7 +43,7 @@ def measure(folder: Path, cases: int, size: list[int], workers: int) -> dict[str
     """Seconds and megabytes of each stage for so many phantoms."""
     folder.mkdir()
     phantoms = mscs_command("phantom", folder / "phantoms", "--cases", cases, "--size", *size, "-np", workers)
-    run_command(phantoms, folder=folder, log=folder / "log", state=folder)
+    run_command(phantoms, typed=as_typed(phantoms), folder=folder, log=folder / "log", state=folder)
     settings, folders = RunSettings(str(folder / "phantoms"), 1, "Scaling"), folders_of(folder / "workspace")
     stages = build_stages(settings, folders)
     run = RunFolder.of(folders, settings.dataset)

@@ -1,6 +1,6 @@
 """Stop a run: end its process on this machine, or cancel its jobs on the cluster.
 
-What is done stays, and trainings keep their latest checkpoints: the same `mscs run` goes on from there.
+What is done stays, and trainings keep their latest checkpoints: the same `mscs run` continues from there.
 """
 
 import argparse
@@ -8,22 +8,27 @@ from pathlib import Path
 
 from nnunetv2_mscs.cli.arguments import dataset_id
 
-SUMMARY = "stop a run, here or on the cluster; it can go on later"
+SUMMARY = "stop a run, here or on the cluster; it can continue later"
 EXAMPLE = "mscs cancel 1"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("dataset_id", metavar="DATASET_ID", type=dataset_id, help="nnU-Net's dataset id, 1 to 999")
-    add("--workspace", type=Path, metavar="DIR", help="the folder with nnU-Net's three, whatever its variables say")
+    add(
+        "--workspace",
+        type=Path,
+        metavar="DIR",
+        help="the folder that holds nnU-Net's three (default: its variables)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.errors import MscsError
     from nnunetv2_mscs.nnunet_files.dataset import dataset_name
     from nnunetv2_mscs.nnunet_files.environment import folders_of
-    from nnunetv2_mscs.pipeline.executors.cancelling import cancel
-    from nnunetv2_mscs.pipeline.state.run_folder import runs_in
+    from nnunetv2_mscs.pipeline.cancel import cancel
+    from nnunetv2_mscs.pipeline.state import runs_in
 
     results = folders_of(args.workspace).results
     runs = [one for one in runs_in(results) if one.path.parent.name.startswith(dataset_name(args.dataset_id, ""))]

@@ -34,8 +34,12 @@ def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.demo.result import draw_result, read_result, result_table, summary_lines
     from nnunetv2_mscs.demo.run import run_demo
     from nnunetv2_mscs.demo.settings import DemoSettings
+    from nnunetv2_mscs.workplace.devices import default_device
 
-    settings, device = DemoSettings(seed=args.seed), args.device or _device()
+    settings = DemoSettings(seed=args.seed)
+    device, why = (args.device, "") if args.device else default_device()
+    if why:
+        print(why, flush=True)
     seconds = run_demo(args.out, settings, device=device, overwrite=args.overwrite)
     result = read_result(args.out)
     picture = draw_result(args.out, result)
@@ -45,9 +49,3 @@ def run(args: argparse.Namespace) -> int:
     print(f"picture {picture}")
     print(f"mean Dice {result.mean_dice:.2f}")
     return 0
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -27,13 +27,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.nnunet_files.environment import folders_of
     from nnunetv2_mscs.pipeline.best import predict_with_best, read_best
-    from nnunetv2_mscs.pipeline.checks.machine import cores, gpus
+    from nnunetv2_mscs.workplace.devices import default_device
+    from nnunetv2_mscs.workplace.resources import cores
 
     folders = folders_of(args.workspace)
     best = read_best(folders, args.dataset_id)
     chosen = " + ".join(f"{model.trainer} {model.configuration}" for model in best.models.models)
     print(f"{best.models.dataset}: {chosen}, mean Dice {best.dice:.2f} in cross-validation", flush=True)
-    device = args.device or ("cuda" if gpus() else "cpu")
+    device, why = (args.device, "") if args.device else default_device()
+    if why:
+        print(why, flush=True)
     workers = args.processes or cores()
     predict_with_best(best, folders, args.images, args.out, device=device, workers=workers, overwrite=args.overwrite)
     print(f"written: {args.out}")

@@ -2,9 +2,9 @@
 
 Convert, fingerprint, splits, plan, preprocess, train every fold, find the best configuration and postprocessing,
 predict the test cases, evaluate, report. Everything is kept in mscs_run/, in the data set's folder of nnUNet_results.
-Interrupt it at any time, or let the power fail: the same command goes on where it stood, a training at its latest
-checkpoint. What is done is not done again unless what it was made from has changed; what that would replace is named
-first. `mscs status DATASET_ID` shows how far it is.
+You may interrupt it at any time: the same command continues where it stopped, a training from its latest checkpoint.
+What is done is not done again unless what it was made from has changed; you are asked before anything is replaced.
+`mscs status DATASET_ID` shows how far it is.
 
 SOURCE is a folder of scans (see mscs convert), or the data set itself in nnUNet_raw, which is then taken as it is.
 """
@@ -36,14 +36,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("dataset_id", metavar="DATASET_ID", nargs="?", type=dataset_id, help="nnU-Net's dataset id, 1 to 999")
     add("name", metavar="NAME", nargs="?", type=dataset_name, help="the dataset's name: letters, digits, _ and -")
     add("--config", type=Path, metavar="FILE.yaml", help="a YAML file with any of these options; the command line wins")
-    add("--yes", action="store_true", help="agree to what has to be replaced")
+    add("--yes", action="store_true", help="agree to all replacements")
     add("--dry-run", action="store_true", help="print what would be done as commands that you can type, and end")
-    add("--wait", action="store_true", help="with --executor slurm: wait for the jobs and tell what becomes of them")
+    add("--wait", action="store_true", help="with --executor slurm: wait for the jobs and print what becomes of them")
     _options(parser)
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    """Those that a YAML file may hold as well; None, empty or False where nothing is given."""
+    """Options that a YAML file may hold as well; None, empty or False if not given."""
     source = parser.add_argument_group("the data set (see mscs convert)")
     conversion_options(source)  # type: ignore[arg-type]
     models = parser.add_argument_group("what is trained").add_argument
@@ -89,19 +89,12 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from nnunetv2_mscs.pipeline.checks.early import early_checks
+    from nnunetv2_mscs.pipeline.checks import early_checks
 
     asked = _asked(args)
     execution = asked.execution
     _refuse_what_is_not_read(args, execution.executor, execution.device)
-    early_checks(
-        asked.settings,
-        asked.folders,
-        execution.here,
-        gpus=execution.gpus,
-        on_this_machine=execution.executor == "local",
-        at_a_time=execution.trainings,
-    )
+    early_checks(asked)
     if args.dry_run:
         from nnunetv2_mscs.pipeline.dry_run import as_script
         from nnunetv2_mscs.pipeline.run import jobs_in_words
@@ -118,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _refuse_what_is_not_read(args: argparse.Namespace, executor: str, device: str) -> None:
-    """Options on the command line that are for another executor or device; a file may hold those for several.
+    """Refuse options on the command line that are for another executor or device; a file may hold those of several.
 
     Raises:
         MscsError: there is one.
@@ -145,12 +138,12 @@ def _on_the_cluster(asked: "Run", *, yes: bool, wait: bool) -> int:
     print(f"See how far it is: mscs status {asked.settings.dataset_id}", flush=True)
     if not wait:
         return 0
-    from nnunetv2_mscs.pipeline.executors.slurm.waiting import wait_for_jobs
+    from nnunetv2_mscs.pipeline.slurm_queue import wait_for_jobs
 
     try:
         undone = wait_for_jobs(asked.folder, lambda line: print(line, flush=True))
     except KeyboardInterrupt:
-        print(f"The jobs go on. To end them: mscs cancel {asked.settings.dataset_id}", file=sys.stderr)
+        print(f"The jobs continue. To end them: mscs cancel {asked.settings.dataset_id}", file=sys.stderr)
         raise
     if undone:
         print(f"Not done: {', '.join(undone)}", file=sys.stderr)
@@ -171,8 +164,8 @@ def _asked(args: argparse.Namespace) -> "Run":
     """The run that command line and file together ask for."""
     from nnunetv2_mscs.errors import MscsError
     from nnunetv2_mscs.nnunet_files.environment import folders_of
-    from nnunetv2_mscs.pipeline.graph.settings import RunSettings
     from nnunetv2_mscs.pipeline.run import Run
+    from nnunetv2_mscs.pipeline.settings import RunSettings
 
     given = {**(_from_file(args.config) if args.config else {}), **_given(args)}
     if lacking := [name.upper() for name in POSITIONAL if name not in given]:
@@ -189,28 +182,40 @@ def _asked(args: argparse.Namespace) -> "Run":
 
 
 def _execution(given: dict[str, Any]) -> Any:
-    """Where it runs; takes the options for that out of those given."""
-    from nnunetv2_mscs.pipeline.checks.machine import cores, gpus
-    from nnunetv2_mscs.pipeline.run import Execution
+    """Where it runs; removes the options for that from those given."""
+    from nnunetv2_mscs.pipeline.run import LOCAL, Execution
+    from nnunetv2_mscs.workplace.devices import look_for_gpus
+    from nnunetv2_mscs.workplace.resources import cores
 
-    executor = given.pop("executor", "local")
-    chosen = given.pop("gpus", None)
-    found = chosen or [str(gpu.index) for gpu in gpus()] if executor == "local" else []
-    device = given.pop("device", "cuda" if found or executor == "slurm" else "cpu")
+    executor, gpus, device = given.pop("executor", LOCAL), given.pop("gpus", None), given.pop("device", None)
+    if device is None:
+        device, why = _default_device(executor, gpus)
+        print(why, file=sys.stderr, flush=True)
+    if executor == LOCAL and device == "cuda":
+        gpus = gpus or [gpu.index for gpu in look_for_gpus().found]
     return Execution(
         executor=executor,
         device=device,
-        gpus=tuple(found) if device == "cuda" else (),
+        gpus=tuple(gpus or ()) if executor == LOCAL and device == "cuda" else (),
         gpus_per_fold=given.pop("gpus_per_fold", 1),
         processes=given.pop("processes", None) or cores(),
         slurm=_slurm_options(given.pop("slurm", [])),
     )
 
 
+def _default_device(executor: str, gpus: list[str] | None) -> tuple[str, str]:
+    """The device where none is given, and a line that says why."""
+    from nnunetv2_mscs.workplace.devices import default_device
+
+    if executor == "slurm":
+        return "cuda", "device cuda: the default of --executor slurm; --device cpu asks for no GPU"
+    return ("cuda", f"device cuda: --gpus {','.join(gpus)}") if gpus else default_device()
+
+
 def _slurm_options(pairs: list[str]) -> dict[str, Any]:
-    """KEY=VALUE words as the options' fields; extra and setup gather. Raises MscsError for what is none of them."""
+    """KEY=VALUE words as options; several of extra and setup are collected. Raises MscsError for any other word."""
     from nnunetv2_mscs.errors import MscsError
-    from nnunetv2_mscs.pipeline.executors.slurm.options import SlurmOptions
+    from nnunetv2_mscs.pipeline.slurm_options import SlurmOptions
 
     options: dict[str, Any] = {}
     for pair in pairs:
@@ -234,12 +239,12 @@ def _number(key: str, value: str) -> Any:
     try:
         return kinds[key](value)
     except ValueError:
-        raise MscsError(f"--slurm {key}={value} is no number.", "Such as --slurm cpus=12.") from None
+        raise MscsError(f"--slurm {key}={value} is not a number.", "Such as --slurm cpus=12.") from None
 
 
 def _from_file(file: Path) -> dict[str, Any]:
     """The options in a YAML file, checked as those of the command line are; exits with 2 if they are wrong."""
-    from nnunetv2_mscs.pipeline.settings_file import as_words, read_settings_file
+    from nnunetv2_mscs.pipeline.settings import as_words, read_settings_file
 
     values = read_settings_file(file)
     parser = argparse.ArgumentParser(prog=f"{file}", usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
@@ -251,7 +256,7 @@ def _from_file(file: Path) -> dict[str, Any]:
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
-    """What was given of the options that decide on a run."""
+    """The options of a run that were given."""
     others = ("command", "debug", "config", "yes", "dry_run", "wait")
     values = {key: value for key, value in vars(args).items() if key not in others}
     return {key: value for key, value in values.items() if value is not None and value is not False and value != []}

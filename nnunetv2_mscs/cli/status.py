@@ -1,8 +1,8 @@
 """Show where a run stands: every stage and fold waiting, running (epoch, pseudo Dice, end), done, or failed and why.
 
-It looks at what `mscs run` keeps on disk, from any machine that sees the folder; it changes and disturbs nothing.
-Without DATASET_ID it tells of all runs, in a line each. While nothing runs, it also says what is no longer true
-because files have changed since: those stages are done again by the next `mscs run`.
+It reads what `mscs run` keeps on disk, from any machine that sees the folder; it changes and disturbs nothing. Without
+DATASET_ID it shows all runs, one line each. While nothing runs, it also shows what is out of date because files have
+changed since: the next `mscs run` does those stages again.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from nnunetv2_mscs.cli.arguments import dataset_id
 
 if TYPE_CHECKING:
-    from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+    from nnunetv2_mscs.pipeline.state import RunFolder
 
 SUMMARY = "where a run stands: stages, folds, epochs, expected end; why something failed, and what helps"
 EXAMPLE = """mscs status
@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.dataset_id is None and (args.watch or args.log):
-        args.wrong_use("--watch and --log are of one run: give its DATASET_ID")
+        args.wrong_use("--watch and --log show one run: give its DATASET_ID")
     runs = _runs(args.workspace, args.dataset_id)
     if args.dataset_id is None:
         _tell_all(runs, as_json=args.json)
@@ -62,7 +62,7 @@ def _runs(workspace: Path | None, number: int | None) -> "list[RunFolder]":
     from nnunetv2_mscs.errors import MscsError
     from nnunetv2_mscs.nnunet_files.dataset import dataset_name
     from nnunetv2_mscs.nnunet_files.environment import folders_of
-    from nnunetv2_mscs.pipeline.state.run_folder import runs_in
+    from nnunetv2_mscs.pipeline.state import runs_in
 
     results = folders_of(workspace).results
     runs = [
@@ -76,8 +76,8 @@ def _runs(workspace: Path | None, number: int | None) -> "list[RunFolder]":
 
 def _tell_all(runs: "list[RunFolder]", *, as_json: bool) -> None:
     from nnunetv2_mscs.errors import MscsError
-    from nnunetv2_mscs.pipeline.watching.status import run_status
-    from nnunetv2_mscs.pipeline.watching.view import headline
+    from nnunetv2_mscs.pipeline.status import run_status
+    from nnunetv2_mscs.pipeline.view import headline
 
     found = []
     for one in runs:
@@ -92,15 +92,15 @@ def _tell_all(runs: "list[RunFolder]", *, as_json: bool) -> None:
 
 
 def _tell_as_json(run_folder: "RunFolder") -> None:
-    from nnunetv2_mscs.pipeline.watching.status import run_status
+    from nnunetv2_mscs.pipeline.status import run_status
 
     print(json.dumps(run_status(run_folder).as_json(), indent=1))
 
 
 def _tell(run_folder: "RunFolder") -> None:
     from nnunetv2_mscs.pipeline.headlines import results_of
-    from nnunetv2_mscs.pipeline.watching.status import DONE, run_status
-    from nnunetv2_mscs.pipeline.watching.view import details, table, wants_colours
+    from nnunetv2_mscs.pipeline.status import DONE, run_status
+    from nnunetv2_mscs.pipeline.view import details, table, wants_colours
 
     status = run_status(run_folder)
     width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 200
@@ -112,8 +112,8 @@ def _tell(run_folder: "RunFolder") -> None:
 
 
 def _watch(run_folder: "RunFolder") -> None:
-    from nnunetv2_mscs.pipeline.watching.status import run_status
-    from nnunetv2_mscs.pipeline.watching.view import details, live_view
+    from nnunetv2_mscs.pipeline.status import run_status
+    from nnunetv2_mscs.pipeline.view import details, live_view
 
     try:
         live_view(run_folder, threading.Event(), sys.stdout, until_end=True)

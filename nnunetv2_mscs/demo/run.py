@@ -11,12 +11,15 @@ from pathlib import Path
 from nnunetv2_mscs.demo.settings import DemoSettings
 from nnunetv2_mscs.demo.stages import DemoStage, environment, stages
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.commands import as_typed, run_command
-from nnunetv2_mscs.pipeline.leftovers import sole_run
+from nnunetv2_mscs.pipeline.commands import as_typed
 from nnunetv2_mscs.pipeline.progress import command_bar
+from nnunetv2_mscs.workplace.leftovers import sole_run
+from nnunetv2_mscs.workplace.running import run_command
+from nnunetv2_mscs.workplace.whole_files import write_whole
 
 STATE, MARK, LOGS = ".demo", "demo.json", "logs"
-UNFINISHED_MARK = f"{MARK}.part"
+# What a kill within its first moments leaves.
+UNFINISHED_MARK = f".part-{MARK}"
 
 
 def run_demo(
@@ -67,7 +70,15 @@ def _run_stage(left: Sequence[DemoStage], folder: Path, variables: dict[str, str
     start = time.monotonic()
     log = folder / LOGS / f"{stage.title.replace(' ', '_')}.log"
     with command_bar(stage.title, stage.epochs) as bar:
-        run_command(stage.words, folder=folder, log=log, state=folder / STATE, environment=variables, on_line=bar.line)
+        run_command(
+            stage.words,
+            typed=as_typed(stage.words),
+            folder=folder,
+            log=log,
+            state=folder / STATE,
+            environment=variables,
+            on_line=bar.line,
+        )
     progress.finish(stage.title, time.monotonic() - start)
 
 
@@ -113,9 +124,9 @@ class _Progress:
         self._write()
 
     def _write(self) -> None:
-        unfinished = self.folder / UNFINISHED_MARK
-        unfinished.write_text(json.dumps({"settings": self.settings, "seconds": self.seconds}, indent=2) + "\n")
-        unfinished.replace(self.folder / MARK)
+        write_whole(
+            self.folder / MARK, json.dumps({"settings": self.settings, "seconds": self.seconds}, indent=2) + "\n"
+        )
 
 
 def _as_json(settings: DemoSettings) -> dict:

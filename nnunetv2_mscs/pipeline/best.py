@@ -12,15 +12,15 @@ from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, dataset_name
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.nnunet_files.model_folder import POSTPROCESSING, ModelSet, fold_folder
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
-from nnunetv2_mscs.pipeline.commands import as_typed, run_command
-from nnunetv2_mscs.pipeline.executors.environment import environment
+from nnunetv2_mscs.pipeline.commands import as_typed, environment
 from nnunetv2_mscs.pipeline.progress import command_bar
 from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
 from nnunetv2_mscs.sharing.selecting import with_previous_stage
 from nnunetv2_mscs.workplace.result_folder import ResultFolder
+from nnunetv2_mscs.workplace.running import run_command
 
 PREDICTIONS = ResultFolder("a folder of predictions", (DATASET_JSON, PLANS_JSON), ".mscs-predict-best-")
-AGAIN = "Run nnUNetv2_find_best_configuration once more, or install the model once more."
+FIND_AGAIN = "Run nnUNetv2_find_best_configuration once more, or install the model once more."
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Best:
     """What was chosen by cross-validation.
 
     Args:
-        models: one, or those of an ensemble, and the folds whose networks predict together.
-        folder: of the data set's models.
-        dice: mean of the cross-validation, with the postprocessing; NaN if nobody noted it.
+        models: one, or those of an ensemble, with the folds whose networks predict together.
+        folder: the data set's folder in nnUNet_results.
+        dice: mean of the cross-validation, with the postprocessing; NaN if the record lacks it.
     """
 
     models: ModelSet
@@ -47,7 +47,7 @@ def read_best(folders: Folders, dataset_id: int) -> Best:
     """Read what nnUNetv2_find_best_configuration wrote.
 
     Raises:
-        MscsError: it has not been run for this data set, what it chose is not there, or is not nnU-Net's.
+        MscsError: it has not been run for this data set, or what it chose is missing or not nnU-Net's.
     """
     found = sorted(folders.results.glob(f"{dataset_name(dataset_id, '*')}/{BEST_RECORD}"))
     if not found:
@@ -62,7 +62,7 @@ def read_best(folders: Folders, dataset_id: int) -> Best:
     checkpoints = [fold_folder(member, fold) / FINAL_CHECKPOINT for member in members for fold in record.folds]
     missing = next((file for file in (best.postprocessing, *checkpoints) if not file.is_file()), None)
     if missing:
-        raise MscsError(f"{found[0]} needs {missing}, which is not there.", AGAIN)
+        raise MscsError(f"{found[0]} needs {missing}, which is not there.", FIND_AGAIN)
     # nnU-Net unpickles it: any code that it names would run.
     read_postprocessing(best.postprocessing)
     return best
@@ -74,7 +74,7 @@ def predict_with_best(
     """Predict all scans of a folder in nnU-Net's format; the folder `out` appears as a whole, or not at all.
 
     Raises:
-        MscsError: the place is taken, or a command fails: what all of them printed is then beside `out`, in `out`.log.
+        MscsError: the place is taken, or a command fails; all that the commands printed is then in `out`.log.
     """
     PREDICTIONS.check(out, overwrite=overwrite)
     if not images.is_dir() or not any(images.iterdir()):
@@ -102,6 +102,7 @@ def predict_with_best(
             with command_bar(title) as bar:
                 run_command(
                     words,
+                    typed=as_typed(words),
                     folder=steps,
                     log=log,
                     state=steps,

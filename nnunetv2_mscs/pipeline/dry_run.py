@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 
 from nnunetv2_mscs.pipeline.commands import as_typed
-from nnunetv2_mscs.pipeline.executors.local import VISIBLE_GPUS, Slot
-from nnunetv2_mscs.pipeline.graph.stage import Here
-from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
-from nnunetv2_mscs.pipeline.state.standing import DONE, Standing
+from nnunetv2_mscs.pipeline.local import VISIBLE_GPUS, Slot
+from nnunetv2_mscs.pipeline.stage import REPLACED, Here
+from nnunetv2_mscs.pipeline.standing import DONE, Standing
+from nnunetv2_mscs.pipeline.state import RunFolder
 
 
 def as_script(
@@ -21,15 +21,15 @@ def as_script(
 ) -> Iterator[str]:
     """The lines of a shell script that does what is left of the run.
 
-    What is done stands in it as comments, and so does what may have to be done again: a person sees whether it has.
+    Stages that are done, or that may have to be done again, are comments in it: a person sees whether they have to.
 
     Args:
         run: its folder.
         stands: how every stage stands.
         here: where the stages are carried out.
         environment: variables for all commands.
-        slots: places for them; what is worth a GPU names one of theirs, in turn.
-        jobs: in words, those of a cluster that would carry out the same.
+        slots: places; each stage that is worth a GPU names the GPUs of the next.
+        jobs: the jobs of a cluster that would do the same, one line each.
     """
     yield from (f"# {line}" for line in jobs)
     shared = {name: value for slot in slots for name, value in slot.environment.items() if name != VISIBLE_GPUS}
@@ -48,7 +48,7 @@ def as_script(
 
 
 def _shortened(line: str, shown: Mapping[str, str]) -> str:
-    """With variables for folders whose names need no quotes: within them no shell would replace a variable."""
+    """A line with variables instead of folders, except within quotes, where a shell would not replace them."""
     for place, variable in shown.items():
         if shlex.quote(place) == place:
             line = line.replace(f" {place}/", f" {variable}/").replace(f" {place} ", f" {variable} ")
@@ -57,13 +57,13 @@ def _shortened(line: str, shown: Mapping[str, str]) -> str:
 
 def _in_words(standing: Standing) -> str:
     if standing.uncertain:
-        return f"done, but {standing.reason}; only if that has changed what it reads, do this, too"
+        return f"done, but {standing.reason}; do this too if what it reads has changed by then"
     return f"{standing.what}: {standing.reason}" if standing.reason else standing.what
 
 
 def _lines(standing: Standing, here: Here, gpus: str) -> Iterator[str]:
     commands = [f"{gpus}{as_typed(words)}" for words in standing.stage.commands(here)]
-    if standing.removes and not standing.stage.replaces:
+    if standing.removes and standing.stage.former != REPLACED:
         commands.insert(0, shlex.join(["rm", "-rf", *map(str, standing.removes)]))
     is_comment = standing.what == DONE or standing.uncertain
     yield from (f"# {line}" if is_comment else line for line in commands)

@@ -1,11 +1,11 @@
-"""The few numbers that a run ends with; all others are in its evaluation and its report."""
+"""The few scores that a run prints at its end; all others are in its evaluation and its report."""
 
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+from nnunetv2_mscs.pipeline.state import RunFolder
 
 SUMMARY, COMPARISON = "summary.json", "comparison.md"
 DECIDING = "Dice:"
@@ -14,7 +14,7 @@ SHOWN = {"dice": ("Dice", 3), "hd95_mm": ("HD95 (mm)", 1), "f1_isles22": ("lesio
 
 
 def headlines(evaluation: Path) -> list[str]:
-    """A line a model and label, and what the comparison of models says of Dice.
+    """One line per model and label, and what the comparison of models says about Dice.
 
     Args:
         evaluation: a folder that `mscs evaluate` wrote.
@@ -27,7 +27,7 @@ def headlines(evaluation: Path) -> list[str]:
 
 
 def results_of(run: RunFolder) -> list[str]:
-    """What a finished run has come to, and where everything lies."""
+    """The scores of a finished run, and where everything is."""
     lines = []
     for title, folder in {"cross-validation": run.evaluation, "test cases": run.test_evaluation}.items():
         if folder.is_dir():
@@ -42,7 +42,7 @@ def results_of(run: RunFolder) -> list[str]:
 
 
 def _models(evaluation: Path) -> list[Path]:
-    """The folder itself, or of a comparison that of each model, in their order."""
+    """The folder itself, or in a comparison the folder of each model, in their order."""
     if (evaluation / SUMMARY).is_file() and not (evaluation / COMPARISON).is_file():
         return [evaluation]
     return sorted(folder.parent for folder in evaluation.glob(f"*/{SUMMARY}"))

@@ -1,4 +1,4 @@
-"""What a person sees of a run on this machine: a table kept up to date at a terminal, elsewhere a line an event."""
+"""What a person sees of a run on this machine: a table kept up to date at a terminal, elsewhere one line per event."""
 
 import sys
 import threading
@@ -6,24 +6,23 @@ import time
 from types import TracebackType
 
 from nnunetv2_mscs.nnunet_files.training_log import read_line
-from nnunetv2_mscs.pipeline.executors.local import Follower, Outcome, Slot
-from nnunetv2_mscs.pipeline.graph.stage import Stage
 from nnunetv2_mscs.pipeline.headlines import results_of
-from nnunetv2_mscs.pipeline.state.records import Record
-from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+from nnunetv2_mscs.pipeline.local import Follower, Outcome, Slot
+from nnunetv2_mscs.pipeline.stage import Stage
+from nnunetv2_mscs.pipeline.state import Record, RunFolder
 
 # Seconds between two lines about one training.
 INTERVAL_S = 60.0
 
 
 class Narration:
-    """Tells how a run goes; a context, in which the table is kept up to date."""
+    """Says how a run goes; a context, within which the table is kept up to date if `live`."""
 
     def __init__(self, run: RunFolder, *, live: bool):
         self.run, self.live = run, live
-        self.epochs: dict[str, int] = {}
-        self.told: dict[str, float] = {}
         self.follower = Follower(self._begins, self._line, self._ends)
+        self._epochs: dict[str, int] = {}
+        self._last_said: dict[str, float] = {}
         self._start = time.time()
         self._stop = threading.Event()
         self._view: threading.Thread | None = None
@@ -44,8 +43,8 @@ class Narration:
             self._say(f"{stage.title}: begins{where}")
 
     def _show(self) -> None:
-        """Begin to show the table, once the run has asked whatever it has to ask."""
-        from nnunetv2_mscs.pipeline.watching.view import live_view
+        """Begin to show the table; only now, when the run has asked all its questions."""
+        from nnunetv2_mscs.pipeline.view import live_view
 
         if self._view is None:
             self._view = threading.Thread(target=live_view, args=(self.run, self._stop, sys.stdout), daemon=True)
@@ -56,12 +55,12 @@ class Narration:
             return
         _, kind, numbers = read_line(line)
         if kind == "epoch":
-            self.epochs[stage.name] = int(numbers[0]) + 1
+            self._epochs[stage.name] = int(numbers[0]) + 1
         elif kind == "pseudo_dice":
             now = time.monotonic()
-            if now - self.told.get(stage.name, 0.0) >= INTERVAL_S:
-                self.told[stage.name] = now
-                self._say(f"{stage.title}: epoch {self.epochs.get(stage.name, 1)}, pseudo Dice {numbers[0]:.2f}")
+            if now - self._last_said.get(stage.name, 0.0) >= INTERVAL_S:
+                self._last_said[stage.name] = now
+                self._say(f"{stage.title}: epoch {self._epochs.get(stage.name, 1)}, pseudo Dice {numbers[0]:.2f}")
 
     def _ends(self, stage: Stage, record: Record | None) -> None:
         if self.live:
@@ -77,12 +76,12 @@ class Narration:
         print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
 
     def tell_end(self, outcome: Outcome) -> None:
-        """What came out: the scores and where everything lies; or what failed."""
+        """Print the scores and where everything is, or what failed."""
         for error in outcome.failed.values():
             print(f"\nfailed: {error}", file=sys.stderr)
         if outcome.blocked:
-            print(f"not begun, as it comes after that: {', '.join(outcome.blocked)}", file=sys.stderr)
+            print(f"Not started because of this failure: {', '.join(outcome.blocked)}", file=sys.stderr)
         if outcome.failed:
-            print("The same command goes on from here. mscs status tells the usual remedies.", file=sys.stderr)
+            print("The same command continues from here. mscs status shows the usual remedies.", file=sys.stderr)
             return
         print("\n".join(["", *results_of(self.run)]))

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from nnunetv2_mscs.nnunet_files.training_log import read_line
 
 COUNT = re.compile(r"\b(\d+)/(\d+)\b.*\[")
-# Seconds between two states of a bar where nobody watches, as in a log file.
+# Seconds between two states of a bar that nobody watches, as in a log file.
 UNWATCHED_INTERVAL_S = 30
 
 
@@ -22,7 +22,7 @@ class CommandBar:
         self.epochs = bar.total
 
     def line(self, line: str) -> None:
-        """Take up a line of the command's output."""
+        """Read a line of the command's output."""
         if self.epochs:
             self._follow_training(line)
         elif match := COUNT.search(line):
@@ -49,7 +49,7 @@ class CommandBar:
 
 @contextmanager
 def command_bar(title: str, epochs: int | None = None) -> Iterator[CommandBar]:
-    """A bar for one command; with `epochs` for a training of nnU-Net's."""
+    """A bar for one command; with `epochs`, for a training by nnU-Net."""
     interval = 0.5 if sys.stderr.isatty() else UNWATCHED_INTERVAL_S
     layout = "{desc}: {percentage:3.0f}%|{bar:24}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
     with tqdm(

@@ -1,23 +1,25 @@
-"""`mscs run`: look at what is there, say what goes, then carry out what is left."""
+"""`mscs run`: see what is there, say what has to be done again, ask for agreement, carry out what is left."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
+from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.environment import Folders
-from nnunetv2_mscs.pipeline.agreement import agree
-from nnunetv2_mscs.pipeline.checks.machine import workers_for
-from nnunetv2_mscs.pipeline.executors.environment import environment
-from nnunetv2_mscs.pipeline.executors.local import Follower, Outcome, Slot, run_local, slots_for
-from nnunetv2_mscs.pipeline.executors.slurm import check_no_jobs
-from nnunetv2_mscs.pipeline.graph.build import build_stages
-from nnunetv2_mscs.pipeline.graph.settings import RunSettings
-from nnunetv2_mscs.pipeline.graph.stage import Here, Stage
-from nnunetv2_mscs.pipeline.leftovers import last_place, sole_holder, sole_run
-from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
-from nnunetv2_mscs.pipeline.state.standing import DONE, Standing, standings
+from nnunetv2_mscs.pipeline import slurm
+from nnunetv2_mscs.pipeline.commands import environment, workers_for
+from nnunetv2_mscs.pipeline.local import Follower, Outcome, Slot, run_local, slots_for
+from nnunetv2_mscs.pipeline.settings import RunSettings
+from nnunetv2_mscs.pipeline.slurm_options import SlurmOptions
+from nnunetv2_mscs.pipeline.stage import Here, Stage
+from nnunetv2_mscs.pipeline.stages import build_stages
+from nnunetv2_mscs.pipeline.standing import DONE, NOT_YET, Standing, standings
+from nnunetv2_mscs.pipeline.state import RunFolder
+from nnunetv2_mscs.workplace.leftovers import sole_run
+from nnunetv2_mscs.workplace.locks import last_place, sole_holder
 
 LOCAL, SLURM = "local", "slurm"
 
@@ -30,8 +32,8 @@ class Execution:
         executor: LOCAL or SLURM.
         device: cpu, cuda or mps.
         gpus: ids of those to use on this machine.
-        gpus_per_fold: of one training.
-        processes: of a stage on this machine.
+        gpus_per_fold: number of one training's GPUs.
+        processes: number of a stage's processes on this machine.
         slurm: options of the cluster.
     """
 
@@ -55,12 +57,9 @@ class Execution:
         return sum(slot.takes_gpu_work for slot in self.slots())
 
     def environment(self, folders: Folders) -> dict[str, str]:
-        """Of the commands on this machine; what runs side by side shares its cores."""
+        """Variables for the commands on this machine; what runs side by side shares its cores."""
         workers = workers_for(self.processes, self.trainings, self.gpus_per_fold)
         return environment(folders, training_workers=workers, workers=max(self.processes // max(self.trainings, 1), 1))
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -90,66 +89,49 @@ class Run:
                 one.stage.verify()
         return found
 
+    def begin(self, *, yes: bool) -> tuple[dict[str, Standing], bool]:
+        """How the stages stand, and whether there is agreement to all that may be replaced; keeps the settings."""
+        stands = self.standings()
+        agreed = agree(stands, yes=yes)
+        self.folder.write_settings(self.settings, self.folders, asdict(self.execution))
+        return stands, agreed
+
 
 def carry_out(run: Run, *, yes: bool, follower: Follower) -> Outcome:
     """Carry out what is left of a run on this machine.
 
     Raises:
-        MscsError: another run works on the data set, jobs on a cluster do, or there is no agreement to what has to go.
+        MscsError: another run works on the data set, jobs on a cluster do, or there is no agreement to a replacement.
     """
     with _sole_of_data(run), sole_run(run.folder.path, remedy=_remedy(run)):
-        stands = run.standings()
-        agreed = agree(stands, yes=yes)
-        run.folder.write_settings(run.settings, run.folders, run.execution.as_json())
-        execution = run.execution
+        stands, agreed = run.begin(yes=yes)
         return run_local(
             run.folder,
             {name: standing.stage for name, standing in stands.items()},
-            execution.slots(),
-            execution.here,
-            environment=execution.environment(run.folders),
+            run.execution.slots(),
+            run.execution.here,
+            environment=run.execution.environment(run.folders),
             follower=follower,
             may_replace=agreed,
         )
 
 
-def jobs_in_words(run: Run, stands: Mapping[str, Standing]) -> list[str]:
-    """The jobs that `submit` would hand to Slurm, a line each; none for another executor."""
-    if run.execution.executor != SLURM:
-        return []
-    from nnunetv2_mscs.pipeline.executors.slurm import submitting
-    from nnunetv2_mscs.pipeline.executors.slurm.options import SlurmOptions
-
-    return submitting.describe(
-        {name: standing.stage for name, standing in stands.items()},
-        [name for name, standing in stands.items() if standing.what != DONE],
-        SlurmOptions.from_json(run.execution.slurm),
-        device=run.execution.device,
-        gpus_per_fold=run.execution.gpus_per_fold,
-    )
-
-
 def submit(run: Run, *, yes: bool) -> list[str]:
-    """Hand what is left of a run to Slurm; returns a line for each job.
+    """Hand what is left of a run to Slurm; returns one line per job.
 
     Raises:
         MscsError: as `carry_out`; or Slurm refuses, or jobs of the run are still there.
     """
-    from nnunetv2_mscs.pipeline.executors.slurm import submitting
-    from nnunetv2_mscs.pipeline.executors.slurm.options import SlurmOptions
-
     options = SlurmOptions.from_json(run.execution.slurm)
     training_workers = workers_for(options.cpus, run.execution.gpus_per_fold)  # nnU-Net starts as many for each GPU
-    submitting.check_slurm()
+    slurm.check_slurm()
     with _sole_of_data(run):
         with sole_run(run.folder.path, remedy=_remedy(run)):
-            stands = run.standings()
-            agreed = agree(stands, yes=yes)
-            run.folder.write_settings(run.settings, run.folders, run.execution.as_json())
-        jobs = submitting.submit(
+            stands, agreed = run.begin(yes=yes)
+        jobs = slurm.submit(
             run.folder,
             partial(build_stages, run.settings, run.folders),
-            [name for name, standing in stands.items() if standing.what != DONE],
+            _left(stands),
             options,
             environment=environment(run.folders, training_workers=training_workers, workers=options.cpus),
             device=run.execution.device,
@@ -159,16 +141,67 @@ def submit(run: Run, *, yes: bool) -> list[str]:
     return [f"job {job.job}: {', '.join(job.stages)}" for job in jobs]
 
 
+def jobs_in_words(run: Run, stands: Mapping[str, Standing]) -> list[str]:
+    """The jobs that `submit` would hand to Slurm, one line each; none for another executor."""
+    if run.execution.executor != SLURM:
+        return []
+    return slurm.describe(
+        {name: standing.stage for name, standing in stands.items()},
+        _left(stands),
+        SlurmOptions.from_json(run.execution.slurm),
+        device=run.execution.device,
+        gpus_per_fold=run.execution.gpus_per_fold,
+    )
+
+
+def _left(stands: Mapping[str, Standing]) -> list[str]:
+    return [name for name, standing in stands.items() if standing.what != DONE]
+
+
+def agree(stands: Mapping[str, Standing], *, yes: bool) -> bool:
+    """Ask before finished or foreign files are removed, where somebody can answer; say what and why.
+
+    Returns:
+        Whether there is agreement to all of it. If nothing has to be removed for certain, a run without agreement goes
+        on as long as nothing is removed.
+
+    Raises:
+        MscsError: there is no agreement.
+    """
+    removing = [standing for standing in stands.values() if standing.removes]
+    certain = [standing for standing in removing if not standing.uncertain]
+    perhaps = [f"  {standing.stage.title}: {standing.reason}" for standing in removing if standing.uncertain]
+    if certain:
+        print("To be done again:\n" + "\n".join(map(_replacement, certain)), flush=True)
+    if perhaps:
+        print("To be done again only if what they read has then changed:\n" + "\n".join(perhaps), flush=True)
+    if yes or not certain:
+        return yes
+    if new := [one.stage.title for one in stands.values() if one.what == NOT_YET and one.stage.training]:
+        trainings = f"{len(new)} trainings, from {new[0]} to {new[-1]}" if len(new) > 1 else new[0]
+        print(f"To be done for the first time: {trainings}", flush=True)
+    if sys.stdin is not None and sys.stdin.isatty():
+        print("Go on? [y/N] ", end="", flush=True)
+        if sys.stdin.readline().strip().lower() in ("y", "yes"):
+            return True
+        raise MscsError("Nothing was changed.", "")
+    raise MscsError("Existing results would be replaced; nothing was changed.", "Agree with --yes.")
+
+
+def _replacement(standing: Standing) -> str:
+    more = f" and {len(standing.removes) - 1} more" if len(standing.removes) > 1 else ""
+    return f"  {standing.stage.title}: {standing.reason}; replaces {standing.removes[0]}{more}"
+
+
 @contextmanager
 def _sole_of_data(run: Run) -> Iterator[None]:
-    """Hold the preprocessed data, which runs with other results would share, jobs on a cluster included."""
+    """Hold the preprocessed data, which runs with other results would share; jobs on a cluster count as runs."""
     run.folders.preprocessed.mkdir(parents=True, exist_ok=True)
     lock = run.folders.preprocessed / f".mscs_run_{run.settings.dataset}.lock"
     before = last_place(lock)
     with sole_holder(lock, run.folder.path, remedy=_remedy(run)):
-        # Jobs hold no lock: the queue tells of them.
-        for place in {run.folder.path, before or run.folder.path}:
-            check_no_jobs(RunFolder(place))
+        for place in {run.folder.path, before or run.folder.path}:  # jobs hold no lock: the queue knows them
+            slurm.check_no_jobs(RunFolder(place))
         yield
 
 

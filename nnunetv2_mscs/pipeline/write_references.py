@@ -1,7 +1,7 @@
 """`python -m nnunetv2_mscs.pipeline.write_references DATASET`: the masks that validations are measured against.
 
-nnU-Net copies them when it preprocesses, but only those that are newer than what it copied before, and never takes one
-away. Here they are those of the raw data set, all and no others; nnU-Net then finds nothing to copy.
+When nnU-Net preprocesses, it copies only masks that are newer than its former copies, and removes none. Here the masks
+are exactly those of the raw data set; nnU-Net then finds nothing to copy.
 """
 
 import shutil

@@ -1,7 +1,7 @@
 """`python -m nnunetv2_mscs.pipeline.write_splits DATASET`: the data set's folds, written before any training starts.
 
-Those of the raw data set are taken if it has any, as `mscs convert` writes them; else nnU-Net's own are made. Trainings
-that start together would each write them. Folds that a user has put there stay.
+The folds of the raw data set are copied if it has some, as after `mscs convert`; else they are made as nnU-Net makes
+them. Otherwise trainings that start together would each write them. Folds that a user has put there stay.
 """
 
 import json
@@ -16,7 +16,7 @@ from nnunetv2_mscs.workplace.whole_files import write_whole
 
 
 def write_splits(dataset: str) -> Path:
-    """Write splits_final.json into the data set's folder of nnUNet_preprocessed; one that is there stays.
+    """Write splits_final.json into the data set's folder of nnUNet_preprocessed, unless it is there already.
 
     Raises:
         MscsError: there are too few cases to split.
@@ -43,7 +43,7 @@ def write_splits(dataset: str) -> Path:
 
 
 def check_splits(file: Path, raw: Path, folds: Sequence[int]) -> None:
-    """Look at splits that are there, as nnU-Net and a cross-validation need them.
+    """Check that existing splits are what nnU-Net and a cross-validation need.
 
     Args:
         file: splits_final.json in nnUNet_preprocessed.
@@ -51,8 +51,8 @@ def check_splits(file: Path, raw: Path, folds: Sequence[int]) -> None:
         folds: that are asked for.
 
     Raises:
-        MscsError: they lack a fold, for which nnU-Net would make one up; name a case without a mask; train and validate
-            on one; or are not those of the raw data set, which nnU-Net refuses.
+        MscsError: they lack a fold, which nnU-Net would make up; name a case without a mask; train and validate on the
+            same case; or are not those of the raw data set, which nnU-Net refuses.
     """
     splits = _read(file)
     if lacking := [fold for fold in folds if fold >= len(splits)]:
@@ -73,7 +73,7 @@ def check_splits(file: Path, raw: Path, folds: Sequence[int]) -> None:
 
 
 def _remedy(file: Path) -> str:
-    return f"Correct {file.name}, or remove it from nnUNet_preprocessed: then it is made anew."
+    return f"Correct {file.name}, or remove it from nnUNet_preprocessed: then it is made again."
 
 
 def _read(file: Path) -> list[dict[str, Any]]:
@@ -83,7 +83,7 @@ def _read(file: Path) -> list[dict[str, Any]]:
         if not all(isinstance(fold[part], list) for fold in splits for part in ("train", "val")):
             raise ValueError("train and val are lists of cases")
     except (ValueError, KeyError, TypeError) as error:
-        raise MscsError(f"{file} is no list of folds, each with train and val: {error}.", _remedy(file)) from None
+        raise MscsError(f"{file} is not a list of folds, each with train and val: {error}.", _remedy(file)) from None
     return splits
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from nnunetv2_mscs.planning.memory import GIGABYTE, training_memory
-from nnunetv2_mscs.training.host_memory import free_host_memory_bytes
+from nnunetv2_mscs.workplace import resources
 
 PAPER_BATCH_SIZE = 8
 # Share of the memory at hand that is counted on: the estimate is calculated, and a full GPU fails late.
@@ -49,4 +49,4 @@ def batch_size_that_fits(
 
 def free_memory_bytes(device: torch.device) -> float:
     """Memory that is free now: the GPU's, or the process's share of the machine's where the device has none."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_host_memory_bytes()
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else resources.free_memory_bytes()

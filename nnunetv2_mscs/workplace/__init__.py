@@ -1,1 +1,1 @@
-"""Where work is done: worker processes, hidden places for unfinished results, files that are whole or not there."""
+"""How work is done on a machine: commands, locks, leftovers, worker processes, whole files and folders, devices."""

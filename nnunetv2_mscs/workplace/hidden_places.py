@@ -1,6 +1,5 @@
-"""Results are built in hidden places beside their own, and appear whole or not at all, whatever ends the work."""
+"""Hidden places where results are built, so that they appear at their own place whole or not at all."""
 
-import errno
 import json
 import os
 import shutil
@@ -9,24 +8,18 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
+from nnunetv2_mscs.workplace.locks import lock, lock_where_possible
 from nnunetv2_mscs.workplace.whole_files import write_whole
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows has none; leftovers of a killed run then stay until deleted by hand
-    fcntl = None  # type: ignore[assignment]
 
 LOCK, NEW, REPLACED, RUBBISH = "lock", "new", "replaced", "rubbish"
 COMING, GOING, MOVES = "coming", "going", "moves.json"
 SECONDS_TO_LOCK = 60.0
-NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
 @contextmanager
 def hidden_place(parent: Path, prefix: str) -> Iterator[Path]:
-    """A hidden folder in `parent`, locked as long as this process works in it, and removed at the end."""
+    """A hidden folder in `parent`, locked while this process works in it, and removed at the end."""
     with _hidden_folder(parent, prefix) as place, _locked(place):
         yield place
 
@@ -44,35 +37,13 @@ def _hidden_folder(parent: Path, prefix: str) -> Iterator[Path]:
 def _locked(place: Path) -> Iterator[None]:
     """Hold a lock that the system releases when this process ends, however it ends.
 
-    Where the file system knows no locks the work goes on without: there `clear_leftovers` takes nothing for abandoned.
+    Where the file system has no locks, the work goes on without them, and `clear_leftovers` finds nothing abandoned.
     """
     unlocked = place / f"{LOCK}.new"
     with unlocked.open("wb") as handle:
-        _lock(handle)
+        lock_where_possible(handle)
         unlocked.rename(place / LOCK)
         yield
-
-
-def _lock(handle: IO[bytes]) -> None:
-    """Lock an open file, waiting for it; without effect where the file system knows no locks."""
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-
-
-def held_file(path: Path) -> IO[bytes]:
-    """The file, open and locked: not one that its former holder has removed while this one waited."""
-    while True:
-        handle = path.open("wb")
-        _lock(handle)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle.fileno()), path.stat()):
-                return handle
-        handle.close()
 
 
 def replace_folder(old: Path, new: Path, place: Path) -> None:
@@ -126,12 +97,12 @@ def _take_back(place: Path) -> None:
 
 
 def clear_leftovers(parent: Path, prefix: str) -> list[Path]:
-    """Remove hidden places that killed runs left in a folder; what one had set aside to replace is put back.
+    """Remove the hidden places that killed runs left in a folder; what they had set aside for replacement is put back.
 
     Returns:
         The folders removed.
     """
-    if fcntl is None or not parent.is_dir():
+    if not parent.is_dir():
         return []
     removed = [place for place in sorted(parent.glob(f"{prefix}*")) if _is_abandoned(place)]
     for place in removed:
@@ -140,7 +111,7 @@ def clear_leftovers(parent: Path, prefix: str) -> list[Path]:
 
 
 def _discard(place: Path) -> None:
-    """Remove a hidden folder, once a dataset set aside in it stands in its place again or has been replaced."""
+    """Remove a hidden folder, after a folder that was set aside in it is back in its place or has been replaced."""
     _take_back(place)
     for old in (place / REPLACED).glob("*"):
         if not (place.parent / old.name).exists():
@@ -150,22 +121,21 @@ def _discard(place: Path) -> None:
 
 
 def _is_abandoned(place: Path) -> bool:
-    """Whether the process that made a hidden folder has ended; one just made has no lock yet."""
+    """Whether the process that made a hidden folder has ended; a new one has no lock yet."""
     try:
         with (place / LOCK).open("rb+") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
+            return lock(handle)
     except FileNotFoundError:
         with suppress(FileNotFoundError):
             return time.time() - place.stat().st_mtime > SECONDS_TO_LOCK
         return False
-    except OSError:
+    except OSError:  # no locks: it may be at work
         return False
 
 
 @contextmanager
 def made(folder: Path) -> Iterator[None]:
-    """A folder with its parents; those that were not there go again if the block fails."""
+    """Make a folder with its parents; if the block fails, those that are new are removed again."""
     made = _make(folder)
     try:
         yield
@@ -175,7 +145,7 @@ def made(folder: Path) -> Iterator[None]:
 
 
 def _make(folder: Path) -> list[Path]:
-    """Make a folder with its parents; returns those that were not there, or makes none and raises."""
+    """Make a folder with its parents; returns those that are new. If it raises, it has made none."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)

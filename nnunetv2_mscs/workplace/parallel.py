@@ -1,4 +1,4 @@
-"""Work on many cases at once, in processes that end with the one that started them."""
+"""Work on many cases at once, in processes that end with the process that started them."""
 
 import multiprocessing
 import os
@@ -15,6 +15,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.workplace.resources import cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,15 +23,14 @@ MOST_PROCESSES = 8
 
 
 def default_processes() -> int:
-    """The cores this process may use, at most eight: beyond that the disk is the limit."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MOST_PROCESSES)
+    """The cores that this process may use, eight at most: beyond that the disk is the limit."""
+    return min(cores(), MOST_PROCESSES)
 
 
 def run_parallel(
     work: Callable[[Item], Result], items: Sequence[Item], *, processes: int, description: str
 ) -> list[Result]:
-    """`work` of each item, in the items' order, with a progress bar once it takes longer than a second.
+    """The results of `work` for all items, in their order; a progress bar appears after a second.
 
     Args:
         work: a function that can be pickled, such as one at a module's top level.
@@ -39,7 +39,7 @@ def run_parallel(
         description: what the progress bar says.
 
     Raises:
-        MscsError: a worker process died; the items being worked on are told, by their `name` if any.
+        MscsError: a worker process died; the items at work are named, by their `name` if they have one.
     """
     processes = min(processes, len(items))
     results: dict[int, Result] = {}
@@ -83,7 +83,7 @@ def _in_pool(work: Callable[[Item], Result], items: Sequence[Item], processes: i
 
 
 def _start_worker() -> None:
-    """One ITK thread a process; Ctrl-C is the parent's to handle; and no worker outlives its parent."""
+    """Prepare a worker: one ITK thread, Ctrl-C left to the parent, and no life beyond the parent's."""
     import SimpleITK as sitk
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)

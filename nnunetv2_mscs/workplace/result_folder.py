@@ -12,11 +12,11 @@ from nnunetv2_mscs.workplace.whole_files import DISK_FULL
 
 @dataclass(frozen=True)
 class ResultFolder:
-    """What a command writes, and how a former one is known.
+    """The kind of folder that a command writes, and how an older one of this kind is recognised.
 
     Args:
-        kind: in words, such as "a set of phantoms".
-        marks: files that every such folder holds; --overwrite replaces nothing without them.
+        kind: a name for people, such as "a set of phantoms".
+        marks: files that every such folder holds; --overwrite replaces no folder without them.
         prefix: of the hidden place beside it where it is built.
         refusal: why a folder with these files must not be replaced all the same, such as by something in it that the
             command did not write; empty if it may.
@@ -46,14 +46,14 @@ class ResultFolder:
         if refusal:
             raise MscsError(
                 f"{out} {refusal}, so that --overwrite leaves it alone.",
-                "Look what it holds and move it away, or choose another folder.",
+                "See what it holds and move it away, or choose another folder.",
             )
 
     @contextmanager
     def staged(self, out: Path, *, overwrite: bool) -> Iterator[Path]:
-        """A hidden folder beside `out` to build in; when the block ends well it becomes `out`, else it goes.
+        """A hidden folder beside `out` to build in; it becomes `out` if the block succeeds, else it is removed.
 
-        A killed process leaves it hidden; the next run beside it removes it.
+        A killed process leaves it there; the next command beside it removes it.
         """
         out = out.resolve()
         self.check(out, overwrite=overwrite)

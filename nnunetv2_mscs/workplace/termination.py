@@ -1,4 +1,4 @@
-"""SIGTERM, which job schedulers send: how it ends this process, and those that this process forks."""
+"""How SIGTERM, which job schedulers send, ends this process and those that it forks."""
 
 import os
 import signal
@@ -13,9 +13,9 @@ def terminable() -> Iterator[None]:
 
     Without effect in another thread than the main one, to which Python delivers no signals.
 
-    Processes forked in the block are ended by SIGTERM at once, as any process is. nnU-Net forks pools and ends their
-    workers by it; a worker about to wait for a lock in C code would look at a handler in Python only after that wait,
-    which has no end then.
+    Processes forked in the block are ended by SIGTERM at once, like any process. nnU-Net ends the workers of
+    its pools so; a worker that waits for a lock in C code would run a handler in Python only after that wait, which may
+    never end.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -35,7 +35,7 @@ _forking = threading.local()
 
 
 def _hold_back() -> None:
-    """Before a fork: let no SIGTERM reach the new process as long as it has the handler of this one."""
+    """Before a fork: block SIGTERM while the new process still has the handler of this one."""
     _forking.blocked_before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written to one side, then renamed."""
+"""Files that are whole or not there: written under another name, then renamed."""
 
 import os
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
 
-DISK_FULL = "May you write there? Is the disk full (bytes or number of files), or the quota used up?"
+DISK_FULL = "Do you have write permission there? Is the disk full (bytes or number of files), or a quota used up?"
 
 
 @contextmanager
 def whole_file(file: Path) -> Iterator[Path]:
-    """A name beside `file` to write to, which keeps the ending; becomes `file` when the block ends well, else it goes.
+    """A name beside `file` to write to, with its ending; it becomes `file` if the block succeeds, else it is removed.
 
     Raises:
         MscsError: the file cannot be written.
@@ -32,7 +32,7 @@ def whole_file(file: Path) -> Iterator[Path]:
 
 
 def _bring_to_disk(file: Path) -> None:
-    """Or after a power cut the new name could stand for an empty file."""
+    """Write a file through to the disk: after a power cut its new name could else belong to an empty file."""
     with file.open("rb") as written:
         os.fsync(written.fileno())
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_mscs.cli.main import main
-from nnunetv2_mscs.pipeline.leftovers import processes_of
+from nnunetv2_mscs.workplace.leftovers import marked, processes_with
 
 COMMANDS = (
     "cancel",
@@ -77,13 +77,13 @@ def test_being_terminated_ends_what_the_command_started(tmp_path):
     with subprocess.Popen([MSCS, "demo", "--out", str(tmp_path / "demo")], stdout=subprocess.PIPE, text=True) as demo:
         state = tmp_path / "demo" / ".demo"
         for _ in range(600):
-            if processes_of(state):
+            if processes_with(marked(state)):
                 break
             time.sleep(0.1)
-        assert processes_of(state)
+        assert processes_with(marked(state))
         demo.send_signal(signal.SIGTERM)
         assert demo.wait(timeout=60) == 130
-    assert not processes_of(state)
+    assert not processes_with(marked(state))
 
 
 def test_a_forked_worker_is_ended_by_sigterm_at_once(monkeypatch):

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from nnunetv2_mscs.cli.main import main
-from nnunetv2_mscs.pipeline.state.records import State
-from tests.pipeline.watching.test_status import FOLD_0, Begun
-from tests.pipeline.watching.training_logs import attempt
+from nnunetv2_mscs.pipeline.state import State
+from tests.pipeline.test_status import FOLD_0, Begun
+from tests.pipeline.training_logs import attempt
 
 
 @pytest.fixture

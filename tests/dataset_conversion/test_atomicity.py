@@ -15,7 +15,7 @@ from nnunetv2_mscs.dataset_conversion import writer
 from nnunetv2_mscs.dataset_conversion.destination import Destination
 from nnunetv2_mscs.dataset_conversion.staging import PREFIX, staged
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.workplace import hidden_places
+from nnunetv2_mscs.workplace import locks
 from nnunetv2_mscs.workplace.hidden_places import clear_leftovers
 from nnunetv2_mscs.workplace.parallel import run_parallel
 from tests.interrupts import heed_interrupts
@@ -195,7 +195,7 @@ def fail_to_lock(number: int):
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
 def test_a_file_system_without_locks_will_do(raw, monkeypatch, number):
-    monkeypatch.setattr(hidden_places.fcntl, "flock", fail_to_lock(number))
+    monkeypatch.setattr(locks.fcntl, "flock", fail_to_lock(number))
     with staged(Destination(raw, "Dataset001_X"), overwrite=False) as folder:
         (folder / "file").touch()
         assert clear_leftovers(raw, PREFIX) == []
@@ -204,7 +204,7 @@ def test_a_file_system_without_locks_will_do(raw, monkeypatch, number):
 
 
 def test_a_failing_lock_leaves_no_trace(tmp_path, monkeypatch):
-    monkeypatch.setattr(hidden_places.fcntl, "flock", fail_to_lock(errno.EIO))
+    monkeypatch.setattr(locks.fcntl, "flock", fail_to_lock(errno.EIO))
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         staged(Destination(tmp_path / "a/b", "Dataset001_X"), overwrite=False).__enter__()
     assert not (tmp_path / "a").exists()

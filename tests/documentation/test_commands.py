@@ -27,7 +27,7 @@ PAGES = (PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / 
 
 RUN = {
     "make test": ".ci/run",
-    "mscs cancel": "tests/pipeline/executors/test_cancelling.py",
+    "mscs cancel": "tests/pipeline/test_cancel.py",
     "mscs convert": "tests/end_to_end/test_real_scans.py",
     "mscs demo": "tests/demo/test_demo.py",
     "mscs doctor": "tests/installation/test_installation.py",

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nnunetv2_mscs.pipeline.graph.stage import Here, Stage
+from nnunetv2_mscs.pipeline.stage import Here, Stage, Training, all_of
 
 WRITE = """
 import sys, time, pathlib
@@ -23,9 +23,13 @@ def writing_stage(
     seconds: float = 0.0,
     code: str = WRITE,
     sources: Sequence[Path] = (),
+    trains: bool = False,
     **options,
 ) -> Stage:
-    """A stage that writes what its needs and sources hold, and then `text`, into folder/<name>.txt."""
+    """A stage that writes what its needs and sources hold, and then `text`, into folder/<name>.txt.
+
+    With `trains` it is a training, whose final checkpoint is that file.
+    """
     out = folder / f"{name}.txt"
     inputs = [*(place for need in needs for place in need.makes), *sources]
 
@@ -37,10 +41,10 @@ def writing_stage(
         name,
         commands,
         parameters={"text": text},
-        needs=tuple(need.name for need in needs),
+        needs=all_of(*(need.name for need in needs)),
         sources=tuple(sources),
         makes=(out,),
-        outputs=lambda: [out],
+        training=Training("T", "P", out) if trains else None,
         **options,
     )
 

@@ -4,11 +4,11 @@ import re
 
 from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.pipeline.dry_run import as_script
-from nnunetv2_mscs.pipeline.executors.local import slots_for
-from nnunetv2_mscs.pipeline.graph.settings import RunSettings
-from nnunetv2_mscs.pipeline.graph.stage import Here
+from nnunetv2_mscs.pipeline.local import slots_for
 from nnunetv2_mscs.pipeline.run import Execution, Run
-from nnunetv2_mscs.pipeline.state.standing import AGAIN, DONE, NOT_YET, Standing
+from nnunetv2_mscs.pipeline.settings import RunSettings
+from nnunetv2_mscs.pipeline.stage import Here
+from nnunetv2_mscs.pipeline.standing import DONE, NOT_YET, REPEATS, Standing
 
 
 def script_of(tmp_path, gpus=(), gpus_per_fold=1, what=NOT_YET, **standing):
@@ -42,13 +42,13 @@ def test_each_fold_names_its_gpus_in_turn_and_nothing_else_does(tmp_path):
 def test_what_is_done_is_a_comment_and_what_goes_is_removed_first(tmp_path):
     assert not re.search(r"^(nnUNetv2|mscs)", script_of(tmp_path, what=DONE), re.MULTILINE)
     place = tmp_path / "a place"
-    again = script_of(tmp_path, what=AGAIN, reason="other planner", removes=(place,))
+    again = script_of(tmp_path, what=REPEATS, reason="other planner", removes=(place,))
     assert f"# plan MSCSPlans: again: other planner\nrm -rf '{place}'\nnnUNetv2_plan_experiment" in again
     assert "\n# convert: again: other planner\nmscs convert" in again, "which replaces by itself"
 
 
 def test_what_may_have_to_go_is_for_a_person_to_decide(tmp_path):
     place = tmp_path / "fold"
-    script = script_of(tmp_path, what=AGAIN, reason="comes after splits", removes=(place,), uncertain=True)
+    script = script_of(tmp_path, what=REPEATS, reason="comes after splits", removes=(place,), uncertain=True)
     assert f"\n# rm -rf {place}\n# nnUNetv2_train" in script
     assert not re.search(r"^(rm|nnUNetv2|mscs)", script, re.MULTILINE)

@@ -7,15 +7,14 @@ import pytest
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.environment import folders_of
-from nnunetv2_mscs.pipeline.agreement import agree
-from nnunetv2_mscs.pipeline.executors.local import Follower, Slot, run_local
-from nnunetv2_mscs.pipeline.executors.one_stage import run_stage
-from nnunetv2_mscs.pipeline.graph.settings import RunSettings
-from nnunetv2_mscs.pipeline.graph.stage import Here
-from nnunetv2_mscs.pipeline.run import Execution, Run, carry_out
-from nnunetv2_mscs.pipeline.state.records import Record, State, read_record, write_record
-from nnunetv2_mscs.pipeline.state.signatures import content_signatures
-from nnunetv2_mscs.pipeline.state.standing import inputs_of, standings
+from nnunetv2_mscs.pipeline.local import Follower, Slot, run_local
+from nnunetv2_mscs.pipeline.run import Execution, Run, agree, carry_out
+from nnunetv2_mscs.pipeline.run_stage import run_stage
+from nnunetv2_mscs.pipeline.settings import RunSettings
+from nnunetv2_mscs.pipeline.signatures import content_signatures
+from nnunetv2_mscs.pipeline.stage import Here
+from nnunetv2_mscs.pipeline.standing import inputs_of, standings
+from nnunetv2_mscs.pipeline.state import Record, State, read_record, write_record
 from tests.pipeline.small_stages import by_name, writing_stage
 
 
@@ -32,7 +31,7 @@ def finish(run: Run, name: str) -> None:
     """As if a stage had been carried out with what lies there."""
     stage = run.stages()[name]
     record = Record(
-        name, State.DONE, dict(stage.parameters), inputs_of(run.folder, stage), content_signatures(stage.outputs())
+        name, State.DONE, dict(stage.parameters), inputs_of(run.folder, stage), content_signatures(stage.outputs)
     )
     write_record(run.folder, record)
 
@@ -48,7 +47,7 @@ def test_folds_asked_for_later_are_looked_for_in_the_splits_there_are(run):
     finish(run, "splits")
     assert run.standings()["splits"].what == "again", "its needs are not met"
     for name in ("convert", "fingerprint"):
-        for place in run.stages()[name].outputs():
+        for place in run.stages()[name].outputs:
             place.parent.mkdir(parents=True, exist_ok=True)
             if not place.exists():
                 place.write_text("{}")
@@ -79,8 +78,8 @@ def test_what_may_have_to_go_stays_until_there_is_agreement(run, tmp_path):
     """A stage is made again with another outcome: what was made from the former one is neither used nor removed."""
     folder = run.folder
     folder.path.mkdir(parents=True)
-    first, second = writing_stage(tmp_path, "first"), writing_stage(tmp_path, "second", resumes=False)
-    second = dataclasses.replace(second, needs=("first",))
+    first, second = writing_stage(tmp_path, "first"), writing_stage(tmp_path, "second")
+    second = dataclasses.replace(second, needs={"first": ()})
     for stage in (first, second):
         run_stage(folder, stage, Here(), environment={})
     (tmp_path / "first.txt").unlink()

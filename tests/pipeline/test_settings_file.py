@@ -3,7 +3,7 @@
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.settings_file import as_words, read_settings_file
+from nnunetv2_mscs.pipeline.settings import as_words, read_settings_file
 
 FILE = """
 source: /data/stroke

@@ -62,8 +62,8 @@ def test_those_of_the_raw_data_set_come_first(raw, preprocessed):
         (folds(CASES[:3], CASES[3:]), "split into 2 folds; there is no fold 2"),
         (folds(CASES[:2], CASES[2:4], ["case_9"]), "has case_9 in fold 2, a case without a mask"),
         (folds(CASES[:2], CASES[2:4], CASES[4:], train=CASES), "trains and validates fold 0 on case_0"),
-        ({"train": []}, "is no list of folds"),
-        ([{"train": []}] * 3, "is no list of folds"),
+        ({"train": []}, "is not a list of folds"),
+        ([{"train": []}] * 3, "is not a list of folds"),
     ],
 )
 def test_splits_that_cannot_be_right_are_refused(raw, tmp_path, content, message):

@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2_mscs.pipeline.state.records import State, read_record
-from nnunetv2_mscs.pipeline.state.run_folder import FOLDER, RunFolder
+from nnunetv2_mscs.pipeline.state import FOLDER, RunFolder, State, read_record
 
 DATASET_ID, DATASET = 7, "Dataset007_Tiny"
 TRAINER = "MSCSTrainer_2epochs_4iterations"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from nnunetv2_mscs.pipeline.graph.stage import Here, Stage, Training
+from nnunetv2_mscs.pipeline.stage import Here, Stage, Training, all_of
 
 STEPS = 12
 # Goes on after the last line that it finds, as a training after its checkpoint; a line every quarter of a second.
@@ -42,7 +42,7 @@ def long_stages(folder: Path, steps: int) -> dict[str, Stage]:
     """A training, and beside it a stage that never ends."""
     endless = [sys.executable, "-c", "import time; time.sleep(600)"]
     stages = [
-        replace(_train(folder, 0, steps), needs=()),
+        replace(_train(folder, 0, steps), needs={}),
         Stage("predict", "predict", lambda here: [endless], {}, makes=(folder / "predict",)),
     ]
     return {stage.name: stage for stage in stages}
@@ -50,8 +50,8 @@ def long_stages(folder: Path, steps: int) -> dict[str, Stage]:
 
 def two_models(folder: Path, steps: int = STEPS) -> dict[str, Stage]:
     """A run whose rival cannot be trained."""
-    ours = replace(_train(folder, 0, steps), needs=("convert",))
-    rival = _failing(replace(_train(folder, 1, steps), needs=("convert",)), "Rival")
+    ours = replace(_train(folder, 0, steps), needs=all_of("convert"))
+    rival = _failing(replace(_train(folder, 1, steps), needs=all_of("convert")), "Rival")
     stages = [
         _write("convert", folder),
         ours,
@@ -65,12 +65,12 @@ def two_models(folder: Path, steps: int = STEPS) -> dict[str, Stage]:
 
 def cascade(folder: Path, steps: int = STEPS) -> dict[str, Stage]:
     """Two trainings, of which one fails, and one that comes after the other."""
-    first, second = (replace(_train(folder, fold, steps), needs=("convert",)) for fold in (0, 1))
+    first, second = (replace(_train(folder, fold, steps), needs=all_of("convert")) for fold in (0, 1))
     stages = [
         _write("convert", folder),
         first,
         _failing(second, "T"),
-        replace(_train(folder, 2, steps), needs=("convert", first.name)),
+        replace(_train(folder, 2, steps), needs=all_of("convert", first.name)),
     ]
     return {stage.name: stage for stage in stages}
 
@@ -87,7 +87,7 @@ def _write(name: str, folder: Path, *needs: str, uses_gpu: bool = False) -> Stag
     def commands(here: Here) -> Sequence[Sequence[str]]:
         return [[sys.executable, "-c", WRITING, str(file), here.device, str(here.workers)]]
 
-    return Stage(name, name, commands, {}, needs, makes=(file,), outputs=lambda: [file], uses_gpu=uses_gpu)
+    return Stage(name, name, commands, {}, all_of(*needs), makes=(file,), uses_gpu=uses_gpu)
 
 
 def _train(folder: Path, fold: int, steps: int) -> Stage:
@@ -97,10 +97,9 @@ def _train(folder: Path, fold: int, steps: int) -> Stage:
         f"train fold {fold}",
         lambda here: [[sys.executable, "-c", TRAINING, str(file), str(steps)]],
         {"fold": fold},
-        ("preprocess",),
+        all_of("preprocess"),
         makes=(file.parent,),
-        outputs=lambda: [file],
+        checked=(file,),
         uses_gpu=True,
-        resumes=True,
-        training=Training("T", "P", "2d", fold, None, file.parent),
+        training=Training("T", "P", file.parent / "final"),
     )

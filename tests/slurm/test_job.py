@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.executors.slurm import job
-from nnunetv2_mscs.pipeline.executors.slurm.job import OutOfTime, StagesJob
-from nnunetv2_mscs.pipeline.executors.slurm.times import TimeLimit
-from nnunetv2_mscs.pipeline.graph.stage import Stage
-from nnunetv2_mscs.pipeline.state.records import State, read_record
-from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
+from nnunetv2_mscs.pipeline import slurm_job as job
+from nnunetv2_mscs.pipeline.slurm_job import OutOfTime, StagesJob
+from nnunetv2_mscs.pipeline.slurm_options import TimeLimit
+from nnunetv2_mscs.pipeline.stage import Stage
+from nnunetv2_mscs.pipeline.state import RunFolder, State, read_record
 from tests.pipeline.small_stages import by_name, writing_stage
 
 LIMIT = TimeLimit(10, 120)
@@ -132,7 +131,7 @@ def test_what_has_failed_does_not_keep_another_stage_going_for_ever(run, tmp_pat
 
 def training(tmp_path: Path, code: str) -> dict[str, Stage]:
     """Of which the validation is left once its checkpoint is there."""
-    return by_name(writing_stage(tmp_path, "t", code=code, resumes=True, resumes_from=tmp_path / "t.txt"))
+    return by_name(writing_stage(tmp_path, "t", code=code, trains=True))
 
 
 def test_trainings_go_on_as_often_as_needed_but_their_validation_has_one_job(run, tmp_path, monkeypatch):

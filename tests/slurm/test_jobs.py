@@ -11,22 +11,15 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.executors.cancelling import cancel
-from nnunetv2_mscs.pipeline.executors.slurm import (
-    SlurmOptions,
-    check_no_jobs,
-    job_states,
-    live_jobs,
-    submit,
-    submitting,
-)
-from nnunetv2_mscs.pipeline.executors.slurm.queue import cancel_jobs, read_jobs, write_jobs
-from nnunetv2_mscs.pipeline.executors.slurm.times import TimeLimit
-from nnunetv2_mscs.pipeline.graph.stage import Stage
-from nnunetv2_mscs.pipeline.leftovers import processes_of
-from nnunetv2_mscs.pipeline.state.records import State, read_record
-from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
-from nnunetv2_mscs.pipeline.state.standing import DONE, standings
+from nnunetv2_mscs.pipeline import slurm as slurm_room
+from nnunetv2_mscs.pipeline.cancel import cancel
+from nnunetv2_mscs.pipeline.slurm import check_no_jobs, submit
+from nnunetv2_mscs.pipeline.slurm_options import SlurmOptions, TimeLimit
+from nnunetv2_mscs.pipeline.slurm_queue import cancel_jobs, job_states, live_jobs, read_submission, write_jobs
+from nnunetv2_mscs.pipeline.stage import Stage
+from nnunetv2_mscs.pipeline.standing import DONE, standings
+from nnunetv2_mscs.pipeline.state import RunFolder, State, read_record
+from nnunetv2_mscs.workplace.leftovers import marked, processes_with
 from tests.slurm.fake_stages import STEPS, cascade, fake_stages, long_stages, two_models
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -46,7 +39,7 @@ class FakeRun:
         submit(self.folder, self.build, left, options, environment={"FAKE": "yes"}, device="cuda")
 
     def job_of(self, stage: str) -> str:
-        return next(one.job for one in read_jobs(self.folder) if stage in one.stages)
+        return next(one.job for one in read_submission(self.folder)[0] if stage in one.stages)
 
     def wait(self, seconds: float = 90) -> None:
         end = time.monotonic() + seconds
@@ -140,7 +133,7 @@ def test_a_killed_job_fails_what_comes_after_it_and_the_next_submission_does_the
     assert states["predict"].state == "CANCELLED"
     assert run.states()["best_configuration"] is None
     run.submit()
-    assert [one.stages for one in read_jobs(run.folder)] == [
+    assert [one.stages for one in read_submission(run.folder)[0]] == [
         ("train_fold2",),
         ("best_configuration",),
         ("predict",),
@@ -155,10 +148,10 @@ def test_cancelling_ends_all_of_it(fake_run):
     run = fake_run(1000)
     run.submit()
     run.wait_for_steps(0, 1)
-    jobs = {one.job for one in read_jobs(run.folder)} - {run.job_of("convert")}
+    jobs = {one.job for one in read_submission(run.folder)[0]} - {run.job_of("convert")}
     assert set(cancel_jobs(run.folder)) == jobs
     run.wait(20)
-    assert not processes_of(run.folder.path)
+    assert not processes_with(marked(run.folder.path))
     states = run.states()
     assert states["convert"] == State.DONE
     assert states["train_fold0"] == State.INTERRUPTED
@@ -210,7 +203,7 @@ def submit_killed(run: FakeRun, options: SlurmOptions, killed_after: int) -> Non
             os.kill(os.getpid(), signal.SIGKILL)
         write_jobs(*arguments)
 
-    submitting.write_jobs = write_or_die
+    slurm_room.write_jobs = write_or_die
     run.submit(options)
 
 

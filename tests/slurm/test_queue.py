@@ -6,14 +6,13 @@ import time
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.executors.cancelling import cancel
-from nnunetv2_mscs.pipeline.executors.slurm import check_no_jobs, job_states
-from nnunetv2_mscs.pipeline.executors.slurm.queue import FILE, SlurmJob, read_jobs, write_jobs
-from nnunetv2_mscs.pipeline.state.records import Record, State, write_record
-from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
-from nnunetv2_mscs.pipeline.watching.liveness import look_around
+from nnunetv2_mscs.pipeline.cancel import cancel
+from nnunetv2_mscs.pipeline.liveness import look_around
+from nnunetv2_mscs.pipeline.slurm import check_no_jobs
+from nnunetv2_mscs.pipeline.slurm_queue import SlurmJob, job_states, read_submission, write_jobs
+from nnunetv2_mscs.pipeline.state import JOBS, Record, RunFolder, State, write_record
 
-JOBS = [SlurmJob("12", ("convert", "plan"), "mscs-a-1"), SlurmJob("13_0", ("train",), "mscs-b-1")]
+SUBMITTED = [SlurmJob("12", ("convert", "plan"), "mscs-a-1"), SlurmJob("13_0", ("train",), "mscs-b-1")]
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     run = RunFolder(tmp_path / "Dataset001_Fake" / "mscs_run")
     run.path.mkdir(parents=True)
-    write_jobs(run, JOBS)
+    write_jobs(run, SUBMITTED)
     return run
 
 
@@ -74,9 +73,9 @@ def test_jobs_without_an_id_are_not_taken_for_what_a_run_on_one_machine_has_done
 
 
 def test_files_of_before_there_were_names_are_read(run):
-    old = [{"job": one.job, "stages": list(one.stages)} for one in JOBS]
-    (run.path / FILE).write_text(json.dumps({"submitted": 1.0, "jobs": old}))
-    assert [(one.job, one.stages, one.name) for one in read_jobs(run)] == [
+    old = [{"job": one.job, "stages": list(one.stages)} for one in SUBMITTED]
+    (run.path / JOBS).write_text(json.dumps({"submitted": 1.0, "jobs": old}))
+    assert [(one.job, one.stages, one.name) for one in read_submission(run)[0]] == [
         ("12", ("convert", "plan"), ""),
         ("13_0", ("train",), ""),
     ]

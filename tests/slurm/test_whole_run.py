@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from nnunetv2_mscs.pipeline.executors.slurm import job_states, wait_for_jobs
-from nnunetv2_mscs.pipeline.executors.slurm.queue import SlurmJobState, read_jobs
-from nnunetv2_mscs.pipeline.state.records import Record, State, read_record
+from nnunetv2_mscs.pipeline.slurm_queue import SlurmJobState, job_states, read_submission, wait_for_jobs
+from nnunetv2_mscs.pipeline.state import Record, State, read_record
 from tests.pipeline.whole_runs import ALL_STAGES, MODEL, call, differences, mscs, run_folder, run_words
 
 REQUEUED, KILLED = f"train_{MODEL}_fold1", f"train_{MODEL}_fold2"
@@ -42,7 +41,7 @@ def test_a_run_with_a_requeued_and_a_killed_job_equals_a_local_one(slurm, pasted
     assert left == [KILLED, "best_configuration", "evaluate", "report", "predict", "evaluate_test", "report_test"]
 
     waited = succeed(run_words(source, workspace, "--wait", executor=SLURM), tmp_path).stdout
-    assert [stage for job in read_jobs(run) for stage in job.stages] == left
+    assert [stage for job in read_submission(run)[0] for stage in job.stages] == left
     assert all(f"{stage}: done in " in waited for stage in left)
     assert [read_record(run, stage).state for stage in ALL_STAGES] == [State.DONE] * len(ALL_STAGES)
     assert [read_record(run, stage).attempts for stage in (REQUEUED, KILLED)] == [2, 2]

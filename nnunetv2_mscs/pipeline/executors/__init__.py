@@ -1,1 +1,0 @@
-"""What carries stages out: on this machine, or on a cluster."""

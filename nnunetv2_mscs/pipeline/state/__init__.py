@@ -1,1 +1,0 @@
-"""What a run has on disk: its folder, a record a stage, signatures of files."""

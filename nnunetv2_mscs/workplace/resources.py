@@ -1,0 +1,118 @@
+"""What this process may use of the machine, within the limits of a container or Slurm job: cores, memory, disk."""
+
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+# Files of a control group for memory, by version of cgroups: limit, usage, and in memory.stat the cache that gives way.
+MEMORY_FILES = {
+    2: ("memory.max", "memory.current", "inactive_file"),
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+SHARED_MEMORY = Path("/dev/shm")
+PROBE_BYTES = 64 * 1024
+
+
+def cores(root: Path = Path("/")) -> int:
+    """CPU cores that this process may keep busy: those it may run on, or fewer if its control groups grant less time.
+
+    Args:
+        root: the folder that holds proc and sys.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    granted = min((_cores_of_group(*group) for group in _groups(root, "cpu")), default=math.inf)
+    return max(1, math.floor(min(allowed, granted)))
+
+
+def free_memory_bytes(root: Path = Path("/")) -> float:
+    """Memory that is free now: on the machine, or within the process's control group or one above it, if less.
+
+    Args:
+        root: the folder that holds proc and sys.
+    """
+    return min([_free_on_machine(root), *(_free_in_group(*group) for group in _groups(root, "memory"))])
+
+
+def _groups(root: Path, controller: str) -> Iterator[tuple[Path, int]]:
+    """Folders of the process's control groups and of all groups above them, with the version of cgroups.
+
+    In a container the path may be the host's, and its folder absent; then the topmost is the container's own.
+    """
+    membership = root / "proc/self/cgroup"
+    if not membership.is_file():
+        return
+    mount = root / "sys/fs/cgroup"
+    for line in membership.read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            tops, version = [mount, mount / "unified"], 2
+        elif controller in controllers.split(","):
+            tops, version = [mount / controller, mount / controllers], 1
+        else:
+            continue
+        inside = PurePosixPath(path.lstrip("/"))
+        for top in tops:
+            yield from ((top / group, version) for group in (inside, *inside.parents))
+
+
+def _cores_of_group(group: Path, version: int) -> float:
+    """Cores' worth of CPU time that a group grants; infinite without a limit."""
+    try:
+        if version == 2:
+            quota, period = (group / "cpu.max").read_text().split()
+        else:
+            quota, period = ((group / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
+    except (OSError, ValueError):  # no such group here, or hidden from the process
+        return math.inf
+    return math.inf if quota in ("max", "-1") else int(quota) / int(period)
+
+
+def _free_on_machine(root: Path) -> float:
+    file = root / "proc/meminfo"
+    if file.is_file():
+        sizes = dict(line.split(":") for line in file.read_text().splitlines())
+        return int(sizes["MemAvailable"].split()[0]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _free_in_group(group: Path, version: int) -> float:
+    limit_file, usage_file, cache = MEMORY_FILES[version]
+    try:
+        limit = (group / limit_file).read_text().strip()
+        if limit == "max":
+            return math.inf
+        used = int((group / usage_file).read_text())
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    except OSError:  # no such group here, or hidden from the process
+        return math.inf
+    return max(int(limit) - used + int(statistics.get(cache, 0)), 0)
+
+
+def shared_memory_bytes(folder: Path = SHARED_MEMORY) -> float:
+    """Size of the shared memory; infinite where there is none, as on macOS."""
+    return shutil.disk_usage(folder).total if folder.is_dir() else math.inf
+
+
+def free_disk_bytes(place: Path) -> int:
+    """Free bytes of the file system of a place, which need not exist yet."""
+    return shutil.disk_usage(existing(place)).free
+
+
+def write_failure(place: Path) -> str:
+    """Why nothing can be written to a folder, or to where it would be made; empty if it can, also within a quota."""
+    try:
+        with tempfile.TemporaryFile(dir=existing(place)) as probe:
+            probe.write(b"\0" * PROBE_BYTES)
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def existing(place: Path) -> Path:
+    """The place itself, or the nearest folder above it that exists."""
+    return next(one for one in (place, *place.parents) if one.exists())

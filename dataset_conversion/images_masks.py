@@ -119,7 +119,7 @@ def _add_cases(
     mask_files = scan_files(masks.path, findings)
     reading = read_names(entries, [stem_of(path) for path in mask_files], names)
     named = list(zip(files, reading.images, strict=True))
-    _note_wide_reading(reading, named, images, findings)
+    _note_wide_reading(reading, images, findings)
     mask_of = _masks_by_case(masks, list(zip(mask_files, reading.masks, strict=True)), names, findings)
     by_case = group_channels(named, findings, names)
     numbered = {name.case for name in reading.images if name.numbered}
@@ -173,18 +173,14 @@ def _image_files(images: Folder, channel_names: Sequence[str], findings: Finding
     return files, entries
 
 
-def _note_wide_reading(
-    reading: Reading, named: Sequence[tuple[Path, ImageName]], images: Folder, findings: Findings
-) -> None:
+def _note_wide_reading(reading: Reading, images: Folder, findings: Findings) -> None:
     """Note an example of names that only the words of the vocabulary explain, and the words that were passed over."""
     if not reading.wide:
         return
-    path, name = next((item for item in named if item[1].channel), named[0])
     passed_over = sorted(reading.passed_over)
     shown = ", ".join(passed_over[:8]) + (", ..." if len(passed_over) > 8 else "")
     findings.note(
-        f"names are read by their words: {path.name} is the {name.channel or 'image'} of {name.case}"
-        + (f"; passed over: {shown}" if shown else ""),
+        f"names are read by their words: {reading.example}" + (f"; passed over: {shown}" if shown else ""),
         "If that is wrong, name the files <case>_adc, <case>_dwi.",
         file=images.path,
     )
@@ -275,8 +271,8 @@ def with_dwi(files: dict[str, Path], case: str, channel_names: Sequence[str], fi
             file=files[like[0]],
         )
     else:
-        text = f"{names} is taken as the DWI"
-        findings.note(text, "If it is none, name the channels with --channels.", case=case, file=files[like[0]])
+        remedy = "If it is none, name the channels with --channels."
+        findings.note("taken as the DWI, by a word of its name", remedy, case=case, file=files[like[0]])
     return {DWI if channel == like[0] else channel: path for channel, path in files.items()}
 
 

@@ -51,13 +51,17 @@ class Reading:
         images: case and channel of each image.
         masks: the case of each mask.
         passed_over: words that were passed over; empty for the strict reading.
-        wide: words were looked for anywhere in the names.
+        example: one name and what it is read as, where the words of the vocabulary were looked for anywhere in names.
     """
 
     images: Sequence[ImageName]
     masks: Sequence[str]
     passed_over: Collection[str] = field(default_factory=frozenset)
-    wide: bool = False
+    example: str = ""
+
+    @property
+    def wide(self) -> bool:
+        return bool(self.example)
 
 
 def read_names(
@@ -171,7 +175,21 @@ def _wide(
         of_masks.append(fitting)
         if fitting in cases.values():
             dropped |= {word.text for word in found if word.kind == "case" and word.text not in fitting}
-    return Reading(named, of_masks, frozenset(dropped), wide=True)
+    example = _example(images, named, masks, of_masks, strict)
+    return Reading(named, of_masks, frozenset(dropped), example)
+
+
+def _example(
+    images: Sequence[Image], named: Sequence[ImageName], masks: Sequence[str], cases: Sequence[str], strict: Reading
+) -> str:
+    """What the first image, or else mask, is read as that the strict reading took for something else."""
+    for image, name, former in zip(images, named, strict.images, strict=True):
+        if name != former and name.channel:
+            return f"{image.stem} is the {name.channel} of {name.case}"
+    for stem, case, former_case in zip(masks, cases, strict.masks, strict=True):
+        if case != former_case:
+            return f"{stem} is the mask of {case}"
+    return ""
 
 
 def _shared_words(channels: Sequence[str], words: Sequence[Sequence[Word]]) -> dict[str, frozenset[str]]:

@@ -136,7 +136,7 @@ def case_files(folder: CaseFolder, findings: Findings, channel_names: Sequence[s
 
 def _note_taken(files: Sequence[Path], what: str, folder: CaseFolder, findings: Findings) -> None:
     if len(files) == 1:
-        findings.note(f"{files[0].name} is taken as the {what}", "Is it?", case=folder.name, file=files[0])
+        findings.note(f"taken as the {what}, by a word of its name", case=folder.name, file=files[0])
 
 
 def _without_copies(files: Sequence[Path], folder: CaseFolder, findings: Findings) -> list[Path]:

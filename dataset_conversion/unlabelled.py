@@ -103,10 +103,9 @@ def _used_channels(by_channel: dict[str, Folder], channels: Sequence[str]) -> di
 
 def _add_flat(files: Sequence[Path], channels: Sequence[str], discovery: Discovery) -> None:
     reading = read_names([Image(stem_of(path)) for path in files], None, channels)
-    if reading.wide and files:
-        path, name = next((files[i], name) for i, name in enumerate(reading.images) if name.channel)
+    if reading.wide:
         discovery.findings.note(
-            f"names are read by their words: {path.name} is the {name.channel} of {name.case}",
+            f"names are read by their words: {reading.example}",
             "If that is wrong, name the files <case>_adc, <case>_dwi.",
         )
     _add_grouped(list(zip(files, reading.images, strict=True)), channels, discovery)

@@ -1,7 +1,6 @@
 """The cases to show: of files, of a folder of scans, of a data set, an evaluation or a model."""
 
 import json
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.results import COMPARISON, CaseMetrics, is_evaluation, read_evaluation
 from nnunetv2_mscs.evaluation.sources import find_images, find_masks, find_predictions, images_folder, references_of
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_OF, dataset_name
-from nnunetv2_mscs.nnunet_files.environment import RAW
+from nnunetv2_mscs.nnunet_files.environment import RAW, folder_if_named
 from nnunetv2_mscs.nnunet_files.model_folder import is_model_folder, validated_fold
 from nnunetv2_mscs.reporting.ignored import ignored_by, ignored_in
 from nnunetv2_mscs.reporting.preprocessed import preprocessed_cases
@@ -91,8 +90,8 @@ def data_set(word: str) -> Path:
         if not Path(word).is_dir():
             raise MscsError(f"{word} is no folder.", "Give the number of a data set in nnUNet_raw, or a folder.")
         return Path(word)
-    root = os.environ.get(RAW)
-    found = sorted(Path(root).glob(dataset_name(int(word), "*"))) if root else []
+    root = folder_if_named(RAW)
+    found = sorted(root.glob(dataset_name(int(word), "*"))) if root else []
     if len(found) != 1:
         finding = f"{RAW} is not set" if not root else f"{root} holds {len(found)} data sets of the number {word}"
         raise MscsError(f"{finding}.", "Give the data set's folder.")

@@ -14,10 +14,12 @@ from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline.checks.asked import check_settings
 from nnunetv2_mscs.pipeline.checks.estimate import estimate
 from nnunetv2_mscs.pipeline.checks.machine import (
+    SHARED_MEMORY,
     existing,
     free_disk_bytes,
     free_memory_bytes,
     gpus,
+    lack_of_shared_memory,
     shared_memory_bytes,
     write_failure,
 )
@@ -35,7 +37,6 @@ from nnunetv2_mscs.scans.findings_table import findings_table
 GIGABYTE = 1e9
 # A disk with less than this times the estimate is told of.
 COMFORTABLE = 1.5
-LEAST_SHARED_MEMORY_BYTES = 1e9
 # Settings that only `mscs convert` reads.
 CONVERSION = ("layout", "spacing", "channels", "test_fraction", "patient_pattern", "unlabelled", "resample", "seed")
 # A process of nnU-Net's with torch, and as many copies of a scan in float32 as resampling takes.
@@ -228,7 +229,5 @@ def _check_memory(here: Here, scans: Scans | None, findings: Findings) -> None:
     if free < here.workers * each:
         text = f"{free / GIGABYTE:.3g} GB of memory are free for {here.workers} processes of {each / GIGABYTE:.2g} GB"
         findings.warning(text, f"Choose -np {max(int(free / each), 1)}, or end other programs.")
-    shared = shared_memory_bytes()
-    if shared is not None and shared[0] < LEAST_SHARED_MEMORY_BYTES and here.workers > 1:
-        text = f"the shared memory has {shared[0] / GIGABYTE:.2g} GB"
-        findings.warning(text, "Give the container more: docker run --shm-size=8g.", file="/dev/shm")
+    if lack := lack_of_shared_memory(shared_memory_bytes(), here.workers):
+        findings.warning(*lack, file=SHARED_MEMORY)

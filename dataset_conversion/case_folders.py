@@ -60,11 +60,16 @@ def used_folders(source: Folder) -> list[Folder]:
 
 def is_tree(source: Folder) -> bool:
     """Whether cases lie deeper than in a folder each: a BIDS tree, or a folder for each channel of a case."""
-    return any(case.is_deep for case in case_folders(source)) or _raw(source) is not None
+    return any(case.is_deep or case.patient for case in case_folders(source)) or _raw(source) is not None
 
 
 def has_subjects(folder: Folder) -> bool:
     return any(SUBJECT.fullmatch(one.name) for one in folder.subfolders())
+
+
+def has_subject(case: CaseFolder) -> bool:
+    """Whether a case folder is one of BIDS, in which the folder dwi holds all kinds of diffusion images."""
+    return SUBJECT.fullmatch(case.patient or case.name) is not None
 
 
 def derived_masks(source: Folder, cases: Sequence[CaseFolder], findings: Findings) -> dict[str, list[Path]]:

@@ -115,6 +115,7 @@ def _settled(strict: Reading, images: Sequence[Image], channel_names: tuple[str,
         case
         for case in set(strict.masks) & set(of_case)
         if {name.channel for name, _ in of_case[case]} >= channels
+        and all(name.channel or not channel_of_words(words_of(stem, channel_names)) for name, stem in of_case[case])
         and not _doubled(of_case[case])
         and not any(_contradicts(name, stem, channel_names) for name, stem in of_case[case])
     )

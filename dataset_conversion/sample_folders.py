@@ -8,9 +8,11 @@ from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion.array_splits import SPLIT_FOLDERS
 from nnunetv2_mscs.dataset_conversion.case_folders import (
+    DATA_TYPES,
     CaseFolder,
     case_folders,
     derived_masks,
+    has_subject,
     is_tree,
     used_folders,
 )
@@ -58,7 +60,11 @@ def recognise(source: Folder) -> bool:
         return True
     if len(ours) < len(source.subfolders()) or not is_tree(source):
         return False
-    return any(_tells_scan(_parts(case, list(case.files), (ADC, DWI))) for case in case_folders(source) if case.is_deep)
+    return any(_tells_scan(_parts(case, _files_of(case, Findings()), (ADC, DWI))) for case in case_folders(source))
+
+
+def _files_of(folder: CaseFolder, findings: Findings) -> list[Path]:
+    return list(folder.files) if folder.is_deep else scan_files(folder.path, findings)
 
 
 def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split = "train") -> Discovery:
@@ -110,7 +116,7 @@ def _refuse_missing(found: CaseFiles, folder: CaseFolder, findings: Findings) ->
 def case_files(folder: CaseFolder, findings: Findings, channel_names: Sequence[str] = ()) -> CaseFiles:
     """The images by channel and the mask of one case folder; what is left over is noted as ignored."""
     channels = dict.fromkeys((ADC, DWI, *channel_names))
-    files = list(folder.files) if folder.is_deep else scan_files(folder.path, findings)
+    files = _files_of(folder, findings)
     left = _parts(folder, _without_copies(files, folder, findings), list(channels))
     masks, of_the_head = _masks(left)
     for path in of_the_head:
@@ -160,7 +166,8 @@ def _parts(folder: CaseFolder, files: Sequence[Path], channels: Sequence[str]) -
         inner = path.parent.name
         if path.parent != folder.path and not any(word.kind in ("channel", "mask") for word in words_of(part)):
             tells = folder_channel(inner) or any(word.kind == "mask" for word in words_of(inner))
-            parts[path] = f"{inner.lower()}_{part}" if tells and inner.lower() != "dwi" else part
+            is_data_type = has_subject(folder) and inner.lower() in DATA_TYPES
+            parts[path] = f"{inner.lower()}_{part}" if tells and not is_data_type else part
     return parts
 
 

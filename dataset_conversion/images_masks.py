@@ -50,7 +50,9 @@ def recognise(source: Folder) -> bool:
 
 def has_test_cases(source: Folder) -> bool:
     """Whether nnU-Net's own folders of test cases, with masks, lie beside those of training cases."""
-    return all(source.subfolder(names) for names in TEST_FOLDERS)
+    images = source.subfolder(IMAGE_FOLDERS)
+    is_nnunets = images is not None and images.name.lower() == IMAGES_TR.lower()
+    return is_nnunets and all(source.subfolder(names) for names in TEST_FOLDERS)
 
 
 def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split = "train") -> Discovery:
@@ -72,12 +74,17 @@ def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split =
     used = [images, masks]
     told = () if channel_names else _channels_of_dataset(source, images, discovery.findings)
     _add_cases(images, masks, channel_names, told, split, discovery)
-    if images.name.lower() == IMAGES_TR.lower() and has_test_cases(source):
+    if has_test_cases(source):
         test_images, test_masks = (source.subfolder(names) for names in TEST_FOLDERS)
         assert test_images is not None
         assert test_masks is not None
         used += [test_images, test_masks]
         _add_cases(test_images, test_masks, channel_names, told, "test", discovery)
+    elif images.name.lower() == IMAGES_TR.lower() and (new := source.subfolder(TEST_FOLDERS[0])):
+        discovery.findings.note(
+            "ignored: scans without masks", f"To take them, give --unlabelled {new.path}", file=new.path
+        )
+        used.append(new)
     source.note_others(used, discovery.findings)
     return discovery
 

@@ -25,9 +25,9 @@ from nnunetv2_mscs.nnunet_shims.link import hiding_folders, nnunet_folder, shim_
 from nnunetv2_mscs.pipeline.checks.machine import (
     MOST_TRAINING_WORKERS,
     SHARED_MEMORY,
-    lack_of_shared_memory,
     shared_memory_bytes,
 )
+from nnunetv2_mscs.workplace.shared_memory import lack_of_shared_memory
 
 OK, NOTE, MISSING = "ok", "note", "MISSING"
 SUPPORTED_NNUNET = ((2, 8), (3, 0))
@@ -121,11 +121,11 @@ def _shared_memory() -> Line | None:
         text = f"{os.environ[TRAINING_WORKERS]} is no number of processes"
         return Line(MISSING, TRAINING_WORKERS, text, f"unset {TRAINING_WORKERS}")
     shared = shared_memory_bytes()
-    lack = lack_of_shared_memory(shared, workers)
-    if lack is None:
+    lack = lack_of_shared_memory(shared[0], workers) if shared else None
+    if shared is None or lack is None:
         return None
     text, remedy = lack
-    if lack_of_shared_memory(shared, min(workers, 1)):
+    if lack_of_shared_memory(shared[0], min(workers, 1)):
         return Line(MISSING, str(SHARED_MEMORY), text, f"{remedy} Or: export {TRAINING_WORKERS}=0")
     text += f", too little for the {workers} processes that hand a training its data"
     return Line(NOTE, str(SHARED_MEMORY), text, f"{remedy} Or: export {TRAINING_WORKERS}=1")

@@ -33,6 +33,23 @@ def fitting_scans(images: Path, dataset_json: Mapping[str, Any], place: Path) ->
         MscsError: a file is named otherwise, is there twice, or a case has not all channels.
     """
     ending = str(dataset_json["file_ending"])
+    files = scans_by_case(images, dataset_json)
+    if all(file.name.endswith(ending) for found in files.values() for file in found.values()):
+        return images
+    place.mkdir()
+    for case, found in files.items():
+        for number, file in found.items():
+            _write_as(file, place / f"{case}_{number}{ending}")
+    return place
+
+
+def scans_by_case(images: Path, dataset_json: Mapping[str, Any]) -> dict[str, dict[str, Path]]:
+    """The files of each case by the number of their channel, such as 0001.
+
+    Raises:
+        MscsError: as of `fitting_scans`.
+    """
+    ending = str(dataset_json["file_ending"])
     channels = len(dataset_json.get("channel_names") or dataset_json["modality"])
     files = _files_by_case(images, ending)
     for case, found in files.items():
@@ -41,13 +58,7 @@ def fitting_scans(images: Path, dataset_json: Mapping[str, Any], place: Path) ->
             has = ", ".join(f"_{number}" for number in sorted(found))
             needs = ", ".join(f"_{number}" for number in wanted)
             raise MscsError(f"{case} in {images} has {has}, where the model needs {needs}.", "Complete the files.")
-    if all(file.name.endswith(ending) for found in files.values() for file in found.values()):
-        return images
-    place.mkdir()
-    for case, found in files.items():
-        for number, file in found.items():
-            _write_as(file, place / f"{case}_{number}{ending}")
-    return place
+    return files
 
 
 def _files_by_case(images: Path, ending: str) -> dict[str, dict[str, Path]]:

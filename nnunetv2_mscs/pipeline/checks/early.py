@@ -19,7 +19,6 @@ from nnunetv2_mscs.pipeline.checks.machine import (
     free_disk_bytes,
     free_memory_bytes,
     gpus,
-    lack_of_shared_memory,
     shared_memory_bytes,
     write_failure,
 )
@@ -33,6 +32,7 @@ from nnunetv2_mscs.pipeline.state.run_folder import RunFolder
 from nnunetv2_mscs.pipeline.write_splits import SPLITS, check_splits
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.findings_table import findings_table
+from nnunetv2_mscs.workplace.shared_memory import lack_of_shared_memory
 
 GIGABYTE = 1e9
 # A disk with less than this times the estimate is told of.
@@ -229,5 +229,6 @@ def _check_memory(here: Here, scans: Scans | None, findings: Findings) -> None:
     if free < here.workers * each:
         text = f"{free / GIGABYTE:.3g} GB of memory are free for {here.workers} processes of {each / GIGABYTE:.2g} GB"
         findings.warning(text, f"Choose -np {max(int(free / each), 1)}, or end other programs.")
-    if lack := lack_of_shared_memory(shared_memory_bytes(), here.workers):
+    shared = shared_memory_bytes()
+    if shared is not None and (lack := lack_of_shared_memory(shared[0], here.workers)):
         findings.warning(*lack, file=SHARED_MEMORY)

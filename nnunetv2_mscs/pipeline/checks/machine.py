@@ -15,8 +15,6 @@ from nnunetv2_mscs.training.host_memory import free_host_memory_bytes
 # nnU-Net's own default number of processes that augment the data of one training.
 MOST_TRAINING_WORKERS = 12
 SHARED_MEMORY = Path("/dev/shm")
-# What trainings need by the number of processes that hand them their data: none, one, several.
-LEAST_SHARED_MEMORY_BYTES = (0.0, 32e6, 1e9)
 SECONDS_TO_ANSWER = 30
 MIB = 1024**2
 PROBE_BYTES = 64 * 1024
@@ -85,19 +83,6 @@ def shared_memory_bytes(folder: Path = SHARED_MEMORY) -> tuple[int, int] | None:
     except OSError:
         return None
     return state.f_frsize * state.f_blocks, state.f_frsize * state.f_bavail
-
-
-def lack_of_shared_memory(shared: tuple[int, int] | None, workers: int) -> tuple[str, str] | None:
-    """What is wrong with the shared memory for so many processes, and what to do; None if it is large enough.
-
-    Args:
-        shared: as `shared_memory_bytes` finds it.
-        workers: processes that augment the data of one training.
-    """
-    if shared is None or shared[0] >= LEAST_SHARED_MEMORY_BYTES[min(workers, 2)]:
-        return None
-    size = f"{shared[0] / 1e9:.2g} GB" if shared[0] >= 1e9 / 2 else f"{shared[0] / 1e6:.2g} MB"
-    return f"the shared memory has {size}", "Give the container more: docker run --shm-size=8g."
 
 
 @dataclass(frozen=True)

@@ -51,13 +51,15 @@ def look_at_source(settings: RunSettings, folders: Folders) -> Source:
 
 
 def _has_test_split(settings: RunSettings) -> bool:
-    from nnunetv2_mscs.dataset_conversion import array_splits
+    from nnunetv2_mscs.dataset_conversion import array_splits, images_masks
     from nnunetv2_mscs.dataset_conversion.folders import Folder
     from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS, detect
 
     source = Path(settings.source)
     folder = Folder(source, Path(settings.unlabelled) if settings.unlabelled else None)
     layout, folder = (LAYOUTS[settings.layout], folder) if settings.layout else detect(folder)
+    if layout.name == images_masks.NAME:
+        return images_masks.has_test_cases(folder)
     return layout.name == array_splits.NAME and folder.subfolder(array_splits.SPLIT_FOLDERS["test"]) is not None
 
 

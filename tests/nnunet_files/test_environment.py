@@ -78,7 +78,8 @@ def test_what_names_no_folder_is_refused_wherever_it_is_read(
         "nnUNet_preprocessed": [["convert", str(scans), "1", "X"], ["status"]],
         "nnUNet_results": [
             ["convert", str(scans), "1", "X"],
-            ["export", "1"],
+            ["export", "1", "x.zip"],
+            ["install", "x.zip"],
             ["predict-best", "1", "-i", "x", "-o", "y"],
         ],
     }[variable]

@@ -1,6 +1,7 @@
 """The folders of one case each: its files lie in it, in a folder per channel, or in a BIDS tree (sub-*/ses-*/)."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,9 @@ from pathlib import Path
 from nnunetv2_mscs.dataset_conversion.file_names import ending_of, folder_channel, is_passed_over, stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.scans.findings import Findings
-from nnunetv2_mscs.scans.words import HEAD_WORDS, LESION_WORDS, WIDE_MASK_WORDS, words_of
+from nnunetv2_mscs.scans.words import HEAD_WORDS, LESION_WORDS, WIDE_MASK_WORDS, channel_of_words, words_of
 
+MASK = "mask"
 SUBJECT = re.compile(r"sub-.+", re.IGNORECASE)
 SESSION = re.compile(r"ses-.+", re.IGNORECASE)
 # Where the subjects of a BIDS tree may lie below its top, and where its masks may.
@@ -17,7 +19,7 @@ RAW_FOLDERS = ("rawdata", "raw", "bids", "sourcedata")
 DERIVED_FOLDERS = ("derivatives", "derivative", "derived")
 # The folders of one case in a BIDS tree.
 DATA_TYPES = ("anat", "dwi", "perf", "func", "fmap", "ct", "swi")
-# A mask in one of these spaces is not on the scan's grid.
+# A file in one of these spaces is not on the scan's grid.
 OTHER_SPACES = re.compile(r"space-(?:mni|t1|fsaverage|talairach)", re.IGNORECASE)
 
 
@@ -53,7 +55,7 @@ def case_folders(source: Folder) -> list[CaseFolder]:
 
 
 def used_folders(source: Folder) -> list[Folder]:
-    """The folders in a folder that `case_folders` and `derived_masks` look into."""
+    """The folders in a folder that `case_folders` and `derived_files` look into."""
     tops = (_raw(source), source.subfolder(DERIVED_FOLDERS))
     return [folder for folder in tops if folder is not None] if _raw(source) else source.subfolders()
 
@@ -72,24 +74,35 @@ def has_subject(case: CaseFolder) -> bool:
     return SUBJECT.fullmatch(case.patient or case.name) is not None
 
 
-def derived_masks(source: Folder, cases: Sequence[CaseFolder], findings: Findings) -> dict[str, list[Path]]:
-    """Files among the derivatives of a BIDS tree that may be the lesion mask of a case, by its name."""
+def derived_files(source: Folder, cases: Sequence[CaseFolder], findings: Findings) -> dict[str, dict[str, list[Path]]]:
+    """Files among the derivatives of a BIDS tree that may be the lesion mask or a channel of a case.
+
+    Returns:
+        For the name of a case its files, by `MASK` or the channel's name.
+    """
     folder = source.subfolder(DERIVED_FOLDERS)
     if folder is None or not (has_subjects(source) or _raw(source)):
         return {}
-    masks: dict[str, list[Path]] = {}
+    derived: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for path in _scans_below(folder):
         subject, session = _entity(path, SUBJECT, "sub"), _entity(path, SESSION, "ses")
         fitting = [case.name for case in cases if _is_of(case, subject, session)]
         words = [word for part in (*path.relative_to(folder.path).parts[:-1], stem_of(path)) for word in words_of(part)]
-        if len(fitting) != 1 or not any(word.kind == "mask" for word in words):
-            why = "ignored: no mask by its name" if fitting else "ignored: of no case here"
-            findings.note(why, file=path)
+        is_mask, channel = any(word.kind == "mask" for word in words), channel_of_words(words_of(stem_of(path)))
+        if len(fitting) != 1:
+            findings.note("ignored: of no case here", file=path)
+        elif not is_mask and channel:
+            derived[fitting[0]][channel].append(path)
+        elif not is_mask:
+            findings.note("ignored: no mask by its name", file=path)
         elif _is_of_the_head(path):
             findings.note("ignored: by its name a mask of the brain, not of the lesion", case=fitting[0], file=path)
         else:
-            masks.setdefault(fitting[0], []).append(path)
-    return {case: _on_the_scan(paths, case, findings) for case, paths in masks.items()}
+            derived[fitting[0]][MASK].append(path)
+    return {
+        case: {what: _on_the_scan(paths, case, findings) for what, paths in files.items()}
+        for case, files in derived.items()
+    }
 
 
 def _on_the_scan(paths: list[Path], case: str, findings: Findings) -> list[Path]:
@@ -97,7 +110,7 @@ def _on_the_scan(paths: list[Path], case: str, findings: Findings) -> list[Path]
     here = [path for path in paths if not OTHER_SPACES.search(path.name)]
     for path in paths if here else ():
         if path not in here:
-            findings.note("ignored: a mask in another space than the scan's", case=case, file=path)
+            findings.note("ignored: it lies in another space than the scan", case=case, file=path)
     return here or paths
 
 

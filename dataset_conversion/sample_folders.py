@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion.array_splits import SPLIT_FOLDERS
 from nnunetv2_mscs.dataset_conversion.case_folders import (
     DATA_TYPES,
+    MASK,
     CaseFolder,
     case_folders,
-    derived_masks,
+    derived_files,
     has_subject,
     is_tree,
     used_folders,
@@ -72,12 +73,10 @@ def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split =
     discovery = Discovery()
     findings = discovery.findings
     folders = case_folders(source)
-    derived = derived_masks(source, folders, findings)
+    derived = derived_files(source, folders, findings)
     for folder in folders:
         found = case_files(folder, findings, channel_names)
-        files, mask = found.images, found.mask
-        if masks := derived.get(folder.name, []):
-            mask = _only([*([mask] if mask else []), *masks], "mask", folder.path, findings)
+        files, mask = _with_derived(found, derived.get(folder.name, {}), folder, channel_names, findings)
         if not files and mask is None:
             findings.note("ignored: a folder without scans", file=folder.path)
             continue
@@ -93,10 +92,31 @@ def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split =
                 file=folder.path,
             )
         elif not channel_names:
-            _refuse_missing(found, folder, findings)
+            _refuse_missing(replace(found, images=files), folder, findings)
         discovery.cases.append(Case(folder.name, files, mask, split, patient=folder.patient))
     source.note_others(used_folders(source), findings)
     return discovery
+
+
+def _with_derived(
+    found: CaseFiles,
+    derived: Mapping[str, Sequence[Path]],
+    folder: CaseFolder,
+    channel_names: Sequence[str],
+    findings: Findings,
+) -> tuple[dict[str, Path], Path | None]:
+    """The images and the mask of a case; those that are missing beside the scans may lie among the derivatives."""
+    files, mask = dict(found.images), found.mask
+    for what, paths in derived.items():
+        missing = mask is None if what == MASK else what in (ADC, DWI, *channel_names) and what not in files
+        for path in () if missing else paths:
+            findings.note("ignored: the derivatives are not needed for it", case=folder.name, file=path)
+        if missing and what == MASK:
+            mask = _only(paths, what, folder.path, findings)
+        elif missing:
+            files[what] = _only(paths, what, folder.path, findings)
+            findings.note(f"taken as the {what}, from the derivatives", case=folder.name, file=files[what])
+    return files, mask
 
 
 def _refuse_missing(found: CaseFiles, folder: CaseFolder, findings: Findings) -> None:

@@ -7,7 +7,12 @@ from nnunetv2_mscs.dataset_conversion.case_folders import CaseFolder, case_folde
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery
 from nnunetv2_mscs.dataset_conversion.file_names import ImageName, folder_channel, scan_files, stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder
-from nnunetv2_mscs.dataset_conversion.images_masks import group_channels, with_hidden_channel
+from nnunetv2_mscs.dataset_conversion.images_masks import (
+    IMAGE_FOLDERS,
+    TEST_FOLDERS,
+    group_channels,
+    with_hidden_channel,
+)
 from nnunetv2_mscs.dataset_conversion.readings import Image, read_names
 from nnunetv2_mscs.dataset_conversion.sample_folders import case_files
 from nnunetv2_mscs.scans.channels import COMBINED, DWI
@@ -25,6 +30,8 @@ def find_unlabelled(folder: Path, channels: Sequence[str]) -> Discovery:
     discovery = Discovery()
     flat = scan_files(folder, discovery.findings)
     inner = Folder(folder).subfolders()
+    if not flat and len(inner) == 1 and _holds_cases(inner[0]):
+        return find_unlabelled(inner[0].path, channels)
     if not flat and len(inner) == 1 and channel_folders(inner[0].subfolders()):
         folder, inner = inner[0].path, inner[0].subfolders()
     by_channel = channel_folders(inner)
@@ -44,6 +51,14 @@ def find_unlabelled(folder: Path, channels: Sequence[str]) -> Discovery:
             file=folder,
         )
     return discovery
+
+
+def _holds_cases(folder: Folder) -> bool:
+    """Whether a folder of images holds those of several cases, or files in nnU-Net's format, and is no case itself."""
+    if folder.name.lower() not in (*IMAGE_FOLDERS, *(name for names in TEST_FOLDERS for name in names)):
+        return False
+    names = read_names([Image(stem_of(path)) for path in scan_files(folder.path, Findings())]).images
+    return len({name.case for name in names}) > 1 or any(name.numbered for name in names)
 
 
 def channel_folders(folders: Sequence[Folder]) -> dict[str, Folder]:
@@ -115,6 +130,13 @@ def _add_grouped(named: Sequence[tuple[Path, ImageName]], channels: Sequence[str
     numbered = {name.case for _, name in named if name.numbered}
     for name, found in group_channels(named, discovery.findings, channels).items():
         images = {channel: path for channel, path in found.items() if channel in (*channels, COMBINED)}
+        if name in numbered and len(images) < len(found):
+            discovery.findings.error(
+                f"has {len(found)} channels by number, this dataset {len(channels)}: {', '.join(channels)}",
+                "Take the others away, or name the files <case>_<channel>.",
+                case=name,
+                file=next(iter(found.values())),
+            )
         for channel, path in found.items():
             if channel not in images:
                 discovery.findings.note(f"ignored: {channel} is no channel of this dataset", case=name, file=path)

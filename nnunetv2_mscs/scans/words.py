@@ -30,7 +30,7 @@ ALSO_OF_CASES = re.compile(r"T1|T2|PD|FA|B\d+")
 WIDE_MASK_WORDS = re.compile(
     r"masks?|msk|seg|segm|segs|segmentations?|segmented|labels?|lbl|lesions?|lesionmask|infarcts?|infarctions?|stroke|"
     r"isch[ae]*mi[ac]|core|gt|groundtruth|truth|rois?|vois?|annot|annotations?|annotated|manual|delineations?|contours?|"
-    r"outlines?|expert|rater|reader|target|drawn"
+    r"outlines?|ot|expert|rater|reader|target|drawn"
 )
 PREDICTION_WORDS = re.compile(
     r"pred|preds|predict|predicted|predictions?|output|outputs|out|result|results|auto|automatic|ai|nnunet|mscs|model|"

@@ -148,6 +148,20 @@ NAMES = {
         "sub-{}",
         "taken as the DWI",
     ),
+    "BIDS tree with derived ADC": (
+        (
+            "derivatives/adc/sub-{}/dwi/sub-{}_desc-ADC_dwi",
+            "sub-{}/dwi/sub-{}_dwi",
+            "derivatives/masks/sub-{}/dwi/sub-{}_desc-lesion_mask",
+        ),
+        "sub-{}",
+        "taken as the ADC, from the derivatives",
+    ),
+    "BIDS, mask beside the scan first": (
+        ("sub-{}/sub-{}_adc", "sub-{}/sub-{}_dwi", "sub-{}/sub-{}_mask", "derivatives/sub-{}_lesion_mask"),
+        "sub-{}",
+        "sub-p001_lesion_mask.nii +ignored: the derivatives are not needed",
+    ),
     "BIDS, masks apart": (("sub-{}/sub-{}_adc", "sub-{}/sub-{}_dwi", "derivatives/sub-{}_stroke"), "sub-{}", ""),
 }
 
@@ -382,6 +396,15 @@ def test_new_scans(kind, channels, tmp_path, raw, mscs, tools, source):
         expected = new.adc * 1e6 if channel == "ADC" else new.dwi
         np.testing.assert_allclose(written(test.parent, next(iter(found)), number, "Ts"), expected, rtol=1e-5)
     assert re.search("(?i)flair|t1w", outcome.out)
+
+
+@pytest.mark.parametrize(("channels", "code"), [(("ADC", "DWI"), 0), (("DWI",), 1)])
+def test_new_scans_in_nnunets_folder(channels, code, tmp_path, raw, mscs, tools, source):
+    folder = fill(tmp_path / "new", tools, {"n1": tools.make_phantom(50)}, "imagesTs/{}_0000", "imagesTs/{}_0001")
+    outcome = mscs("convert", source, 1, "X", "--channels", *channels, "--unlabelled", folder)
+    assert outcome.code == code, outcome.err
+    assert (raw / "Dataset001_X/imagesTs/n1_0001.nii.gz").is_file() == (code == 0)
+    assert code == 0 or "has 2 channels by number, this dataset 1: DWI" in outcome.err
 
 
 def test_case_folders_named_by_a_channel_stay_cases(tmp_path, raw, mscs, tools, source):

@@ -27,6 +27,7 @@ class Case:
         patient: whose scan it is; scans of one patient stay together in every split.
         source_name: what the source calls it; its name, unless given.
         numbered: its channels are told by numbers, as in nnU-Net's own files.
+        channel_names: of its one file of all channels, as far as its name or the source tells them.
     """
 
     name: str
@@ -36,13 +37,14 @@ class Case:
     patient: str = ""
     source_name: str = ""
     numbered: bool = False
+    channel_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "source_name", self.source_name or self.name)
 
     @property
     def files(self) -> ScanFiles:
-        return ScanFiles(self.images, self.mask, self.numbered)
+        return ScanFiles(self.images, self.mask, self.numbered, self.channel_names)
 
     @property
     def has_geometry(self) -> bool:
@@ -99,7 +101,7 @@ def with_clean_names(discovery: Discovery) -> Discovery:
 
 
 def with_patients(cases: Iterable[Case], pattern: re.Pattern[str] | None, findings: Findings) -> list[Case]:
-    """Name every case's patient: the pattern's first group in the source's name of it; without a pattern the case."""
+    """Name every case's patient: the pattern's first group in the source's name of it; else subject or case."""
     result: list[Case] = []
     for case in cases:
         match = pattern.search(case.source_name) if pattern else None
@@ -110,5 +112,5 @@ def with_patients(cases: Iterable[Case], pattern: re.Pattern[str] | None, findin
                 "Mend the pattern.",
                 case=case.name,
             )
-        result.append(replace(case, patient=patient or case.name))
+        result.append(replace(case, patient=patient or case.patient or case.name))
     return result

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, dataset_name
-from nnunetv2_mscs.nnunet_files.environment import RAW, VARIABLES, folder_named_by
+from nnunetv2_mscs.nnunet_files.environment import RAW, VARIABLES, folder_if_named, folder_named_by
 from nnunetv2_mscs.workplace.hidden_places import made
 
 
@@ -90,7 +90,7 @@ def refuse_namesakes(destination: Destination, roots: Sequence[Path] | None = No
         roots: nnU-Net's folders to look into; None for those that its variables name.
     """
     if roots is None:
-        roots = [Path(root) for variable in VARIABLES if (root := os.environ.get(variable))]
+        roots = [root for variable in VARIABLES if (root := folder_if_named(variable))]
     for folder in _namesakes(destination.dataset_id, destination.name, roots):
         raise MscsError(
             f"The id {destination.dataset_id} is taken by {folder}, and nnU-Net refuses two datasets with one id.",

@@ -6,13 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2_mscs.scans.channels import ADC, DWI
 from nnunetv2_mscs.scans.findings import Findings
 from nnunetv2_mscs.scans.reading import ENDINGS
+from nnunetv2_mscs.scans.words import ADC, DWI, LAST_WORDS, MASK_WORDS, SEPARATORS, channel_of_words, words_of
 
-KNOWN_CHANNELS = r"adc|dwi\d?|b0|b\d{3,4}|flair|t1|t1w|t2|t2w|swi|trace|tracew|pwi|cbf|cbv|mtt|tmax|ttp"
-MASK_WORDS = ("mask", "msk", "seg", "label", "lesion")
-SEPARATORS = r"_\-. "
 MASK_SUFFIX = re.compile(rf"[{SEPARATORS}](?:{'|'.join(MASK_WORDS)})$", re.IGNORECASE)
 IMAGE_SUFFIX = re.compile(rf"[{SEPARATORS}](?:image|img)$", re.IGNORECASE)
 NUMBERED = re.compile(r"(?P<case>.+)_(?P<token>\d{4})")
@@ -77,7 +74,7 @@ def scan_files(folder: Path, findings: Findings) -> list[Path]:
 
 
 def channel_name(token: str, channel_names: Sequence[str] = ()) -> str:
-    """The channel a token stands for: adc, dwi, dwi2, flair, or nnU-Net's 0000 (ADC), 0001 (DWI), 0002, ...
+    """The channel of a name's last word: adc, dwi, dwi2, flair, or nnU-Net's 0000 (ADC), 0001 (DWI), 0002, ...
 
     Args:
         token: as written in a file's name, any case.
@@ -99,16 +96,9 @@ def folder_channel(name: str, channel_names: Sequence[str] = ()) -> str:
 
     A b-value beside the word DWI says how it was acquired, but for b0, which is no DWI.
     """
-    whole = re.fullmatch(rf"{KNOWN_CHANNELS}|\d{{4}}", name, re.IGNORECASE)
-    if whole or name.lower() in {given.lower() for given in channel_names}:
+    if re.fullmatch(r"\d{4}", name) or name.lower() in {given.lower() for given in channel_names}:
         return channel_name(name, channel_names)
-    known = re.compile("|".join([*(re.escape(given) for given in channel_names), KNOWN_CHANNELS]), re.IGNORECASE)
-    words = [word for word in re.split(rf"[{SEPARATORS}]+", name) if known.fullmatch(word)]
-    found = {channel_name(word, channel_names) for word in words}
-    if DWI in found:
-        found = {channel for channel in found if channel == "B0" or not re.fullmatch(r"B\d{3,4}|TRACEW?", channel)}
-        found -= {DWI} if "B0" in found else set()
-    return found.pop() if len(found) == 1 else ""
+    return channel_of_words(words_of(name, tuple(channel_names)))
 
 
 def parse_image_name(
@@ -130,7 +120,7 @@ def parse_image_name(
     numbered = NUMBERED.fullmatch(stem)
     if numbered and f"{numbered['case']}_0000" in siblings:
         return ImageName(numbered["case"], channel_name(numbered["token"], channel_names), numbered["token"])
-    tokens = "|".join([*(re.escape(name) for name in channel_names), KNOWN_CHANNELS])
+    tokens = "|".join([*(re.escape(name) for name in channel_names), LAST_WORDS])
     named = re.fullmatch(rf"(?P<case>.+?)[{SEPARATORS}](?P<token>{tokens})", IMAGE_SUFFIX.sub("", stem), re.IGNORECASE)
     if named:
         return ImageName(named["case"], channel_name(named["token"], channel_names), named["token"])
@@ -165,7 +155,7 @@ class KnownCases:
         Args:
             stem: name without ending.
         """
-        for candidate in _without_mask_words(stem):
+        for candidate in without_mask_words(stem):
             parsed = parse_image_name(candidate, channel_names=self._channel_names)
             if parsed.channel and parsed.case in self._with_channels:
                 return parsed.case
@@ -180,10 +170,10 @@ class KnownCases:
 
 def names_channel(stem: str, channel_names: Sequence[str] = ()) -> bool:
     """Whether a mask's stem tells the channel it was drawn on."""
-    return any(parse_image_name(part, channel_names=channel_names).channel for part in _without_mask_words(stem))
+    return any(parse_image_name(part, channel_names=channel_names).channel for part in without_mask_words(stem))
 
 
-def _without_mask_words(stem: str) -> Iterator[str]:
+def without_mask_words(stem: str) -> Iterator[str]:
     """The stem, and then the stem with one mask word after the other taken from its end."""
     yield stem
     while (shorter := MASK_SUFFIX.sub("", stem)) != stem:

@@ -1,7 +1,10 @@
 """Layout 1: `images/` and `masks/`, the documented one; one file per case or channel, or one folder per channel."""
 
+import filecmp
+import json
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,23 +12,35 @@ import numpy as np
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
 from nnunetv2_mscs.dataset_conversion.file_names import (
     ImageName,
-    KnownCases,
     ending_of,
     folder_channel,
     names_channel,
-    parse_image_name,
     scan_files,
     stem_of,
 )
 from nnunetv2_mscs.dataset_conversion.folders import Folder
-from nnunetv2_mscs.scans.channels import COMBINED
+from nnunetv2_mscs.dataset_conversion.readings import Image, Reading, read_names
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_TR, IMAGES_TS, LABELS_TR, LABELS_TS
+from nnunetv2_mscs.scans.channels import COMBINED, DWI
 from nnunetv2_mscs.scans.findings import Findings, ScanError
 from nnunetv2_mscs.scans.reading import read_volume
+from nnunetv2_mscs.scans.words import (
+    KNOWN_MASK_WORDS,
+    channel_of_words,
+    has_copy_mark,
+    hidden_channel,
+    is_like_dwi,
+    words_of,
+)
 
 NAME = "images-masks"
 DESCRIPTION = "images/ and masks/ with the same case names in both"
-IMAGE_FOLDERS = ("images", "image", "imgs")
-MASK_FOLDERS = ("masks", "mask", "labels", "segmentations")
+IMAGE_FOLDERS = ("images", "image", "imgs", IMAGES_TR.lower())
+MASK_FOLDERS = (
+    *("masks", "mask", "labels", "segmentations", LABELS_TR.lower(), "label", "segmentation", "segs", "seg"),
+    *("lesions", "lesion", "rois", "roi", "gt", "ground_truth", "groundtruth", "annotations"),
+)
+TEST_FOLDERS = (IMAGES_TS.lower(),), (LABELS_TS.lower(),)
 PREDICT_ON = "if it is a scan to predict on, move it to a folder of its own and give that with --unlabelled"
 
 
@@ -33,12 +48,19 @@ def recognise(source: Folder) -> bool:
     return bool(source.subfolder(IMAGE_FOLDERS) and source.subfolder(MASK_FOLDERS))
 
 
+def has_test_cases(source: Folder) -> bool:
+    """Whether nnU-Net's own folders of test cases, with masks, lie beside those of training cases."""
+    images = source.subfolder(IMAGE_FOLDERS)
+    is_nnunets = images is not None and images.name.lower() == IMAGES_TR.lower()
+    return is_nnunets and all(source.subfolder(names) for names in TEST_FOLDERS)
+
+
 def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split = "train") -> Discovery:
-    """All cases of a folder with images/ and masks/.
+    """All cases of a folder with images/ and masks/, or with nnU-Net's imagesTr/ and labelsTr/.
 
     Args:
         source: the folder.
-        channel_names: the user's own names of channels.
+        channel_names: the user's own names of channels; without, those of nnU-Net's dataset.json if it is there.
         split: what the cases are for.
     """
     discovery = Discovery()
@@ -49,56 +71,126 @@ def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split =
             f"has no folder {missing}", f"The layout {NAME} needs {DESCRIPTION}.", file=source.path
         )
         return discovery
-    source.note_others((images, masks), discovery.findings)
-    mask_of = _masks_by_case(
-        masks, _named_images(images, (), channel_names, Findings()), channel_names, discovery.findings
-    )
-    named = _named_images(images, mask_of.keys(), channel_names, discovery.findings)
-    by_case = group_channels(named, discovery.findings)
-    numbered = {name.case for _, name in named if name.numbered}
-    if numbered and not channel_names:
+    used = [images, masks]
+    told = () if channel_names else _channels_of_dataset(source, images, discovery.findings)
+    _add_cases(images, masks, channel_names, told, split, discovery)
+    if has_test_cases(source):
+        test_images, test_masks = (source.subfolder(names) for names in TEST_FOLDERS)
+        assert test_images is not None
+        assert test_masks is not None
+        used += [test_images, test_masks]
+        _add_cases(test_images, test_masks, channel_names, told, "test", discovery)
+    elif images.name.lower() == IMAGES_TR.lower() and (new := source.subfolder(TEST_FOLDERS[0])):
         discovery.findings.note(
+            "ignored: scans without masks", f"To take them, give --unlabelled {new.path}", file=new.path
+        )
+        used.append(new)
+    source.note_others(used, discovery.findings)
+    return discovery
+
+
+def _channels_of_dataset(source: Folder, images: Folder, findings: Findings) -> tuple[str, ...]:
+    """The channels that nnU-Net's dataset.json names, beside imagesTr, in the words of this vocabulary."""
+    file = source.path / DATASET_JSON
+    if images.name.lower() != IMAGES_TR.lower() or not file.is_file():
+        return ()
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        named = content.get("channel_names") or content["modality"]
+        names = tuple(str(named[str(number)]) for number in range(len(named)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        findings.error(f"cannot be read: {error}", "Correct it, or name the channels with --channels.", file=file)
+        return ()
+    names = tuple(channel_of_words(words_of(name)) or name for name in names)
+    if len({name.lower() for name in names}) < len(names):
+        text = f"names two channels alike: {', '.join(names)}"
+        findings.error(text, "Name the channels with --channels.", file=file)
+        return ()
+    names = tuple(DWI if is_like_dwi(name) and DWI not in names else name for name in names)
+    findings.note(f"channels are named as in {DATASET_JSON}: {', '.join(names)}", file=file)
+    return names
+
+
+def _add_cases(
+    images: Folder,
+    masks: Folder,
+    channel_names: Sequence[str],
+    told: tuple[str, ...],
+    split: Split,
+    discovery: Discovery,
+) -> None:
+    """Add the cases of a folder of images and one of masks; `told` are the channels of dataset.json."""
+    findings = discovery.findings
+    names = tuple(channel_names) or told
+    files, entries = _image_files(images, channel_names, findings)
+    mask_files = scan_files(masks.path, findings)
+    reading = read_names(entries, [stem_of(path) for path in mask_files], names)
+    named = list(zip(files, reading.images, strict=True))
+    _note_wide_reading(reading, images, findings)
+    mask_of = _masks_by_case(masks, list(zip(mask_files, reading.masks, strict=True)), names, findings)
+    by_case = group_channels(named, findings, names)
+    numbered = {name.case for name in reading.images if name.numbered}
+    if numbered and not names:
+        findings.note(
             "channels 0000 and 0001 are taken as ADC and DWI",
             "If they are others, name them with --channels.",
             file=images.path,
         )
-    for name, files in by_case.items():
+    for name, channels in by_case.items():
         mask = mask_of.pop(name, None)
         if mask is None:
-            discovery.findings.error(
+            findings.error(
                 "image without a mask",
                 f"Add {masks.name}/{name}; {PREDICT_ON}.",
                 case=name,
-                file=next(iter(files.values())),
+                file=next(iter(channels.values())),
             )
-        discovery.cases.append(Case(name, files, mask, split, numbered=name in numbered))
+        case = Case(name, channels, mask, split, numbered=name in numbered and not told)
+        discovery.cases.append(with_hidden_channel(case, told))
     for name, mask in mask_of.items():
-        discovery.findings.error(
-            "mask without an image", f"Add {images.name}/{name} or take the mask away.", case=name, file=mask
+        findings.error(
+            "mask without an image",
+            f"Add {images.name}/{name} or take the mask away. A mask is named as its case, with words such as "
+            f"{KNOWN_MASK_WORDS}.",
+            case=name,
+            file=mask,
         )
-    return discovery
 
 
-def _named_images(
-    images: Folder, mask_names: Collection[str], channel_names: Sequence[str], findings: Findings
-) -> list[tuple[Path, ImageName]]:
-    """Every image file with its case and channel; a subfolder's name is the channel of its files."""
-    flat = scan_files(images.path, findings)
-    stems = {stem_of(path) for path in flat}
-    named = [
-        (path, parse_image_name(stem_of(path), mask_names=mask_names, siblings=stems, channel_names=channel_names))
-        for path in flat
-    ]
+def with_hidden_channel(case: Case, told: tuple[str, ...] = ()) -> Case:
+    """The case, with the channels of its one file as dataset.json or the file's own name tell them."""
+    if COMBINED not in case.images:
+        return case
+    hidden = hidden_channel(stem_of(case.images[COMBINED]))
+    return replace(case, channel_names=told or ((hidden,) if hidden else ()))
+
+
+def _image_files(images: Folder, channel_names: Sequence[str], findings: Findings) -> tuple[list[Path], list[Image]]:
+    """Every image file, and what its name and its folder's name are; a subfolder's name is the channel of its files."""
+    files = scan_files(images.path, findings)
+    entries = [Image(stem_of(path)) for path in files]
     for folder in images.subfolders():
         channel = folder_channel(folder.name, channel_names)
         if ending_of(folder.path) or not channel:
             _note_no_channel(folder, channel_names, findings)
             continue
         for path in scan_files(folder.path, findings):
-            parsed = parse_image_name(stem_of(path), mask_names=mask_names, channel_names=channel_names)
-            case = parsed.case if parsed.channel in ("", channel) else stem_of(path)
-            named.append((path, ImageName(case, channel, folder.name)))
-    return named
+            files.append(path)
+            entries.append(Image(stem_of(path), channel, folder.name))
+    return files, entries
+
+
+def _note_wide_reading(reading: Reading, images: Folder, findings: Findings) -> None:
+    """Note an example of names that only the words of the vocabulary explain, and the words that were passed over."""
+    if not reading.wide:
+        return
+    passed_over = sorted(reading.passed_over)
+    shown = ", ".join(passed_over[:8]) + (", ..." if len(passed_over) > 8 else "")
+    findings.note(
+        f"names are read by their words: {reading.example}" + (f"; passed over: {shown}" if shown else ""),
+        "If that is wrong, name the files <case>_adc, <case>_dwi.",
+        file=images.path,
+    )
 
 
 def _note_no_channel(folder: Folder, channel_names: Sequence[str], findings: Findings) -> None:
@@ -115,16 +207,26 @@ def _note_no_channel(folder: Folder, channel_names: Sequence[str], findings: Fin
         )
 
 
-def group_channels(named: Sequence[tuple[Path, ImageName]], findings: Findings) -> dict[str, dict[str, Path]]:
-    """Files of each case by channel. DWI2 goes before other DWI files; any other doubling is an error."""
+def group_channels(
+    named: Sequence[tuple[Path, ImageName]], findings: Findings, channel_names: Sequence[str] = ()
+) -> dict[str, dict[str, Path]]:
+    """Files of each case by channel. DWI2 goes before other DWI files; any other doubling is an error.
+
+    Args:
+        named: the files, and what their names say.
+        findings: where doublings are reported.
+        channel_names: the user's own channel names, which are left as they are.
+    """
     by_case: dict[str, dict[str, Path]] = defaultdict(dict)
     tokens: dict[tuple[str, str], str] = {}
-    for path, name in sorted(named, key=lambda item: (item[1].case, item[1].token.lower() != "dwi2", item[0])):
+    for path, name in sorted(named, key=_rank):
         channel = name.channel or COMBINED
         files = by_case[name.case]
         if channel not in files:
             files[channel] = path
             tokens[name.case, channel] = name.token.lower()
+        elif is_copy(path, files[channel]):
+            findings.note(f"ignored: a copy of {files[channel].name}", case=name.case, file=path)
         elif tokens[name.case, channel] == "dwi2" != name.token.lower():
             findings.note(f"ignored, because {files[channel].name} is the DWI", case=name.case, file=path)
         else:
@@ -144,16 +246,51 @@ def group_channels(named: Sequence[tuple[Path, ImageName]], findings: Findings) 
                 case=case,
                 file=files[COMBINED],
             )
+        by_case[case] = with_dwi(files, case, channel_names, findings)
     return dict(by_case)
 
 
+def _rank(item: tuple[Path, ImageName]) -> tuple[str, bool, bool, Path]:
+    path, name = item
+    return name.case, name.token.lower() != "dwi2", has_copy_mark(stem_of(path)), path
+
+
+def is_copy(path: Path, original: Path) -> bool:
+    """Whether a file is named as the copy of one, as x (1).nii.gz, and holds the same bytes."""
+    try:
+        return has_copy_mark(stem_of(path)) and filecmp.cmp(path, original, shallow=False)
+    except OSError:
+        return False
+
+
+def with_dwi(files: dict[str, Path], case: str, channel_names: Sequence[str], findings: Findings) -> dict[str, Path]:
+    """The files of a case by channel; without a DWI, the one that is a DWI by b-value or trace is taken as that."""
+    own = {name.lower() for name in channel_names} - {DWI.lower()}
+    like = [channel for channel in files if is_like_dwi(channel) and channel.lower() not in own]
+    if DWI in files or not like:
+        return files
+    names = ", ".join(files[channel].name for channel in like)
+    if len(like) > 1:
+        findings.error(
+            f"{len(like)} files could be its DWI: {names}",
+            "Call one of them dwi, or take one away; or name them all with --channels, as channels of their own.",
+            case=case,
+            file=files[like[0]],
+        )
+    else:
+        remedy = "If it is none, name the channels with --channels."
+        findings.note("taken as the DWI, by a word of its name", remedy, case=case, file=files[like[0]])
+    return {DWI if channel == like[0] else channel: path for channel, path in files.items()}
+
+
 def _masks_by_case(
-    masks: Folder, named: Sequence[tuple[Path, ImageName]], channel_names: Sequence[str], findings: Findings
+    masks: Folder, named: Sequence[tuple[Path, str]], channel_names: Sequence[str], findings: Findings
 ) -> dict[str, Path]:
-    cases = KnownCases({name for _, name in named}, {stem_of(path) for path, _ in named}, channel_names)
     by_case: dict[str, Path] = {}
-    for path in scan_files(masks.path, findings):
-        name = cases.of_mask(stem_of(path))
+    for path, name in sorted(named, key=lambda item: (has_copy_mark(stem_of(item[0])), item[0])):
+        if name in by_case and is_copy(path, by_case[name]):
+            findings.note(f"ignored: a copy of {by_case[name].name}", case=name, file=path)
+            continue
         if name in by_case and _is_same_mask(by_case[name], path, channel_names):
             findings.note(f"ignored: the same mask as {by_case[name].name}", case=name, file=path)
             continue

@@ -2,75 +2,202 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
+from nnunetv2_mscs.dataset_conversion.array_splits import SPLIT_FOLDERS
+from nnunetv2_mscs.dataset_conversion.case_folders import (
+    DATA_TYPES,
+    MASK,
+    CaseFolder,
+    case_folders,
+    derived_files,
+    has_subject,
+    is_tree,
+    used_folders,
+)
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
-from nnunetv2_mscs.dataset_conversion.file_names import MASK_WORDS, SEPARATORS, composed, ending_of, scan_files, stem_of
+from nnunetv2_mscs.dataset_conversion.file_names import composed, ending_of, folder_channel, scan_files, stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder
-from nnunetv2_mscs.dataset_conversion.images_masks import IMAGE_FOLDERS, MASK_FOLDERS, PREDICT_ON
+from nnunetv2_mscs.dataset_conversion.images_masks import IMAGE_FOLDERS, MASK_FOLDERS, PREDICT_ON, is_copy
 from nnunetv2_mscs.scans.channels import ADC, DWI
 from nnunetv2_mscs.scans.findings import Findings
+from nnunetv2_mscs.scans.words import (
+    KNOWN_MASK_WORDS,
+    MASK_WORDS,
+    NO_LESION_WORDS,
+    SEPARATORS,
+    channel_of_words,
+    has_copy_mark,
+    is_like_dwi,
+    words_of,
+)
 
 NAME = "sample-folders"
 DESCRIPTION = "one folder a case (sample_*/) with files named *adc*, *DWI2* (or *dwi*) and *mask*"
-NO_LESION = re.compile(rf"brain|skull|head|(?:^|[{SEPARATORS}])bet(?:$|[{SEPARATORS}])")
-OTHER_LAYOUTS = {*IMAGE_FOLDERS, *MASK_FOLDERS, "train", "val", "test"}
+NO_LESION = re.compile(rf"{NO_LESION_WORDS}|(?:^|[{SEPARATORS}])bet(?:$|[{SEPARATORS}])")
+OTHER_LAYOUTS = {*IMAGE_FOLDERS, *MASK_FOLDERS, *(name for names in SPLIT_FOLDERS.values() for name in names)}
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of one case.
+
+    Args:
+        images: by channel.
+        mask: the lesion mask, if there is one.
+        unknown: files whose names tell neither a channel nor a mask.
+    """
+
+    images: dict[str, Path]
+    mask: Path | None
+    unknown: tuple[Path, ...] = ()
 
 
 def recognise(source: Folder) -> bool:
-    return any(_is_case(folder.path) for folder in source.subfolders() if folder.name.lower() not in OTHER_LAYOUTS)
+    ours = [folder for folder in source.subfolders() if folder.name.lower() not in OTHER_LAYOUTS]
+    if any(_is_case(folder.path) for folder in ours):
+        return True
+    if len(ours) < len(source.subfolders()) or not is_tree(source):
+        return False
+    return any(_tells_scan(_parts(case, _files_of(case, Findings()), (ADC, DWI))) for case in case_folders(source))
+
+
+def _files_of(folder: CaseFolder, findings: Findings) -> list[Path]:
+    return list(folder.files) if folder.is_deep else scan_files(folder.path, findings)
 
 
 def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split = "train") -> Discovery:
-    """All cases of a folder of case folders, each with its mask beside its images."""
+    """All cases of a folder of case folders, each with its mask beside its images or among the derivatives of BIDS."""
     discovery = Discovery()
-    folders = source.subfolders()
-    for folder in (folder.path for folder in folders):
-        files, mask = case_files(folder, discovery.findings, channel_names)
+    findings = discovery.findings
+    folders = case_folders(source)
+    derived = derived_files(source, folders, findings)
+    for folder in folders:
+        found = case_files(folder, findings, channel_names)
+        files, mask = _with_derived(found, derived.get(folder.name, {}), folder, channel_names, findings)
         if not files and mask is None:
-            discovery.findings.note("ignored: a folder without scans", file=folder)
+            findings.note("ignored: a folder without scans", file=folder.path)
             continue
         if not files:
-            discovery.findings.error("mask without an image", f"Add {DESCRIPTION}.", case=folder.name, file=mask or "")
+            findings.error("mask without an image", f"Add {DESCRIPTION}.", case=folder.name, file=mask or "")
             continue
         if mask is None:
-            discovery.findings.error(
-                "image without a mask",
+            unknown = ", ".join(path.name for path in found.unknown)
+            findings.error(
+                "image without a mask" + (f"; is it {unknown}? Known words are {KNOWN_MASK_WORDS}" if unknown else ""),
                 f"Add a file named *mask*, or {PREDICT_ON}.",
                 case=folder.name,
-                file=folder,
+                file=folder.path,
             )
-        discovery.cases.append(Case(folder.name, files, mask, split))
-    source.note_others(folders, discovery.findings)
+        elif not channel_names:
+            _refuse_missing(replace(found, images=files), folder, findings)
+        discovery.cases.append(Case(folder.name, files, mask, split, patient=folder.patient))
+    source.note_others(used_folders(source), findings)
     return discovery
 
 
-def case_files(
-    folder: Path, findings: Findings, channel_names: Sequence[str] = ()
+def _with_derived(
+    found: CaseFiles,
+    derived: Mapping[str, Sequence[Path]],
+    folder: CaseFolder,
+    channel_names: Sequence[str],
+    findings: Findings,
 ) -> tuple[dict[str, Path], Path | None]:
+    """The images and the mask of a case; those that are missing beside the scans may lie among the derivatives."""
+    files, mask = dict(found.images), found.mask
+    for what, paths in derived.items():
+        missing = mask is None if what == MASK else what in (ADC, DWI, *channel_names) and what not in files
+        for path in () if missing else paths:
+            findings.note("ignored: the derivatives are not needed for it", case=folder.name, file=path)
+        if missing and what == MASK:
+            mask = _only(paths, what, folder.path, findings)
+        elif missing:
+            files[what] = _only(paths, what, folder.path, findings)
+            findings.note(f"taken as the {what}, from the derivatives", case=folder.name, file=files[what])
+    return files, mask
+
+
+def _refuse_missing(found: CaseFiles, folder: CaseFolder, findings: Findings) -> None:
+    """An error if ADC or DWI is missing beside files whose names tell nothing: one of them may be it."""
+    missing = [channel for channel in (ADC, DWI) if channel not in found.images]
+    if missing and found.unknown:
+        there = " ".join(found.images)
+        names = ", ".join(path.name for path in found.unknown)
+        findings.error(
+            f"no file is its {missing[0]} by its name; the names of others tell nothing: {names}",
+            f"Call it *{missing[0].lower()}*, or use {there} alone with --channels {there}.",
+            case=folder.name,
+            file=found.unknown[0],
+        )
+
+
+def case_files(folder: CaseFolder, findings: Findings, channel_names: Sequence[str] = ()) -> CaseFiles:
     """The images by channel and the mask of one case folder; what is left over is noted as ignored."""
     channels = dict.fromkeys((ADC, DWI, *channel_names))
-    left = _telling_parts(folder, scan_files(folder, findings), list(channels))
+    files = _files_of(folder, findings)
+    left = _parts(folder, _without_copies(files, folder, findings), list(channels))
     masks, of_the_head = _masks(left)
     for path in of_the_head:
         findings.note("ignored: by its name a mask of the brain, not of the lesion", case=folder.name, file=path)
     left = {path: part for path, part in left.items() if path not in (*masks, *of_the_head)}
     images: dict[str, Path] = {}
     for channel in channels:
-        matches = _matches(channel, left)
+        matches = _matches(channel, left) or _by_words(channel, left, channel_names)
+        if matches and not _matches(channel, left):
+            _note_taken(matches, channel, folder, findings)
         left = {path: part for path, part in left.items() if path not in matches}
         if matches:
-            images[channel] = _only(matches, channel, folder, findings)
+            images[channel] = _only(matches, channel, folder.path, findings)
+    if not masks:
+        masks = [path for path, part in left.items() if _is_mask_by_words(part, channel_names)]
+        _note_taken(masks, "mask", folder, findings)
+        left = {path: part for path, part in left.items() if path not in masks}
     for path in left:
         findings.note("ignored: its name tells no channel of this layout", case=folder.name, file=path)
-    return images, _only(masks, "mask", folder, findings) if masks else None
+    unknown = tuple(path for path, part in left.items() if not _channel_of(part, channel_names))
+    return CaseFiles(images, _only(masks, "mask", folder.path, findings) if masks else None, unknown)
+
+
+def _note_taken(files: Sequence[Path], what: str, folder: CaseFolder, findings: Findings) -> None:
+    if len(files) == 1:
+        findings.note(f"taken as the {what}, by a word of its name", case=folder.name, file=files[0])
+
+
+def _without_copies(files: Sequence[Path], folder: CaseFolder, findings: Findings) -> list[Path]:
+    """The files without those that are a copy of another by name and bytes."""
+    kept: list[Path] = []
+    for path in sorted(files, key=lambda path: (has_copy_mark(stem_of(path)), path)):
+        original = next((one for one in kept if is_copy(path, one)), None)
+        if original is None:
+            kept.append(path)
+        else:
+            findings.note(f"ignored: a copy of {original.name}", case=folder.name, file=path)
+    return [path for path in files if path in kept]
+
+
+def _parts(folder: CaseFolder, files: Sequence[Path], channels: Sequence[str]) -> dict[Path, str]:
+    """What each name says of its file, in lower case; a file in a folder of the case may be named by that alone."""
+    parts = _telling_parts(folder.path, files, channels)
+    if not folder.is_deep:
+        return parts
+    for path, part in parts.items():
+        inner = path.parent.name
+        if path.parent != folder.path and not any(word.kind in ("channel", "mask") for word in words_of(part)):
+            tells = folder_channel(inner) or any(word.kind == "mask" for word in words_of(inner))
+            is_data_type = has_subject(folder) and inner.lower() in DATA_TYPES
+            parts[path] = f"{inner.lower()}_{part}" if tells and not is_data_type else part
+    return parts
 
 
 def _is_case(folder: Path) -> bool:
     files = [path for path in folder.iterdir() if path.is_file() and ending_of(path)]
-    parts = _telling_parts(folder, files, (ADC, DWI))
-    return any(_matches(channel, parts) for channel in (ADC, DWI))
+    return _tells_scan(_telling_parts(folder, files, (ADC, DWI)))
+
+
+def _tells_scan(parts: Mapping[Path, str]) -> bool:
+    return any(_matches(channel, parts) or _by_words(channel, parts) for channel in (ADC, DWI))
 
 
 def _telling_parts(folder: Path, files: Sequence[Path], channels: Sequence[str]) -> dict[Path, str]:
@@ -103,8 +230,34 @@ def _masks(files: Mapping[Path, str]) -> tuple[list[Path], list[Path]]:
 
 
 def _matches(channel: str, files: Mapping[Path, str]) -> list[Path]:
-    """Files whose name holds the channel's name; for DWI those with DWI2, if any, alone."""
-    return _first_matches(("dwi2", "dwi") if channel == DWI else (channel.lower(),), files)
+    """Files whose name holds the channel's name; for DWI those with DWI2, if any, alone.
+
+    A name whose words tell another channel, as eADC or DWI_b0 do, holds it in vain; so do all but one, if only that
+    one's words tell this channel.
+    """
+    found = _first_matches(("dwi2", "dwi") if channel == DWI else (channel.lower(),), files)
+    fitting = [path for path in found if _channel_of(files[path], (channel,)) in ("", channel)]
+    sure = [path for path in fitting if _channel_of(files[path], (channel,)) == channel]
+    return sure if len(sure) == 1 else fitting
+
+
+def _by_words(channel: str, files: Mapping[Path, str], channel_names: Sequence[str] = ()) -> list[Path]:
+    """Files whose words tell the channel otherwise than by its name; trace images and b-values are those of DWI."""
+    told = {path: _channel_of(part, channel_names) for path, part in files.items()}
+    found = [path for path, name in told.items() if name == channel]
+    if channel == DWI and not found:
+        own = {name.lower() for name in channel_names}
+        found = [path for path, name in told.items() if is_like_dwi(name) and name.lower() not in own]
+    return found
+
+
+def _channel_of(part: str, channel_names: Sequence[str]) -> str:
+    return channel_of_words(words_of(part, tuple(channel_names)))
+
+
+def _is_mask_by_words(part: str, channel_names: Sequence[str]) -> bool:
+    words = words_of(part, tuple(channel_names))
+    return any(word.kind == "mask" for word in words) and not NO_LESION.search(part)
 
 
 def _first_matches(words: Sequence[str], files: Mapping[Path, str]) -> list[Path]:

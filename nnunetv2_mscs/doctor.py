@@ -14,8 +14,17 @@ from pathlib import Path
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED, RAW, RESULTS
+from nnunetv2_mscs.nnunet_files.environment import (
+    PREPROCESSED,
+    RAW,
+    RESULTS,
+    TRAINING_WORKERS,
+    check_folder_name,
+)
 from nnunetv2_mscs.nnunet_shims.link import hiding_folders, nnunet_folder, shim_source
+from nnunetv2_mscs.pipeline.commands import MOST_TRAINING_WORKERS
+from nnunetv2_mscs.workplace.resources import SHARED_MEMORY, shared_memory_bytes
+from nnunetv2_mscs.workplace.shared_memory import lack_of_shared_memory
 
 OK, NOTE, MISSING = "ok", "note", "MISSING"
 SUPPORTED_NNUNET = ((2, 8), (3, 0))
@@ -47,6 +56,8 @@ def examine() -> Iterator[Line]:
         nnunet_works &= finding.state != MISSING
     for package in ("SimpleITK", "nibabel", "numpy", "scipy", "batchgeneratorsv2", "acvl-utils"):
         yield _version(package)
+    if lack := _shared_memory():
+        yield lack
     for variable in FOLDERS:
         yield _folder(variable)
     if nnunet_works:
@@ -99,11 +110,38 @@ def _device() -> Line:
     return Line(NOTE, "device", f"{version}, no GPU, {cores} CPU cores", "give nnU-Net's commands -device cpu")
 
 
+def _shared_memory() -> Line | None:
+    """The same check as before a run, for the workers that nnU-Net would start; grave if not even one can work."""
+    try:
+        workers = int(os.environ.get(TRAINING_WORKERS, MOST_TRAINING_WORKERS))
+    except ValueError:
+        text = f"{os.environ[TRAINING_WORKERS]} is no number of processes"
+        return Line(MISSING, TRAINING_WORKERS, text, f"unset {TRAINING_WORKERS}")
+    shared = shared_memory_bytes()
+    lack = lack_of_shared_memory(shared, workers)
+    if lack is None:
+        return None
+    text, remedy = lack
+    if lack_of_shared_memory(shared, min(workers, 1)):
+        return Line(MISSING, str(SHARED_MEMORY), text, f"{remedy} Or: export {TRAINING_WORKERS}=0")
+    text += f", too little for the {workers} processes that hand a training its data"
+    return Line(NOTE, str(SHARED_MEMORY), text, f"{remedy} Or: export {TRAINING_WORKERS}=1")
+
+
 def _folder(variable: str) -> Line:
     purpose, unusable = FOLDERS[variable]
     value = os.environ.get(variable)
     if not value:
         return Line(unusable, variable, f"not set; it names the folder of {purpose}", f"export {variable}=FOLDER")
+    try:
+        check_folder_name(variable, value)
+    except MscsError as error:
+        return Line(
+            unusable,
+            variable,
+            error.finding.removeprefix(f"{variable} is ").rstrip("."),
+            error.remedy.removeprefix("Type: "),
+        )
     if not os.path.exists(value):
         return Line(unusable, variable, f"{value} does not exist", f"mkdir -p {shlex.quote(value)}")
     if not os.path.isdir(value):

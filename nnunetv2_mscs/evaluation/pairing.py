@@ -1,13 +1,14 @@
 """Which prediction belongs to which reference, and whether the two can be compared."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.labels import HIGHEST
+from nnunetv2_mscs.evaluation.naming import Matched, match_names
 from nnunetv2_mscs.evaluation.sources import Masks, channel_names, find_images
 from nnunetv2_mscs.scans.findings import Findings, ScanError
 from nnunetv2_mscs.scans.grid import Grid, distance_mm
@@ -48,6 +49,8 @@ def pair_up(
 ) -> list[MaskPair]:
     """The pairs of equal case identifiers, in their order; a mask without partner becomes a finding.
 
+    Predictions whose names say more than the case, as p1_pred does, are paired by `match_names`, with a warning.
+
     Args:
         predictions: what is judged.
         references: the truth.
@@ -67,6 +70,14 @@ def pair_up(
     if predictions.place.is_file():
         (case, reference), (prediction,) = *references.files.items(), predictions.files.values()
         return [MaskPair(case, prediction, reference, None, find_images(images, case, channels) if images else {})]
+    matched = match_names(predictions.files, references.files) if not predictions.partial else Matched()
+    if any(matched.affix) and not partial:
+        findings.error(_affix_finding(matched, predictions, references), "Rename them as their references.")
+        return []
+    predictions = _as_cases(predictions, matched, findings)
+    for case, names in matched.unclear.items():
+        text = f"may belong to each of these predictions: {', '.join(names)}"
+        findings.error(text, "Rename the one that does as the reference.", file=references.files[case], case=case)
     for case, file in predictions.files.items():
         if case not in references.files:
             report("has no reference", f"Put {case} into {references.place}, or take it away.", file=file, case=case)
@@ -86,6 +97,28 @@ def pair_up(
         for case, file in predictions.files.items()
         if case in references.files
     ]
+
+
+def _as_cases(predictions: Masks, matched: Matched, findings: Findings) -> Masks:
+    """The predictions by the names of their references, and a warning that says so."""
+    if not matched.cases:
+        return predictions
+    name, case = next(iter(matched.cases.items()))
+    also = f" and {len(matched.cases) - 1} more likewise" if len(matched.cases) > 1 else ""
+    text = f"names of predictions and references differ: {name} is paired with {case}{also}"
+    findings.warning(text, "Rename the predictions if that is wrong.", file=predictions.place)
+    files = {matched.cases.get(name, name): file for name, file in predictions.files.items()}
+    return replace(predictions, files=dict(sorted(files.items())))
+
+
+def _affix_finding(matched: Matched, predictions: Masks, references: Masks) -> str:
+    before, behind = matched.affix
+    where = " and ".join([*([f"{before} in front"] if before else []), *([f"{behind} at the end"] if behind else [])])
+    left = [case for case in references.files if case not in predictions.files]
+    return (
+        f"the names of all {len(left)} predictions differ from their references' by {where}: {before}{left[0]}{behind} "
+        f"has no reference, {left[0]} has no prediction"
+    )
 
 
 def open_pair(pair: MaskPair, findings: Findings) -> OpenedPair | None:

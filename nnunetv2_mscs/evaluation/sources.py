@@ -1,7 +1,11 @@
 """Where masks lie: in a file, a folder, or the folds of a trained model, with the scans that belong to them."""
 
+import bisect
+import functools
+import itertools
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +34,7 @@ from nnunetv2_mscs.nnunet_files.model_folder import (
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.scans.findings import Findings
 from nnunetv2_mscs.scans.reading import IMAGE_ENDINGS
+from nnunetv2_mscs.scans.words import SEPARATORS, channel_of_words, is_like_dwi, words_of
 
 MOST_UNNAMED_CHANNELS = 4
 # The folder of the scans beside the folder of the masks, in nnU-Net's raw data and in the images/masks layout.
@@ -63,7 +68,7 @@ class Masks:
 
 def case_of(file: Path) -> str:
     """The case identifier of a mask: its file name without the ending; empty if it is no image file."""
-    ending = next((ending for ending in IMAGE_ENDINGS if file.name.lower().endswith(ending)), "")
+    ending = _ending(file)
     return file.name[: -len(ending)] if ending and not file.name.startswith(".") else ""
 
 
@@ -240,7 +245,8 @@ def find_images(folder: Path, case: str, channels: Mapping[str, str]) -> dict[st
     """The channels of a case, by name.
 
     Args:
-        folder: with <case>_0000.nii.gz, ... as nnU-Net has them, or <case>_adc.nii.gz, <case>_dwi.nii.gz.
+        folder: with <case>_0000.nii.gz, ... as nnU-Net has them, or <case>_adc.nii.gz, <case>_dwi.nii.gz,
+            or other words for these channels behind the case.
         case: its identifier.
         channels: `channel_names` of nnU-Net's dataset.json; without, numbered files are "channel 0" and so on.
     """
@@ -252,7 +258,30 @@ def find_images(folder: Path, case: str, channels: Mapping[str, str]) -> dict[st
             file = folder / f"{case}{suffix}{ending}"
             if name not in found and file.is_file():
                 found[name] = file
+    for file in [] if {"ADC", "DWI"} <= found.keys() else _named_after(case, folder):
+        words = words_of(file.name[len(case) : -len(_ending(file))])
+        channel = channel_of_words(words)
+        if channel and all(word.kind in ("channel", "passed over") for word in words):
+            found.setdefault("DWI" if is_like_dwi(channel) else channel, file)
     return found
+
+
+def _named_after(case: str, folder: Path) -> list[Path]:
+    """Image files whose names begin with a case and a separator."""
+    names = _image_names(folder, folder.stat().st_mtime_ns if folder.is_dir() else 0)
+    begin = bisect.bisect_left(names, case)
+    behind = itertools.takewhile(lambda name: name.startswith(case), names[begin:])
+    return [folder / name for name in behind if re.match(rf"[{SEPARATORS}]", name[len(case) :])]
+
+
+@functools.lru_cache(maxsize=4)
+def _image_names(folder: Path, changed: int) -> list[str]:
+    """Names of the image files of a folder that last changed at this time, in order."""
+    return sorted(path.name for path in folder.iterdir() if _ending(path)) if changed else []
+
+
+def _ending(file: Path) -> str:
+    return next((ending for ending in IMAGE_ENDINGS if file.name.lower().endswith(ending)), "")
 
 
 def _files(folder: Path, findings: Findings) -> dict[str, Path]:

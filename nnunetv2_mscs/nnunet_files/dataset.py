@@ -5,6 +5,8 @@ import os
 import re
 from pathlib import Path
 
+from nnunetv2_mscs.nnunet_files.environment import folder_if_named
+
 DATASET_NAME = re.compile(r"Dataset[0-9]{3}_[\w.+-]+")
 DATASET_JSON = "dataset.json"
 IMAGES_TR, LABELS_TR, IMAGES_TS, LABELS_TS = "imagesTr", "labelsTr", "imagesTs", "labelsTs"
@@ -22,8 +24,8 @@ def dataset_name(number: int, name: str) -> str:
 
 def folder_of(variable: str, dataset: str) -> Path:
     """A data set's folder in the folder that a variable names; one that does not exist if the variable is not set."""
-    root = os.environ.get(variable)
-    return Path(root) / dataset if root and dataset else Path(os.devnull) / variable
+    root = folder_if_named(variable) if dataset else None
+    return root / dataset if root else Path(os.devnull) / variable
 
 
 def file_ending(raw: Path) -> str:

@@ -1,12 +1,18 @@
 """nnU-Net's environment variables: where its three folders are, and how many processes it starts."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
 
 RAW, PREPROCESSED, RESULTS = VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+QUOTES = "\"'\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb"
+UNRESOLVED = re.compile(r"\$\w+|\$\{[^}]*\}?|\$\([^)]*\)?|`[^`]*`?|%\w+%")
+WINDOWS = re.compile(r"[A-Za-z]:[\\/]|.*\\")
+TRAINING_WORKERS = "nnUNet_n_proc_DA"
+PLACEHOLDER = "/path/to"
 
 
 @dataclass(frozen=True)
@@ -30,10 +36,10 @@ def folders_of(workspace: Path | None = None) -> Folders:
         workspace: the folder that holds all three, under the names of their variables; None for the variables.
 
     Raises:
-        MscsError: a variable is not set, or a name begins with a ~ that no shell has replaced.
+        MscsError: a variable is not set, or what it says names no folder, see `check_folder_name`.
     """
     if workspace is not None:
-        _refuse_tilde("--workspace", str(workspace))
+        check_folder_name("--workspace", str(workspace))
         return Folders(*(Path(os.path.abspath(workspace), name) for name in VARIABLES))
     if unset := [name for name in VARIABLES if not os.environ.get(name)]:
         raise MscsError(
@@ -47,22 +53,71 @@ def folder_named_by(variable: str) -> Path:
     """The folder that a variable names, as it stands there; it need not exist yet.
 
     Raises:
-        MscsError: the variable is not set, or begins with a ~ that no shell has replaced.
+        MscsError: the variable is not set, or what it says names no folder, see `check_folder_name`.
+    """
+    folder = folder_if_named(variable)
+    if folder is None:
+        raise MscsError(f"{variable} is not set.", f"Type: export {variable}={PLACEHOLDER}/{variable}")
+    return folder
+
+
+def folder_if_named(variable: str) -> Path | None:
+    """The folder that a variable names, or None if the variable is not set.
+
+    Raises:
+        MscsError: what it says names no folder, see `check_folder_name`.
     """
     value = os.environ.get(variable)
     if not value:
-        raise MscsError(f"{variable} is not set.", f"Type: export {variable}=/path/to/{variable}")
-    _refuse_tilde(variable, value)
+        return None
+    check_folder_name(variable, value)
     return Path(value)
 
 
-def _refuse_tilde(name: str, value: str) -> None:
-    if value.startswith("~"):
-        home = value.replace("~", "$HOME", 1) if value[1:2] in ("", "/") else f"/path/to/{value.rsplit('/', 1)[-1]}"
-        remedy = f'Write it as "{home}".' if name.startswith("-") else f'Type: export {name}="{home}"'
-        raise MscsError(f"{name} is {value}, in which the shell left ~ as it is.", remedy)
+def check_folder_name(name: str, value: str) -> None:
+    """Refuse what no shell has replaced and what other systems write, which would make a folder of an odd name here.
+
+    Args:
+        name: the variable, or the option.
+        value: what it says.
+
+    Raises:
+        MscsError: there are quotes around it, a ~ or $ in it, a drive or backslashes of Windows, or stray blanks.
+    """
+    meant = value.strip().strip(QUOTES).strip()
+    if not (fault := _fault(value, meant)):
+        return
+    last = re.split(r"[/\\]", meant.rstrip("/\\"))[-1]
+    if meant.startswith("~"):
+        meant = meant.replace("~", "$HOME", 1) if meant[1:2] in ("", "/") else f"{PLACEHOLDER}/{last}"
+    elif "%" in meant or "://" in meant or WINDOWS.match(meant) or not meant:
+        meant = f"{PLACEHOLDER}/{last or name.lstrip('-')}"
+    remedy = f'Write it as "{meant}".' if name.startswith("-") else f'Type: export {name}="{meant}"'
+    raise MscsError(f"{name} is {value if value.isprintable() else ascii(value)}, {fault}.", remedy)
+
+
+def _fault(value: str, meant: str) -> str:
+    """What is wrong with the name of a folder, in words; "" if nothing is.
+
+    Args:
+        value: the name.
+        meant: the name without quotes and blanks around it.
+    """
+    if meant.startswith("~"):
+        return "in which the shell left ~ as it is"
+    if value.strip()[:1] in tuple(QUOTES) or value.strip()[-1:] in tuple(QUOTES):
+        return "with stray quotes around it (files of variables keep them)"
+    if value.strip() != value or any(ord(sign) < ord(" ") for sign in value):
+        return "with blanks or an end of line around it"
+    if found := UNRESOLVED.search(value):
+        return f"in which the shell left {found[0]} as it is"
+    if "://" in value:
+        return "an address, not a folder"
+    if os.name != "nt" and WINDOWS.match(value):
+        return "a path of Windows, with a drive or backslashes"
+    return ""
 
 
 def process_variables(*, augmenting: int, others: int) -> dict[str, str]:
     """Variables for the numbers of processes: `augmenting` the data of one training, `others` for all else."""
-    return {"nnUNet_n_proc_DA": str(augmenting), "nnUNet_def_n_proc": str(others)}
+    return {TRAINING_WORKERS: str(augmenting), "nnUNet_def_n_proc": str(others)}

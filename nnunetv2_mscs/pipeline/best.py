@@ -10,7 +10,9 @@ from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT
 from nnunetv2_mscs.nnunet_files.commands import nnunet_command, prediction_steps
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, dataset_name
 from nnunetv2_mscs.nnunet_files.environment import Folders
+from nnunetv2_mscs.nnunet_files.json_files import read_json
 from nnunetv2_mscs.nnunet_files.model_folder import POSTPROCESSING, ModelSet, fold_folder
+from nnunetv2_mscs.nnunet_files.new_scans import fitting_scans
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.pipeline.commands import as_typed, environment
 from nnunetv2_mscs.pipeline.progress import command_bar
@@ -79,6 +81,7 @@ def predict_with_best(
     PREDICTIONS.check(out, overwrite=overwrite)
     if not images.is_dir() or not any(images.iterdir()):
         raise MscsError(f"{images} holds no scans.", "Give a folder such as imagesTs.")
+    description = read_json(best.folder / best.models.models[0].identifier / DATASET_JSON)
     variables = environment(folders, training_workers=workers, workers=workers)
     out = out.absolute()
     log = out.with_name(f"{out.name}.log")
@@ -86,9 +89,10 @@ def predict_with_best(
     with PREDICTIONS.staged(out, overwrite=overwrite) as new:
         steps = new.parent / "steps"
         steps.mkdir()
+        scans = fitting_scans(images.resolve(), description, new.parent / "scans")
         planned = prediction_steps(
             best.models,
-            images.resolve(),
+            scans,
             new,
             best.folder,
             postprocess=True,

@@ -26,9 +26,9 @@ from nnunetv2_mscs.pipeline.write_splits import SPLITS, check_splits
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.findings_table import findings_table
 from nnunetv2_mscs.workplace.devices import look_for_gpus
-from nnunetv2_mscs.workplace.resources import free_memory_bytes, shared_memory_bytes, write_failure
+from nnunetv2_mscs.workplace.resources import SHARED_MEMORY, free_memory_bytes, shared_memory_bytes, write_failure
+from nnunetv2_mscs.workplace.shared_memory import lack_of_shared_memory
 
-LEAST_SHARED_MEMORY_BYTES = 1e9
 # A process of nnU-Net's with torch; and for each value of a scan ten copies in float32, as resampling makes them.
 PROCESS_BYTES, BYTES_PER_VALUE = 0.7e9, 40
 
@@ -180,10 +180,8 @@ def _check_memory(processes: int, scans: Scans | None, findings: Findings) -> No
     if free < processes * each:
         text = f"{free / GIGABYTE:.3g} GB of memory are free for {processes} processes of {each / GIGABYTE:.2g} GB"
         findings.warning(text, f"Choose -np {max(int(free / each), 1)}, or end other programs.")
-    shared = shared_memory_bytes()
-    if shared < LEAST_SHARED_MEMORY_BYTES and processes > 1:
-        text = f"the shared memory has {shared / GIGABYTE:.2g} GB"
-        findings.warning(text, "Give the container more: docker run --shm-size=8g.", file="/dev/shm")
+    if lack := lack_of_shared_memory(shared_memory_bytes(), processes):
+        findings.warning(*lack, file=SHARED_MEMORY)
 
 
 def _check_configurations(configurations: Sequence[str], findings: Findings) -> None:

@@ -125,9 +125,11 @@ def _layout(settings: RunSettings) -> tuple["Layout", "Folder"]:
 
 
 def _has_test_split(settings: RunSettings) -> bool:
-    from nnunetv2_mscs.dataset_conversion import array_splits
+    from nnunetv2_mscs.dataset_conversion import array_splits, images_masks
 
     layout, folder = _layout(settings)
+    if layout.name == images_masks.NAME:
+        return images_masks.has_test_cases(folder)
     return layout.name == array_splits.NAME and folder.subfolder(array_splits.SPLIT_FOLDERS["test"]) is not None
 
 

@@ -1,28 +1,31 @@
 """The cases to show: of files, of a folder of scans, of a data set, an evaluation or a model."""
 
 import json
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion.cases import clean_name
-from nnunetv2_mscs.dataset_conversion.file_names import ending_of, parse_image_name, stem_of
+from nnunetv2_mscs.dataset_conversion.file_names import ending_of, stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder
+from nnunetv2_mscs.dataset_conversion.images_masks import with_dwi
 from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS
+from nnunetv2_mscs.dataset_conversion.readings import Image, read_names
 from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.evaluation.naming import match_names
 from nnunetv2_mscs.evaluation.results import COMPARISON, CaseMetrics, is_evaluation, read_evaluation
 from nnunetv2_mscs.evaluation.sources import find_images, find_masks, find_predictions, images_folder, references_of
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_OF, dataset_name
-from nnunetv2_mscs.nnunet_files.environment import RAW
+from nnunetv2_mscs.nnunet_files.environment import RAW, folder_if_named
 from nnunetv2_mscs.nnunet_files.model_folder import is_model_folder, validated_fold
 from nnunetv2_mscs.reporting.ignored import ignored_by, ignored_in
 from nnunetv2_mscs.reporting.preprocessed import preprocessed_cases
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI
 from nnunetv2_mscs.scans.findings import Findings
 from nnunetv2_mscs.scans.reading import ENDINGS
+from nnunetv2_mscs.scans.words import channel_of_word, is_like_dwi
 
 NUMBERED = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 PREDICTION_MARK = "predict_from_raw_data_args.json"
@@ -58,19 +61,23 @@ class CaseToShow:
 
 def cases_of_files(files: Sequence[Path]) -> list[CaseToShow]:
     """Scans of one case given by their files: `x_adc.nii.gz` and `x_dwi.nii.gz` are one scan."""
-    stems = [stem_of(file) for file in files]
-    images: dict[str, dict[str, Path]] = {}
-    for file, stem in zip(files, stems, strict=True):
+    for file in files:
         if not ending_of(file):
             raise MscsError(f"{file} is no scan.", f"Scans end in {', '.join(ENDINGS)}.")
-        parsed = parse_image_name(stem, siblings=stems)
-        case, channel = (parsed.case, parsed.channel) if parsed.channel else (stem, COMBINED)
-        if stem.lower() in (ADC.lower(), DWI.lower()):
-            case, channel = file.resolve().parent.name, stem.upper()
+    stems = [stem_of(file) for file in files]
+    images: dict[str, dict[str, Path]] = {}
+    for file, stem, name in zip(files, stems, read_names([Image(stem) for stem in stems]).images, strict=True):
+        case, channel = (name.case, name.channel) if name.channel else (stem, COMBINED)
+        if channel_of_word(stem) in (ADC, DWI) or is_like_dwi(stem):
+            case, channel = file.resolve().parent.name, channel_of_word(stem)
         if channel in images.setdefault(case, {}):
             raise MscsError(f"{images[case][channel]} and {file} are both the {channel} of {case}.", "Give one.")
         images[case][channel] = file
-    return [CaseToShow(case, channels) for case, channels in images.items()]
+    findings = Findings()
+    cases = [CaseToShow(case, with_dwi(channels, case, (), findings)) for case, channels in images.items()]
+    for error in findings.errors:
+        raise MscsError(f"{error.case}: {error.finding}.", "Give one of them.")
+    return cases
 
 
 def cases_of_folder(folder: Path) -> list[CaseToShow]:
@@ -91,8 +98,8 @@ def data_set(word: str) -> Path:
         if not Path(word).is_dir():
             raise MscsError(f"{word} is no folder.", "Give the number of a data set in nnUNet_raw, or a folder.")
         return Path(word)
-    root = os.environ.get(RAW)
-    found = sorted(Path(root).glob(dataset_name(int(word), "*"))) if root else []
+    root = folder_if_named(RAW)
+    found = sorted(root.glob(dataset_name(int(word), "*"))) if root else []
     if len(found) != 1:
         finding = f"{RAW} is not set" if not root else f"{root} holds {len(found)} data sets of the number {word}"
         raise MscsError(f"{finding}.", "Give the data set's folder.")
@@ -126,11 +133,13 @@ def with_masks(
         if len(cases) != 1:
             raise MscsError(f"{place} is one mask, but there are {len(cases)} cases.", "Give a folder of masks.")
         return [_with_mask(cases[0], role, masks.place)], []
-    missing = [case.name for case in cases if case.name not in masks.files]
+    matched = match_names(masks.files, [case.name for case in cases]).cases
+    files = {matched.get(name, name): file for name, file in masks.files.items()}
+    missing = [case.name for case in cases if case.name not in files]
     if missing and (named or len(missing) == len(cases)):
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise MscsError(f"{place} holds no mask of {shown}.", "Masks are named as the case: <case>.nii.gz.")
-    found = [_with_mask(case, role, masks.files[case.name]) for case in cases if case.name in masks.files]
+    found = [_with_mask(case, role, files[case.name]) for case in cases if case.name in files]
     return found, missing
 
 

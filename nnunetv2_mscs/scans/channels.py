@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from nnunetv2_mscs.scans.findings import Findings, ScanError
 from nnunetv2_mscs.scans.reading import Volume, read_volume
+from nnunetv2_mscs.scans.words import ADC as ADC
+from nnunetv2_mscs.scans.words import DWI as DWI
 
 COMBINED = "*"
-ADC, DWI = "ADC", "DWI"
 WRONG_CHANNELS = "Save one volume a channel, or name the channels with --channels."
 
 
@@ -21,11 +22,13 @@ class ScanFiles:
         images: the file of each channel by its name; the name `COMBINED` stands for a file of all channels.
         mask: the lesion mask, if there is one.
         numbered: the channels' names come from numbers, which do not say what the files hold.
+        names: channels of the combined file in its order, as far as its name or the source tells.
     """
 
     images: Mapping[str, Path]
     mask: Path | None = None
     numbered: bool = False
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def read_channels(files: ScanFiles, rules: ReadingRules, findings: Findings, che
         try:
             volume = read_volume(path, spacing=rules.spacing, check=check)
             if name == COMBINED:
-                channels.update(_split(volume, path, rules, findings))
+                channels.update(_split(volume, path, files.names, rules, findings))
             else:
                 channels[name] = Channel(path, _single(volume, name, path), files.numbered and not rules.channel_names)
         except ScanError as error:
@@ -86,13 +89,16 @@ def _single(volume: Volume, name: str, path: Path) -> Volume:
     return volume
 
 
-def _split(volume: Volume, path: Path, rules: ReadingRules, findings: Findings) -> dict[str, Channel]:
-    """The channels of a file of all of them, named by the file, by the user, or in the usual order."""
+def _split(
+    volume: Volume, path: Path, told: Sequence[str], rules: ReadingRules, findings: Findings
+) -> dict[str, Channel]:
+    """The channels of a file of all of them, named by the file, by the user, by its name, or in the usual order."""
     if volume.names:
         return _chosen(volume, path, rules.channel_names or (ADC, DWI), findings)
     count = len(volume.array)
-    assumed = not rules.channel_names
-    names = rules.channel_names or _default_names(count)
+    given = rules.channel_names or (tuple(told) if len(told) == count else ())
+    assumed = not given
+    names = given or _default_names(count)
     if len(names) != count:
         raise ScanError(f"holds {count} channel(s), not {len(names)} ({', '.join(names)})", WRONG_CHANNELS, path)
     if assumed:

@@ -16,7 +16,7 @@ from nnunetv2_mscs.dataset_conversion.destination import Destination, refuse_nam
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.best_configuration import BEST_RECORD
 from nnunetv2_mscs.nnunet_files.commands import predict_commands
-from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED, RAW
+from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED, RAW, check_folder_name, folder_if_named
 from nnunetv2_mscs.sharing.allowed_files import CARD
 from nnunetv2_mscs.sharing.archive import look_into, opened, unpack
 from nnunetv2_mscs.sharing.foreign_text import plain
@@ -126,6 +126,10 @@ def _target(results: Path | None) -> tuple[Path, bool]:
     value = os.environ.get(RESULTS)
     if results is None and not value:
         raise MscsError(f"{RESULTS} is not set.", f"export {RESULTS}=FOLDER, or name it with --results.")
+    if results is None:
+        check_folder_name(RESULTS, str(value))
+    else:
+        check_folder_name("--results", str(results))
     target = Path(os.path.abspath(results or str(value)))
     if target.exists() and not target.is_dir():
         raise MscsError(f"{target} is a file, not a folder.", f"Set {RESULTS} to a folder.")
@@ -144,7 +148,7 @@ def _refuse_taken(dataset: Path, folders: Sequence[str], *, overwrite: bool) -> 
 
 def _refuse_namesakes(target: Path, dataset: str, *, is_nnunets: bool) -> None:
     """Raise MscsError if nnU-Net would no longer know which data set an id means."""
-    others = [Path(root) for name in (RAW, PREPROCESSED) if (root := os.environ.get(name))] if is_nnunets else []
+    others = [root for name in (RAW, PREPROCESSED) if (root := folder_if_named(name))] if is_nnunets else []
     try:
         refuse_namesakes(Destination(target, dataset), [target, *others])
     except MscsError as error:

@@ -11,6 +11,7 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.best_configuration import BEST_RECORD, FIND_BEST, BestRecord, read_best_record
 from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT, read_checkpoint
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, DATASET_NAME
+from nnunetv2_mscs.nnunet_files.environment import folder_if_named
 from nnunetv2_mscs.nnunet_files.json_files import read_json
 from nnunetv2_mscs.nnunet_files.model_folder import (
     FOLD_FOLDER,
@@ -78,11 +79,11 @@ def select(model: str, folds: Sequence[str] = ()) -> Selection:
 
 
 def _dataset_folder(name_or_id: str) -> Path:
-    results = os.environ.get(RESULTS)
-    if not results:
+    results = folder_if_named(RESULTS)
+    if results is None:
         raise MscsError(f"{RESULTS} is not set, so {name_or_id} cannot be found.", f"export {RESULTS}=FOLDER")
     pattern = f"Dataset{int(name_or_id):03d}_*" if name_or_id.isdecimal() else name_or_id
-    found = sorted(path for path in Path(results).glob(pattern) if path.is_dir())
+    found = sorted(path for path in results.glob(pattern) if path.is_dir())
     if len(found) != 1:
         count = f"{len(found)} folders" if found else "No folder"
         raise MscsError(f"{count} of {results} named {pattern}.", "Name the model's folder.")

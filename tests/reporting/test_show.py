@@ -103,6 +103,29 @@ def test_files_of_one_case_are_one_scan(tmp_path):
     assert case.name == "t2"
 
 
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        (("ADC_001", "DWI_001"), "001"),
+        (("p1_ep2d_diff_ADC_7", "p1_ep2d_diff_TRACEW_6a"), "p1"),
+        (("sub-1_acq-ADC_dwi", "sub-1_acq-b1000_dwi"), "sub-1"),
+        (("p1/ADC", "p1/b1000"), "p1"),
+        (("p1_adc", "p1_trace"), "p1"),
+    ],
+)
+def test_files_of_one_case_by_other_words(files, name, tmp_path):
+    words = tuple(str(write(scan(0), tmp_path / f"{file}.nii.gz")) for file in files)
+    (case,) = find_cases(ShowRequest(words=words))[0]
+    assert (case.name, set(case.images)) == (name, {"ADC", "DWI"})
+
+
+def test_predictions_of_other_names(raw, predictions):
+    for file in list(predictions.glob("*.nii.gz")):
+        file.rename(file.with_name(file.name.replace(".nii.gz", "_pred.nii.gz")))
+    (case,), _ = find_cases(ShowRequest(words=("case_1",), source="7", prediction=predictions))
+    assert case.prediction == predictions / "case_1_pred.nii.gz"
+
+
 def test_folders_of_scans(tmp_path):
     for patient in ("p1", "p2"):
         for channel in ("adc", "dwi"):

@@ -1,0 +1,302 @@
+"""Which file is which channel of which case, and whose mask, by the names of all files together.
+
+Names are read strictly first: the case, then the channel as the last word. Where that leaves files without a partner,
+the words of the vocabulary are looked for anywhere in the name, and the reading under which most files find their
+place is taken. So a name that the strict reading understands keeps its case.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import NamedTuple
+
+from nnunetv2_mscs.dataset_conversion.cases import clean_name
+from nnunetv2_mscs.dataset_conversion.file_names import (
+    ImageName,
+    KnownCases,
+    parse_image_name,
+    without_mask_words,
+)
+from nnunetv2_mscs.scans.words import (
+    ADC,
+    DWI,
+    HEAD_WORDS,
+    LESION_WORDS,
+    SEPARATORS,
+    Word,
+    channel_of_words,
+    copy_number,
+    has_copy_mark,
+    is_like_dwi,
+    joined,
+    words_of,
+)
+
+
+class Image(NamedTuple):
+    """An image file: its name without ending, and the channel and name of its folder if that tells a channel."""
+
+    stem: str
+    channel: str = ""
+    folder: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the names say.
+
+    Args:
+        images: case and channel of each image.
+        masks: the case of each mask.
+        passed_over: words that were passed over; empty for the strict reading.
+        example: one name and what it is read as, where the words of the vocabulary were looked for anywhere in names.
+    """
+
+    images: Sequence[ImageName]
+    masks: Sequence[str]
+    passed_over: Collection[str] = field(default_factory=frozenset)
+    example: str = ""
+
+    @property
+    def wide(self) -> bool:
+        return bool(self.example)
+
+
+def read_names(
+    images: Sequence[Image], masks: Sequence[str] | None = None, channel_names: Sequence[str] = ()
+) -> Reading:
+    """Read the names of all images, and of all masks, of a folder.
+
+    Args:
+        images: of all cases.
+        masks: stems of the masks; None where the images have none.
+        channel_names: the user's own channel names.
+    """
+    channel_names = tuple(channel_names)
+    strict = _strict(images, masks or (), channel_names)
+    best, least = strict, _problems(strict, images, masks, channel_names)
+    if least == (0, 0) and masks is not None:
+        return strict
+    settled = _settled(strict, images, channel_names) if masks is not None else frozenset()
+    for series, shared in product((False, True), repeat=2):
+        wide = _wide(images, masks or (), channel_names, strict, settled, series=series, shared=shared)
+        problems = _problems(wide, images, masks, channel_names)
+        if problems < least:
+            best, least = wide, problems
+    return best
+
+
+def _strict(images: Sequence[Image], masks: Sequence[str], channel_names: tuple[str, ...]) -> Reading:
+    """The case first, its channel as the last word, as a number, or as the folder's name."""
+    beside = frozenset(image.stem for image in images if not image.channel)
+    named = [_strict_name(image, beside, (), channel_names) for image in images]
+    cases = KnownCases(set(named), {image.stem for image in images}, channel_names)
+    of_masks = [cases.of_mask(stem) for stem in masks]
+    known = frozenset(of_masks)
+    return Reading([_strict_name(image, beside, known, channel_names) for image in images], of_masks)
+
+
+def _strict_name(
+    image: Image, beside: Collection[str], masks: Collection[str], channel_names: tuple[str, ...]
+) -> ImageName:
+    if not image.channel:
+        return parse_image_name(image.stem, mask_names=masks, siblings=beside, channel_names=channel_names)
+    parsed = parse_image_name(image.stem, mask_names=masks, channel_names=channel_names)
+    return ImageName(parsed.case if parsed.channel in ("", image.channel) else image.stem, image.channel, image.folder)
+
+
+def _settled(strict: Reading, images: Sequence[Image], channel_names: tuple[str, ...]) -> frozenset[str]:
+    """Cases to which the strict reading gives a mask and all channels, each once: they stay as they are."""
+    channels = {name.channel for name in strict.images if name.channel} or {""}
+    of_case = _by_case(strict, images)
+    return frozenset(
+        case
+        for case in set(strict.masks) & set(of_case)
+        if {name.channel for name, _ in of_case[case]} >= channels
+        and all(name.channel or not channel_of_words(words_of(stem, channel_names)) for name, stem in of_case[case])
+        and not _doubled(of_case[case])
+        and not any(_contradicts(name, stem, channel_names) for name, stem in of_case[case])
+    )
+
+
+def _by_case(reading: Reading, images: Sequence[Image]) -> dict[str, list[tuple[ImageName, str]]]:
+    """The names of the images of each case, with their stems."""
+    of_case: dict[str, list[tuple[ImageName, str]]] = defaultdict(list)
+    for name, image in zip(reading.images, images, strict=True):
+        of_case[name.case].append((name, image.stem))
+    return of_case
+
+
+def _wide(
+    images: Sequence[Image],
+    masks: Sequence[str],
+    channel_names: tuple[str, ...],
+    strict: Reading,
+    settled: Collection[str],
+    *,
+    series: bool,
+    shared: bool,
+) -> Reading:
+    """Words of the vocabulary anywhere in the names.
+
+    Args:
+        images, masks, channel_names: as of `read_names`.
+        strict: the strict reading, for images without such a word.
+        settled: cases that it stays with.
+        series: numbers behind the channel are those of series, as dcm2niix adds them, and not of cases.
+        shared: words that the names of all images of a channel, or of all masks, share say nothing of the case.
+    """
+    words = [words_of(image.stem, channel_names) for image in images]
+    channels = [image.channel or channel_of_words(found) for image, found in zip(images, words, strict=True)]
+    common = _shared_words(channels, words) if shared else {}
+    dropped: set[str] = set()
+    named: list[ImageName] = []
+    for image, found, channel, as_strict in zip(images, words, channels, strict.images, strict=True):
+        kept = _case_words(found, channel, image, common.get(channel, frozenset()), series=series)
+        case = joined(kept) or copy_number(image.stem)
+        if not channel or as_strict.numbered or not case or as_strict.case in settled:
+            named.append(as_strict)
+            continue
+        token = image.folder or next((word.text for word in found if word.channel), channel)
+        named.append(ImageName(case, channel, token))
+        dropped |= {word.text for word in found if word not in kept and not word.channel}
+    named = _spelled_alike(named)
+    cases = {_key(name.case): name.case for name in named}
+    words_of_masks = [words_of(stem, channel_names) for stem in masks]
+    alike = _shared_words([""] * len(masks), words_of_masks).get("", frozenset()) if shared else frozenset()
+    of_masks = []
+    for stem, found, as_strict in zip(masks, words_of_masks, strict.masks, strict=True):
+        if as_strict in settled:
+            of_masks.append(as_strict)
+            continue
+        candidates = list(_mask_candidates(stem, found, alike, series=series))
+        fitting = next((cases[_key(name)] for name in candidates if _key(name) in cases), candidates[0])
+        of_masks.append(fitting)
+        if fitting in cases.values():
+            dropped |= {word.text for word in found if word.kind == "case" and word.text not in fitting}
+    example = _example(images, named, masks, of_masks, strict)
+    return Reading(named, of_masks, frozenset(dropped), example)
+
+
+def _example(
+    images: Sequence[Image], named: Sequence[ImageName], masks: Sequence[str], cases: Sequence[str], strict: Reading
+) -> str:
+    """What the first image, or else mask, is read as that the strict reading took for something else."""
+    for image, name, former in zip(images, named, strict.images, strict=True):
+        if name != former and name.channel:
+            return f"{image.stem} is the {name.channel} of {name.case}"
+    for stem, case, former_case in zip(masks, cases, strict.masks, strict=True):
+        if case != former_case:
+            return f"{stem} is the mask of {case}"
+    return ""
+
+
+def _shared_words(channels: Sequence[str], words: Sequence[Sequence[Word]]) -> dict[str, frozenset[str]]:
+    """Words about the case that are in the names of all files of a channel, if it has two files or more."""
+    groups: dict[str, list[set[str]]] = defaultdict(list)
+    for channel, found in zip(channels, words, strict=True):
+        groups[channel].append({word.text.lower() for word in found if word.kind in ("case", "mask")})
+    return {channel: frozenset(set.intersection(*sets)) for channel, sets in groups.items() if len(sets) > 1}
+
+
+def _case_words(
+    words: Sequence[Word], channel: str, image: Image, common: Collection[str], *, series: bool
+) -> list[Word]:
+    """The words that name the case; numbers behind the channel only if nothing else does."""
+    kept = [word for word in words if word.kind in ("case", "mask") and word.text.lower() not in common]
+    if image.channel:
+        kept += [word for word in words if word.channel and word.channel != channel and not _is_akin(word, channel)]
+        kept.sort(key=list(words).index)
+    if not series:
+        return kept
+    at = next((i for i, word in enumerate(words) if word.channel), len(words))
+    behind = [word for word in words[at:] if re.fullmatch(r"\d+[a-z]?", word.text.lower())]
+    return [word for word in kept if word not in behind] or kept
+
+
+def _is_akin(word: Word, channel: str) -> bool:
+    """Whether a word for a diffusion image stands in the folder of another one: DWI in that of ADC or of b-values."""
+    return all(name in (ADC, DWI, "B0") or is_like_dwi(name) for name in (word.channel, channel))
+
+
+def _mask_candidates(stem: str, words: Sequence[Word], common: Collection[str], *, series: bool) -> Iterator[str]:
+    """What the case of a mask may be called, the least reduced name first."""
+    yield from without_mask_words(stem)
+    of_lesion = any(word.kind == "mask" and LESION_WORDS.fullmatch(word.text.lower()) for word in words)
+    left = [_of_head(word) if not of_lesion else word for word in words]
+    left = [word for word in left if word.kind != "passed over"]
+    named = [word for word in left if not word.channel]
+    yield joined(named)
+    while named and named[-1].kind == "mask":
+        named = named[:-1]
+        yield joined(named)
+    while named and named[0].kind == "mask":
+        named = named[1:]
+        yield joined(named)
+    named = [word for word in left if word.kind == "case"]
+    yield joined(named)
+    if series:
+        at = next((i for i, word in enumerate(left) if word.channel), len(left))
+        behind = [word for word in left[at:] if re.fullmatch(r"\d+[a-z]?", word.text.lower())]
+        named = [word for word in named if word not in behind] or named
+        yield joined(named)
+    yield joined([word for word in named if word.text.lower() not in common])
+    if not named:
+        yield copy_number(stem)
+
+
+def _of_head(word: Word) -> Word:
+    """The word; one for the brain or the head stays part of the name, as a mask of that is none of a lesion."""
+    return word._replace(kind="case") if HEAD_WORDS.fullmatch(word.text.lower()) else word
+
+
+def _spelled_alike(names: Sequence[ImageName]) -> list[ImageName]:
+    """The same with one spelling of each case: capital letters, accents and separators make no other case."""
+    spelling: dict[str, str] = {}
+    for name in names:
+        spelling.setdefault(_key(name.case), name.case)
+    return [replace(name, case=spelling[_key(name.case)]) for name in names]
+
+
+def _key(case: str) -> str:
+    """What two spellings of one case share."""
+    return re.sub(rf"[{SEPARATORS}]+", "_", clean_name(case).lower()).strip("_") or case.lower()
+
+
+def _problems(
+    reading: Reading, images: Sequence[Image], masks: Sequence[str] | None, channel_names: tuple[str, ...]
+) -> tuple[int, int]:
+    """How badly a reading fits: files without a place, and for images without masks the number of their cases."""
+    of_case = _by_case(reading, images)
+    wrong = sum(
+        _contradicts(name, image.stem, channel_names) for name, image in zip(reading.images, images, strict=True)
+    )
+    wrong += sum(_doubled(names) for names in of_case.values())
+    if masks is None:
+        return wrong, len(of_case)
+    with_mask = Counter(reading.masks)
+    wrong += sum(len(names) for case, names in of_case.items() if case not in with_mask)
+    wrong += sum(count for case, count in with_mask.items() if case not in of_case)
+    channels = {name.channel for name in reading.images}
+    wrong += sum(len(channels - {name.channel for name, _ in names}) for names in of_case.values())
+    return wrong, 0
+
+
+def _doubled(names: Sequence[tuple[ImageName, str]]) -> int:
+    """How many images of a case are one too many; a copy beside its original does not count, nor a DWI beside DWI2."""
+    counts: Mapping[str, int] = Counter(name.channel for name, stem in names if not has_copy_mark(stem))
+    if any(name.token.lower() == "dwi2" for name, _ in names):
+        counts = {channel: count for channel, count in counts.items() if channel != DWI}
+    unnamed_beside = int("" in counts and len(counts) > 1)
+    return sum(count - 1 for count in counts.values()) + unnamed_beside
+
+
+def _contradicts(name: ImageName, stem: str, channel_names: tuple[str, ...]) -> bool:
+    """Whether a BIDS key, as in acq-ADC_dwi, says that an image is another channel than it was taken for."""
+    if "-" not in stem:
+        return False
+    words = words_of(stem, channel_names)
+    told = channel_of_words(words) if any(word.in_entity and word.channel for word in words) else ""
+    return bool(told) and told != name.channel and not (is_like_dwi(told) and name.channel == DWI)

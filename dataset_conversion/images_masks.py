@@ -10,7 +10,6 @@ from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
 from nnunetv2_mscs.dataset_conversion.file_names import (
     ImageName,
     KnownCases,
-    ending_of,
     folder_channel,
     names_channel,
     parse_image_name,
@@ -20,6 +19,7 @@ from nnunetv2_mscs.dataset_conversion.file_names import (
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.scans.channels import COMBINED
 from nnunetv2_mscs.scans.findings import Findings, ScanError
+from nnunetv2_mscs.scans.formats import ending_of, unread_files
 from nnunetv2_mscs.scans.reading import read_volume
 
 NAME = "images-masks"
@@ -67,14 +67,17 @@ def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split =
         if mask is None:
             discovery.findings.error(
                 "image without a mask",
-                f"Add {masks.name}/{name}; {PREDICT_ON}.",
+                unread_files(masks.path, name) or f"Add {masks.name}/{name}; {PREDICT_ON}.",
                 case=name,
                 file=next(iter(files.values())),
             )
         discovery.cases.append(Case(name, files, mask, split, numbered=name in numbered))
     for name, mask in mask_of.items():
         discovery.findings.error(
-            "mask without an image", f"Add {images.name}/{name} or take the mask away.", case=name, file=mask
+            "mask without an image",
+            unread_files(images.path, name) or f"Add {images.name}/{name} or take the mask away.",
+            case=name,
+            file=mask,
         )
     return discovery
 

@@ -6,11 +6,12 @@ from itertools import takewhile
 from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
-from nnunetv2_mscs.dataset_conversion.file_names import MASK_WORDS, SEPARATORS, composed, ending_of, scan_files, stem_of
+from nnunetv2_mscs.dataset_conversion.file_names import MASK_WORDS, SEPARATORS, composed, scan_files, stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.dataset_conversion.images_masks import IMAGE_FOLDERS, MASK_FOLDERS, PREDICT_ON
 from nnunetv2_mscs.scans.channels import ADC, DWI
 from nnunetv2_mscs.scans.findings import Findings
+from nnunetv2_mscs.scans.formats import ending_of, unread_files
 
 NAME = "sample-folders"
 DESCRIPTION = "one folder a case (sample_*/) with files named *adc*, *DWI2* (or *dwi*) and *mask*"
@@ -32,12 +33,17 @@ def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split =
             discovery.findings.note("ignored: a folder without scans", file=folder)
             continue
         if not files:
-            discovery.findings.error("mask without an image", f"Add {DESCRIPTION}.", case=folder.name, file=mask or "")
+            discovery.findings.error(
+                "mask without an image",
+                unread_files(folder) or f"Add {DESCRIPTION}.",
+                case=folder.name,
+                file=mask or "",
+            )
             continue
         if mask is None:
             discovery.findings.error(
                 "image without a mask",
-                f"Add a file named *mask*, or {PREDICT_ON}.",
+                unread_files(folder) or f"Add a file named *mask*, or {PREDICT_ON}.",
                 case=folder.name,
                 file=folder,
             )

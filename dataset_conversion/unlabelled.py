@@ -10,6 +10,7 @@ from nnunetv2_mscs.dataset_conversion.images_masks import group_channels
 from nnunetv2_mscs.dataset_conversion.sample_folders import case_files
 from nnunetv2_mscs.scans.channels import COMBINED
 from nnunetv2_mscs.scans.findings import Findings
+from nnunetv2_mscs.scans.formats import unread_files
 
 
 def find_unlabelled(folder: Path, channels: Sequence[str]) -> Discovery:
@@ -30,7 +31,7 @@ def find_unlabelled(folder: Path, channels: Sequence[str]) -> Discovery:
     if not discovery.cases:
         discovery.findings.error(
             f"--unlabelled holds no scan with the channels {', '.join(channels)}",
-            "Name the files <case>_<channel>, or put them into one folder per case.",
+            unread_files(folder) or "Name the files <case>_<channel>, or put them into one folder per case.",
             file=folder,
         )
     return discovery

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion.cases import clean_name
-from nnunetv2_mscs.dataset_conversion.file_names import ending_of, parse_image_name, stem_of
+from nnunetv2_mscs.dataset_conversion.file_names import parse_image_name, stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS
 from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
@@ -22,7 +22,7 @@ from nnunetv2_mscs.reporting.ignored import ignored_by, ignored_in
 from nnunetv2_mscs.reporting.preprocessed import preprocessed_cases
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI
 from nnunetv2_mscs.scans.findings import Findings
-from nnunetv2_mscs.scans.reading import ENDINGS
+from nnunetv2_mscs.scans.formats import READ, ending_of, unread_files
 
 NUMBERED = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 PREDICTION_MARK = "predict_from_raw_data_args.json"
@@ -62,7 +62,7 @@ def cases_of_files(files: Sequence[Path]) -> list[CaseToShow]:
     images: dict[str, dict[str, Path]] = {}
     for file, stem in zip(files, stems, strict=True):
         if not ending_of(file):
-            raise MscsError(f"{file} is no scan.", f"Scans end in {', '.join(ENDINGS)}.")
+            raise MscsError(f"{file} is no scan in a format that is read.", READ)
         parsed = parse_image_name(stem, siblings=stems)
         case, channel = (parsed.case, parsed.channel) if parsed.channel else (stem, COMBINED)
         if stem.lower() in (ADC.lower(), DWI.lower()):
@@ -82,7 +82,7 @@ def cases_of_folder(folder: Path) -> list[CaseToShow]:
     for fits, cases in KINDS:
         if fits(folder):
             return cases(folder)
-    raise MscsError(f"{folder} holds nothing to show.", WHAT_TO_SHOW)
+    raise MscsError(f"{folder} holds nothing to show.", unread_files(folder) or WHAT_TO_SHOW)
 
 
 def data_set(word: str) -> Path:

@@ -17,7 +17,10 @@ from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline.graph.settings import RunSettings
 from nnunetv2_mscs.pipeline.graph.source import look_at_source
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI
-from nnunetv2_mscs.scans.reading import is_array_file
+from nnunetv2_mscs.scans.contents import check_content
+from nnunetv2_mscs.scans.findings import ScanError
+from nnunetv2_mscs.scans.formats import is_array_file
+from nnunetv2_mscs.scans.nifti import as_plain_nifti
 
 # Cases whose headers are read, evenly spread over all.
 SAMPLE = 20
@@ -115,21 +118,29 @@ def _source_cases(settings: RunSettings) -> tuple[list[_Files], int]:
 
 def _sizes(case: _Files) -> tuple[float, float]:
     """Values of all channels of a case, and voxels of one."""
+    values = [_counted(file) for file in case.images]
+    return sum(values), _counted(case.mask) if case.mask else values[0]
+
+
+def _counted(file: Path) -> int:
     try:
-        values = [count_values(file) for file in case.images]
-        return sum(values), count_values(case.mask) if case.mask else values[0]
+        check_content(file)
+        return count_values(file)
+    except ScanError as error:
+        raise MscsError(f"{file} {error.finding}.", error.remedy) from None
     except (OSError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise MscsError(f"A header of {case.images[0].parent} cannot be read: {error}.", "See mscs convert.") from None
+        raise MscsError(f"The header of {file} cannot be read: {error}.", "See mscs convert.") from None
 
 
 def count_values(file: Path) -> int:
     """Numbers that a scan holds, by its header."""
     if is_array_file(file):
         return _count_in_array(file)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(file))
-    reader.ReadImageInformation()
-    return math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
+    with as_plain_nifti(file) as (readable, _):
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(readable))
+        reader.ReadImageInformation()
+        return math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
 
 
 def _count_in_array(file: Path) -> int:

@@ -15,6 +15,7 @@ from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.pipeline.commands import as_typed, run_command
 from nnunetv2_mscs.pipeline.executors.environment import environment
 from nnunetv2_mscs.pipeline.progress import command_bar
+from nnunetv2_mscs.scans.plain_folder import plain_scans
 from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
 from nnunetv2_mscs.sharing.selecting import with_previous_stage
 from nnunetv2_mscs.workplace.result_folder import ResultFolder
@@ -74,7 +75,8 @@ def predict_with_best(
     """Predict all scans of a folder in nnU-Net's format; the folder `out` appears as a whole, or not at all.
 
     Raises:
-        MscsError: the place is taken, or a command fails: what all of them printed is then beside `out`, in `out`.log.
+        MscsError: the place is taken, a scan cannot be read, or a command fails: what all of them printed is then
+            beside `out`, in `out`.log.
     """
     PREDICTIONS.check(out, overwrite=overwrite)
     if not images.is_dir() or not any(images.iterdir()):
@@ -86,9 +88,10 @@ def predict_with_best(
     with PREDICTIONS.staged(out, overwrite=overwrite) as new:
         steps = new.parent / "steps"
         steps.mkdir()
+        scans = plain_scans(images, new.parent / "plain", processes=workers)
         planned = prediction_steps(
             best.models,
-            images.resolve(),
+            scans.resolve(),
             new,
             best.folder,
             postprocess=True,

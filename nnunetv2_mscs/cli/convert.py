@@ -77,6 +77,12 @@ def conversion_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="bring ADC (linear) and mask (nearest) onto the DWI's grid",
     )
+    add(
+        "--allow-large-masks",
+        action="store_true",
+        help="take masks of more than 700 mL, or of more than 60 %% of the head's tissue; by default these are errors, "
+        "as masks of the brain",
+    )
     add("--seed", type=int, metavar="N", help="of the test set and the folds (default 0)")
 
 
@@ -97,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
         patient_pattern=args.patient_pattern,
         unlabelled=args.unlabelled,
         resample=args.resample,
+        allow_large_masks=args.allow_large_masks,
         overwrite=args.overwrite,
         seed=args.seed,
         processes=args.processes or default_processes(),

@@ -7,7 +7,7 @@ from typing import Any
 from nnunetv2_mscs.errors import MscsError
 
 SLURM = "slurm"
-SWITCHES = {"resample"}
+SWITCHES = {"resample", "allow-large-masks"}
 ON, OFF = {"true", "yes", "on"}, {"false", "no", "off", ""}
 
 

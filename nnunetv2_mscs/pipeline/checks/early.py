@@ -37,7 +37,10 @@ GIGABYTE = 1e9
 COMFORTABLE = 1.5
 LEAST_SHARED_MEMORY_BYTES = 1e9
 # Settings that only `mscs convert` reads.
-CONVERSION = ("layout", "spacing", "channels", "test_fraction", "patient_pattern", "unlabelled", "resample", "seed")
+CONVERSION = (
+    *("layout", "spacing", "channels", "test_fraction", "patient_pattern", "unlabelled", "resample"),
+    *("allow_large_masks", "seed"),
+)
 # A process of nnU-Net's with torch, and as many copies of a scan in float32 as resampling takes.
 PROCESS_BYTES = 0.7e9
 COPIES_OF_A_SCAN = 10

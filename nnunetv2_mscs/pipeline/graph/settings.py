@@ -16,7 +16,8 @@ class RunSettings:
         source: folder of the scans, or the data set itself in nnUNet_raw, which is then taken as it is.
         dataset_id: nnU-Net's.
         name: of the data set, without its number.
-        layout, spacing, channels, test_fraction, patient_pattern, unlabelled, resample, seed: see `mscs convert`.
+        layout, spacing, channels, test_fraction, patient_pattern, unlabelled, resample, allow_large_masks, seed: see
+            `mscs convert`.
         configurations: nnU-Net's, that compete.
         trainer: by its name, without a length if `epochs` gives one.
         planner: by its name; None for that of the trainer's network.
@@ -36,6 +37,7 @@ class RunSettings:
     patient_pattern: str | None = None
     unlabelled: str | None = None
     resample: bool = False
+    allow_large_masks: bool = False
     seed: int = 0
     configurations: tuple[str, ...] = ("3d_fullres",)
     trainer: str = "MSCSTrainer"

@@ -7,7 +7,8 @@ SOURCE may have one of three layouts, detected by itself:
   sample-folders  one folder per case, with files named *adc*, *DWI2* (or *dwi*) and *mask*
   array-splits    train/, val/, test/, each with images/ and masks/
 Files: .nii, .nii.gz, .hdr/.img, .mgz, .mgh, .mha, .mhd, .nrrd, .nhdr, .npy, .npz. Everything is checked first; the
-dataset then appears in $nnUNet_raw as a whole, or not at all: channel 0 = ADC (in 10^-6 mm2/s, whatever it was stored in), 1 = DWI, then others by alphabet.
+dataset then appears in $nnUNet_raw as a whole, or not at all: channel 0 = ADC (in 10^-6 mm2/s, whatever it was stored
+in), 1 = DWI, then others by alphabet.
 """
 
 import argparse

@@ -16,7 +16,8 @@ from reporting import print_table
 from scipy import ndimage
 
 from nnunetv2_mscs.evaluation.case import evaluate_masks
-from nnunetv2_mscs.scans.reading import ENDINGS, read_volume
+from nnunetv2_mscs.scans.formats import ENDINGS
+from nnunetv2_mscs.scans.reading import read_volume
 
 HEADER = ["mask", "mL", "lesions", "after", "Dice", "F1 ISLES'22", "F1 IoU 0.20", "F1 IoU 0.25"]
 

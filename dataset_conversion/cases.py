@@ -10,7 +10,7 @@ from typing import Literal
 
 from nnunetv2_mscs.scans.channels import COMBINED, ScanFiles
 from nnunetv2_mscs.scans.findings import Findings
-from nnunetv2_mscs.scans.reading import is_array_file
+from nnunetv2_mscs.scans.formats import is_array_file
 
 Split = Literal["train", "val", "test", "unlabelled"]
 

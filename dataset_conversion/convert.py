@@ -30,6 +30,7 @@ from nnunetv2_mscs.dataset_conversion.writer import DatasetFacts, write_dataset
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ReadingRules, channel_order
 from nnunetv2_mscs.scans.findings import Finding, Findings
+from nnunetv2_mscs.scans.formats import unread_files
 from nnunetv2_mscs.scans.writing import DISK_FULL
 from nnunetv2_mscs.workplace.hidden_places import clear_leftovers
 
@@ -48,13 +49,14 @@ class ConversionRequest:
     patient_pattern: re.Pattern[str] | None = None
     unlabelled: Path | None = None
     resample: bool = False
+    allow_large_masks: bool = False
     overwrite: bool = False
     seed: int = 0
     processes: int = 1
 
     @property
     def rules(self) -> ReadingRules:
-        return ReadingRules(self.spacing, self.resample, self.channels)
+        return ReadingRules(self.spacing, self.resample, self.channels, self.allow_large_masks)
 
     @property
     def roots(self) -> list[Path]:
@@ -177,7 +179,8 @@ def _find_labelled(request: ConversionRequest, findings: Findings) -> tuple[str,
     cases = with_patients(discovery.cases, request.patient_pattern, findings)
     cases = settle_channels(cases, request.channels, findings)
     if not cases and not findings.errors:
-        findings.error(f"no case found in the layout {layout.name}: {layout.description}", file=source.path)
+        none = f"no case found in the layout {layout.name}: {layout.description}"
+        findings.error(none, unread_files(source.path), file=source.path)
     if request.test_fraction and any(case.split == "test" for case in cases):
         findings.error("--test-fraction is given, but the source has a test folder", "Drop --test-fraction.")
     if request.test_fraction and len({case.patient for case in cases}) == 1:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_mscs.scans.findings import Findings
-from nnunetv2_mscs.scans.reading import ENDINGS
+from nnunetv2_mscs.scans.formats import ending_of, is_part_of_another
 from nnunetv2_mscs.scans.words import ADC, DWI, LAST_WORDS, MASK_WORDS, SEPARATORS, channel_of_words, words_of
 
 MASK_SUFFIX = re.compile(rf"[{SEPARATORS}](?:{'|'.join(MASK_WORDS)})$", re.IGNORECASE)
@@ -35,11 +35,6 @@ class ImageName:
         return self.token.isdigit()
 
 
-def ending_of(path: Path) -> str:
-    """The ending that makes the file a scan, such as ".nii.gz", or "" if it is none."""
-    return next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), "")
-
-
 def stem_of(path: Path) -> str:
     """The file's name without the ending of its format, letters composed."""
     return composed(path.name[: len(path.name) - len(ending_of(path))])
@@ -60,7 +55,7 @@ def scan_files(folder: Path, findings: Findings) -> list[Path]:
     found: list[Path] = []
     ignored: dict[str, list[str]] = {}
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and not is_passed_over(path):
+        if (path.is_dir() and not is_passed_over(path)) or is_part_of_another(path):
             continue
         if ending_of(path) and not is_passed_over(path):
             found.append(path)

@@ -12,7 +12,6 @@ import numpy as np
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
 from nnunetv2_mscs.dataset_conversion.file_names import (
     ImageName,
-    ending_of,
     folder_channel,
     names_channel,
     scan_files,
@@ -23,6 +22,7 @@ from nnunetv2_mscs.dataset_conversion.readings import Image, Reading, read_names
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_TR, IMAGES_TS, LABELS_TR, LABELS_TS
 from nnunetv2_mscs.scans.channels import COMBINED, DWI
 from nnunetv2_mscs.scans.findings import Findings, ScanError
+from nnunetv2_mscs.scans.formats import ending_of, unread_files
 from nnunetv2_mscs.scans.reading import read_volume
 from nnunetv2_mscs.scans.words import (
     KNOWN_MASK_WORDS,
@@ -141,7 +141,7 @@ def _add_cases(
         if mask is None:
             findings.error(
                 "image without a mask",
-                f"Add {masks.name}/{name}; {PREDICT_ON}.",
+                unread_files(masks.path, name) or f"Add {masks.name}/{name}; {PREDICT_ON}.",
                 case=name,
                 file=next(iter(channels.values())),
             )
@@ -150,7 +150,8 @@ def _add_cases(
     for name, mask in mask_of.items():
         findings.error(
             "mask without an image",
-            f"Add {images.name}/{name} or take the mask away. A mask is named as its case, with words such as "
+            unread_files(images.path, name)
+            or f"Add {images.name}/{name} or take the mask away. A mask is named as its case, with words such as "
             f"{KNOWN_MASK_WORDS}.",
             case=name,
             file=mask,

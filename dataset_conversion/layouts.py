@@ -9,6 +9,7 @@ from nnunetv2_mscs.dataset_conversion.cases import Discovery
 from nnunetv2_mscs.dataset_conversion.file_names import is_passed_over
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.scans.formats import unread_files
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def detect(source: Folder) -> tuple[Layout, Folder]:
     shown = ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")
     raise MscsError(
         f"SOURCE {source.path} has no known layout. Looked for {looked_for}. Found: {shown}.",
-        "Arrange the files so, or point SOURCE at the folder that holds them.",
+        f"{unread_files(source.path)} Arrange the files so, or point SOURCE at the folder that holds them.".strip(),
     )
 
 

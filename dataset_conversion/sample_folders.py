@@ -18,11 +18,12 @@ from nnunetv2_mscs.dataset_conversion.case_folders import (
     used_folders,
 )
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
-from nnunetv2_mscs.dataset_conversion.file_names import composed, ending_of, folder_channel, scan_files, stem_of
+from nnunetv2_mscs.dataset_conversion.file_names import composed, folder_channel, scan_files, stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.dataset_conversion.images_masks import IMAGE_FOLDERS, MASK_FOLDERS, PREDICT_ON, is_copy
 from nnunetv2_mscs.scans.channels import ADC, DWI
 from nnunetv2_mscs.scans.findings import Findings
+from nnunetv2_mscs.scans.formats import ending_of, unread_files
 from nnunetv2_mscs.scans.words import (
     KNOWN_MASK_WORDS,
     MASK_WORDS,
@@ -81,13 +82,18 @@ def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split =
             findings.note("ignored: a folder without scans", file=folder.path)
             continue
         if not files:
-            findings.error("mask without an image", f"Add {DESCRIPTION}.", case=folder.name, file=mask or "")
+            findings.error(
+                "mask without an image",
+                unread_files(folder.path) or f"Add {DESCRIPTION}.",
+                case=folder.name,
+                file=mask or "",
+            )
             continue
         if mask is None:
             unknown = ", ".join(path.name for path in found.unknown)
             findings.error(
                 "image without a mask" + (f"; is it {unknown}? Known words are {KNOWN_MASK_WORDS}" if unknown else ""),
-                f"Add a file named *mask*, or {PREDICT_ON}.",
+                unread_files(folder.path) or f"Add a file named *mask*, or {PREDICT_ON}.",
                 case=folder.name,
                 file=folder.path,
             )

@@ -17,6 +17,7 @@ from nnunetv2_mscs.dataset_conversion.readings import Image, read_names
 from nnunetv2_mscs.dataset_conversion.sample_folders import case_files
 from nnunetv2_mscs.scans.channels import COMBINED, DWI
 from nnunetv2_mscs.scans.findings import Findings
+from nnunetv2_mscs.scans.formats import unread_files
 from nnunetv2_mscs.scans.words import channel_of_words, hidden_channel, is_like_dwi, words_of
 
 
@@ -47,7 +48,7 @@ def find_unlabelled(folder: Path, channels: Sequence[str]) -> Discovery:
     if not discovery.cases:
         discovery.findings.error(
             f"--unlabelled holds no scan with the channels {', '.join(channels)}",
-            "Name the files <case>_<channel>, or put them into one folder per case.",
+            unread_files(folder) or "Name the files <case>_<channel>, or put them into one folder per case.",
             file=folder,
         )
     return discovery

@@ -6,8 +6,9 @@ SOURCE may have one of three layouts, detected by itself:
                   of all channels), masks/<case>.nii.gz; or nnU-Net's imagesTr/, labelsTr/
   sample-folders  one folder per case, with files named *adc*, *DWI2* (or *dwi*) and *mask*; or a BIDS tree
   array-splits    train/, val/, test/, each with images/ and masks/
-Files: .nii, .nii.gz, .mha, .nrrd, .npy, .npz. Everything is checked first; the dataset then appears in $nnUNet_raw as a
-whole, or not at all: channel 0 = ADC (in 10^-6 mm2/s, whatever it was stored in), 1 = DWI, then others by alphabet.
+Files: .nii, .nii.gz, .hdr/.img, .mgz, .mgh, .mha, .mhd, .nrrd, .nhdr, .npy, .npz. Everything is checked first; the
+dataset then appears in $nnUNet_raw as a whole, or not at all: channel 0 = ADC (in 10^-6 mm2/s, whatever it was stored
+in), 1 = DWI, then others by alphabet.
 """
 
 import argparse
@@ -77,6 +78,12 @@ def conversion_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="bring ADC (linear) and mask (nearest) onto the DWI's grid",
     )
+    add(
+        "--allow-large-masks",
+        action="store_true",
+        help="take masks of more than 700 mL, or of more than 60 %% of the head's tissue; by default these are errors, "
+        "as masks of the brain",
+    )
     add("--seed", type=int, metavar="N", help="of the test set and the folds (default 0)")
 
 
@@ -97,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
         patient_pattern=args.patient_pattern,
         unlabelled=args.unlabelled,
         resample=args.resample,
+        allow_large_masks=args.allow_large_masks,
         overwrite=args.overwrite,
         seed=args.seed,
         processes=args.processes or default_processes(),

@@ -33,7 +33,7 @@ from nnunetv2_mscs.nnunet_files.model_folder import (
 )
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.scans.findings import Findings
-from nnunetv2_mscs.scans.reading import IMAGE_ENDINGS
+from nnunetv2_mscs.scans.formats import IMAGE_ENDINGS, unread_files, unread_format
 from nnunetv2_mscs.scans.words import SEPARATORS, channel_of_words, is_like_dwi, words_of
 
 MOST_UNNAMED_CHANNELS = 4
@@ -75,7 +75,7 @@ def case_of(file: Path) -> str:
 def model_name(place: Path) -> str:
     """How a model is called when the user gives no name: the trainer, for a folder of nnU-Net's."""
     folder = next((p for p in (place, *place.parents) if p.name.count("__") == 2), None)
-    return folder.name.split("__")[0] if folder else place.name.removesuffix(".gz").removesuffix(".nii") or "masks"
+    return folder.name.split("__")[0] if folder else case_of(place) or place.name or "masks"
 
 
 def find_predictions(place: Path, findings: Findings, folds: Sequence[int] = ()) -> Masks:
@@ -113,13 +113,15 @@ def find_masks(place: Path, findings: Findings) -> Masks:
     place = Path(os.path.abspath(place))
     if place.is_file():
         if not case_of(place):
-            raise MscsError(f"{place} is no image file.", f"Give one ending in {', '.join(IMAGE_ENDINGS)}.")
+            kind = f" ({unread_format(place)})" if unread_format(place) else ""
+            raise MscsError(f"{place} is no image file{kind}.", f"Give one ending in {', '.join(IMAGE_ENDINGS)}.")
         return Masks(place, {case_of(place): place})
     if not place.is_dir():
         raise MscsError(f"{place} does not exist.", "Check the spelling.")
     files = _files(place, findings)
     if not files:
-        raise MscsError(f"{place} holds no masks{_instead(place)}.", f"Masks end in {', '.join(IMAGE_ENDINGS)}.")
+        endings = f"Masks end in {', '.join(IMAGE_ENDINGS)}."
+        raise MscsError(f"{place} holds no masks{_instead(place)}.", unread_files(place) or endings)
     dataset_json = _read_json(place / DATASET_JSON) or _read_json(place.parent / DATASET_JSON)
     dataset = place.parent.name if DATASET_NAME.fullmatch(place.parent.name) else ""
     return Masks(place, files, dataset_json=dataset_json, dataset=dataset)

@@ -11,7 +11,7 @@ from typing import Any
 import SimpleITK as sitk
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.scans.reading import IMAGE_ENDINGS
+from nnunetv2_mscs.scans.formats import IMAGE_ENDINGS, unread_files
 
 NIFTI, ZIPPED = ".nii", ".nii.gz"
 CONVERT = "Make a folder as nnU-Net reads it: mscs convert SOURCE ID NAME --unlabelled {}"
@@ -82,7 +82,7 @@ def _files_by_case(images: Path, ending: str) -> dict[str, dict[str, Path]]:
         finding = f"{images} holds scans that nnU-Net would pass over, as their names end in no _0000, _0001: {shown}."
         raise MscsError(finding, CONVERT.format(images))
     if not files:
-        raise MscsError(f"{images} holds no scans that end in {ending}.", CONVERT.format(images))
+        raise MscsError(f"{images} holds no scans.", unread_files(images) or CONVERT.format(images))
     return files
 
 

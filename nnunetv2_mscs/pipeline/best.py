@@ -12,10 +12,11 @@ from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, dataset_name
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.nnunet_files.json_files import read_json
 from nnunetv2_mscs.nnunet_files.model_folder import POSTPROCESSING, ModelSet, fold_folder
-from nnunetv2_mscs.nnunet_files.new_scans import fitting_scans
+from nnunetv2_mscs.nnunet_files.new_scans import fitting_scans, scans_by_case
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.pipeline.commands import as_typed, environment
 from nnunetv2_mscs.pipeline.progress import command_bar
+from nnunetv2_mscs.scans.plain_folder import plain_scans
 from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
 from nnunetv2_mscs.sharing.selecting import with_previous_stage
 from nnunetv2_mscs.workplace.result_folder import ResultFolder
@@ -76,12 +77,14 @@ def predict_with_best(
     """Predict all scans of a folder in nnU-Net's format; the folder `out` appears as a whole, or not at all.
 
     Raises:
-        MscsError: the place is taken, or a command fails; all that the commands printed is then in `out`.log.
+        MscsError: the place is taken, a scan is named otherwise or cannot be read, or a command fails; all that the
+            commands printed is then in `out`.log.
     """
     PREDICTIONS.check(out, overwrite=overwrite)
     if not images.is_dir() or not any(images.iterdir()):
         raise MscsError(f"{images} holds no scans.", "Give a folder such as imagesTs.")
     description = read_json(best.folder / best.models.models[0].identifier / DATASET_JSON)
+    scans_by_case(images, description)
     variables = environment(folders, training_workers=workers, workers=workers)
     out = out.absolute()
     log = out.with_name(f"{out.name}.log")
@@ -89,7 +92,8 @@ def predict_with_best(
     with PREDICTIONS.staged(out, overwrite=overwrite) as new:
         steps = new.parent / "steps"
         steps.mkdir()
-        scans = fitting_scans(images.resolve(), description, new.parent / "scans")
+        plain = plain_scans(images, new.parent / "plain", processes=workers)
+        scans = fitting_scans(plain.resolve(), description, new.parent / "scans")
         planned = prediction_steps(
             best.models,
             scans,

@@ -73,6 +73,8 @@ def _convert(settings: RunSettings, source: Source) -> Stage:
     }
     words = [word for option, values in options.items() if values for word in (option, *values)]
     words += ["--resample"] if settings.resample else []
+    large = ["--allow-large-masks"] if settings.allow_large_masks else []
+    words += large
     arguments = [settings.source, settings.dataset_id, settings.name, *words]
 
     def commands(here: Here) -> Sequence[Sequence[str]]:
@@ -83,7 +85,12 @@ def _convert(settings: RunSettings, source: Source) -> Stage:
         CONVERT,
         "convert",
         commands,
-        parameters={"SOURCE": settings.source, **options, "--resample": settings.resample},
+        parameters={
+            "SOURCE": settings.source,
+            **options,
+            "--resample": settings.resample,
+            **dict.fromkeys(large, True),
+        },
         sources=tuple(Path(folder) for folder in (settings.source, settings.unlabelled) if folder),
         makes=(source.raw,),
         former=REPLACED,

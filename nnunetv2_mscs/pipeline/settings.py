@@ -10,7 +10,10 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.dataset import FOLDS, dataset_name
 
 # The fields that only `mscs convert` reads.
-CONVERSION = ("layout", "spacing", "channels", "test_fraction", "patient_pattern", "unlabelled", "resample", "seed")
+CONVERSION = (
+    *("layout", "spacing", "channels", "test_fraction", "patient_pattern", "unlabelled", "resample"),
+    *("allow_large_masks", "seed"),
+)
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class RunSettings:
         source: folder of the scans, or the data set itself in nnUNet_raw, which is then taken as it is.
         dataset_id: nnU-Net's.
         name: of the data set, without its number.
-        layout, spacing, channels, test_fraction, patient_pattern, unlabelled, resample, seed: see `mscs convert`.
+        layout, spacing, channels, test_fraction, patient_pattern, unlabelled, resample, allow_large_masks, seed: see
+            `mscs convert`.
         configurations: those of nnU-Net's that compete.
         trainer: its name, without a length if `epochs` gives one.
         planner: its name; None for that of the trainer's network.
@@ -41,6 +45,7 @@ class RunSettings:
     patient_pattern: str | None = None
     unlabelled: str | None = None
     resample: bool = False
+    allow_large_masks: bool = False
     seed: int = 0
     configurations: tuple[str, ...] = ("3d_fullres",)
     trainer: str = "MSCSTrainer"
@@ -67,7 +72,7 @@ class RunSettings:
 
 
 SLURM = "slurm"
-SWITCHES = {"resample"}
+SWITCHES = {"resample", "allow-large-masks"}
 ON, OFF = {"true", "yes", "on"}, {"false", "no", "off", ""}
 
 

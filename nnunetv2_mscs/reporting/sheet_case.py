@@ -13,8 +13,8 @@ from nnunetv2_mscs.reporting.windows import choose_windows
 from nnunetv2_mscs.scans.alignment import align, turn
 from nnunetv2_mscs.scans.channels import COMBINED, ReadingRules, ScanFiles, read_channels
 from nnunetv2_mscs.scans.findings import Findings, ScanError
+from nnunetv2_mscs.scans.formats import NIFTI_ENDINGS
 from nnunetv2_mscs.scans.grid import Grid
-from nnunetv2_mscs.scans.intact import NIFTI_ENDINGS
 from nnunetv2_mscs.scans.masks import to_labels
 from nnunetv2_mscs.scans.reading import Volume, read_volume
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion.cases import clean_name
-from nnunetv2_mscs.dataset_conversion.file_names import ending_of, stem_of
+from nnunetv2_mscs.dataset_conversion.file_names import stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.dataset_conversion.images_masks import with_dwi
 from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS
@@ -24,7 +24,7 @@ from nnunetv2_mscs.reporting.ignored import ignored_by, ignored_in
 from nnunetv2_mscs.reporting.preprocessed import preprocessed_cases
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI
 from nnunetv2_mscs.scans.findings import Findings
-from nnunetv2_mscs.scans.reading import ENDINGS
+from nnunetv2_mscs.scans.formats import READ, ending_of, unread_files
 from nnunetv2_mscs.scans.words import channel_of_word, is_like_dwi
 
 NUMBERED = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
@@ -63,7 +63,7 @@ def cases_of_files(files: Sequence[Path]) -> list[CaseToShow]:
     """Scans of one case given by their files: `x_adc.nii.gz` and `x_dwi.nii.gz` are one scan."""
     for file in files:
         if not ending_of(file):
-            raise MscsError(f"{file} is no scan.", f"Scans end in {', '.join(ENDINGS)}.")
+            raise MscsError(f"{file} is no scan in a format that is read.", READ)
     stems = [stem_of(file) for file in files]
     images: dict[str, dict[str, Path]] = {}
     for file, stem, name in zip(files, stems, read_names([Image(stem) for stem in stems]).images, strict=True):
@@ -89,7 +89,7 @@ def cases_of_folder(folder: Path) -> list[CaseToShow]:
     for fits, cases in KINDS:
         if fits(folder):
             return cases(folder)
-    raise MscsError(f"{folder} holds nothing to show.", WHAT_TO_SHOW)
+    raise MscsError(f"{folder} holds nothing to show.", unread_files(folder) or WHAT_TO_SHOW)
 
 
 def data_set(word: str) -> Path:

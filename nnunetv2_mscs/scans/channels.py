@@ -1,17 +1,20 @@
 """Which channels a scan has, in which files, and how each is read as a volume of its own."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from nnunetv2_mscs.scans.findings import Findings, ScanError
+from nnunetv2_mscs.scans.formats import NIFTI_ENDINGS
 from nnunetv2_mscs.scans.reading import Volume, read_volume
 from nnunetv2_mscs.scans.words import ADC as ADC
 from nnunetv2_mscs.scans.words import DWI as DWI
 
 COMBINED = "*"
-WRONG_CHANNELS = "Save one volume a channel, or name the channels with --channels."
+NAME_ALL = "Name all {count} with --channels, in the file's order, or save one 3D file for each channel."
+NOT_THERE = "Name channels that it holds with --channels, or add those that are missing."
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,13 @@ class ReadingRules:
         spacing: voxel size x, y, z in mm of files that carry none.
         resample: interpolate volumes onto the reference grid if they lie elsewhere.
         channel_names: names of the channels of combined files, in the order of the files.
+        allow_large_masks: take masks, too, that mark more than a lesion can fill.
     """
 
     spacing: tuple[float, ...] | None = None
     resample: bool = False
     channel_names: tuple[str, ...] = ()
+    allow_large_masks: bool = False
 
 
 class Channel(NamedTuple):
@@ -84,9 +89,21 @@ def read_channels(files: ScanFiles, rules: ReadingRules, findings: Findings, che
 
 
 def _single(volume: Volume, name: str, path: Path) -> Volume:
-    if len(volume.array) != 1:
-        raise ScanError(f"holds {len(volume.array)} volumes where one {name} volume is expected", WRONG_CHANNELS, path)
+    if (count := len(volume.array)) != 1:
+        raise ScanError(f"holds {count} volumes where one {name} volume is expected", _keep_one(name, path), path)
     return volume
+
+
+def _keep_one(name: str, path: Path) -> str:
+    """How to take one volume out of a file of several: `nib-roi` comes with nibabel, and so with this package."""
+    which = "of a series with several b-values the diffusion-weighted one, not the b0" if name == DWI else "the map"
+    how = "Save it as a 3D file"
+    if path.name.lower().endswith(NIFTI_ENDINGS):
+        file = shlex.quote(path.name)
+        how = f"Its second one, for instance: nib-roi -t 1:2 {file} one.nii.gz && mv one.nii.gz {file}"
+        if not path.name.endswith(".gz"):
+            how = how.replace("one.nii.gz", "one.nii")
+    return f"Keep one volume ({which}). {how}"
 
 
 def _split(
@@ -100,7 +117,8 @@ def _split(
     assumed = not given
     names = given or _default_names(count)
     if len(names) != count:
-        raise ScanError(f"holds {count} channel(s), not {len(names)} ({', '.join(names)})", WRONG_CHANNELS, path)
+        remedy = NAME_ALL.format(count=count) if count > 1 else NOT_THERE
+        raise ScanError(f"holds {count} channel(s), not {len(names)} ({', '.join(names)})", remedy, path)
     if assumed:
         tell = findings.note if count == 2 else findings.warning
         tell(f"unnamed channels are taken as {', '.join(names)}", "If they are others, name them with --channels.")
@@ -111,7 +129,7 @@ def _chosen(volume: Volume, path: Path, wanted: Sequence[str], findings: Finding
     """The wanted ones of the channels that the file names itself."""
     index = {name.lower(): i for i, name in enumerate(volume.names)}
     if missing := [name for name in wanted if name.lower() not in index]:
-        raise ScanError(f"holds {', '.join(volume.names)}, but no {', '.join(missing)}", WRONG_CHANNELS, path)
+        raise ScanError(f"holds {', '.join(volume.names)}, but no {', '.join(missing)}", NOT_THERE, path)
     chosen = {name.lower() for name in wanted}
     if left := [name for name in volume.names if name.lower() not in chosen]:
         findings.note(f"ignored in the file: {', '.join(left)}", "To use it, name it with --channels.", file=path)

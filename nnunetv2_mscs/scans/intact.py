@@ -7,34 +7,29 @@ from typing import Any
 
 import numpy as np
 
-from nnunetv2_mscs.scans.compressed import GZIP_MAGIC, count_stored_bytes
+from nnunetv2_mscs.scans.compressed import count_stored_bytes
+from nnunetv2_mscs.scans.contents import EXPORT_AGAIN, check_content
 from nnunetv2_mscs.scans.findings import ScanError
+from nnunetv2_mscs.scans.formats import META_IMAGE_ENDINGS, NIFTI_ENDINGS, NRRD_ENDINGS
 from nnunetv2_mscs.scans.grid import spacing_is_sane
 
-EXPORT_AGAIN = "Copy or export the file again."
-NIFTI_ENDINGS = (".nii", ".nii.gz")
-CHECKSUM_ENDINGS = (".mha", ".nrrd")
+FIRST_VOXEL = 352  # of NIfTI in one file, without extensions
+CHECKSUM_ENDINGS = (*META_IMAGE_ENDINGS, *NRRD_ENDINGS)
 
 
 def check_intact(path: Path) -> int | None:
-    """Check that a file can be opened and is complete, as far as its format tells.
+    """Check that a file holds what its name says and is complete, as far as its format tells.
 
-    NIfTI, and compressed .mha and .nrrd, are read to their end.
+    NIfTI, and compressed MetaImage and NRRD, are read to their end.
 
     Returns:
-        How many bytes of voxels a .mha or .nrrd file holds, if it tells; compare it with what was read.
+        How many bytes of voxels a MetaImage or NRRD file holds, if it tells; compare it with what was read.
 
     Raises:
-        ScanError: empty, unreadable, truncated or damaged file; for NIfTI also NaN or infinite values, an impossible
-            voxel size, or a name that says wrongly whether it is compressed.
+        ScanError: empty, unreadable, truncated or damaged file, or one of another kind than its name says; for NIfTI
+            also NaN or infinite values, or an impossible voxel size.
     """
-    try:
-        with path.open("rb"):
-            size = path.stat().st_size
-    except OSError as error:
-        raise ScanError(f"cannot be opened: {error.strerror}", "Check the file and its permissions.", path) from error
-    if size == 0:
-        raise ScanError("is empty (0 bytes)", EXPORT_AGAIN, path)
+    check_content(path)
     if path.name.lower().endswith(NIFTI_ENDINGS):
         _check_nifti(path)
     elif path.name.lower().endswith(CHECKSUM_ENDINGS):
@@ -51,7 +46,7 @@ def _check_nifti(path: Path) -> None:
     from nibabel.openers import ImageOpener
     from nibabel.spatialimages import HeaderDataError
 
-    _check_name(path)
+    _check_alone(path)
     try:
         image: Any = nibabel.load(path)
         with ImageOpener(str(path)) as stream:  # nibabel.load puts 1 where the header says 0
@@ -60,8 +55,16 @@ def _check_nifti(path: Path) -> None:
         content = _uncompressed(path)
     except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as error:
         raise ScanError(f"is damaged, truncated or not NIfTI: {_reason(error)}", EXPORT_AGAIN, path) from error
+    if dtype.fields:
+        raise ScanError(f"holds colours ({'/'.join(dtype.fields)})", "Export the map itself, in numbers.", path)
     expected = image.dataobj.offset + voxels * dtype.itemsize
     if len(content) < expected:
+        if len(content) - FIRST_VOXEL >= expected - image.dataobj.offset:
+            raise ScanError(
+                f"its vox_offset is {image.dataobj.offset}, beyond which the file is too short for its voxels",
+                f"Set the header's vox_offset to where the voxels begin ({FIRST_VOXEL}), or export the file again.",
+                path,
+            )
         raise ScanError(f"is truncated: {len(content)} of {expected} bytes", EXPORT_AGAIN, path)
     if dtype.kind == "f":
         stored = np.frombuffer(content, dtype, voxels, image.dataobj.offset)
@@ -80,19 +83,9 @@ def _reason(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _check_name(path: Path) -> None:
-    """That a file is gzip-compressed if, and only if, its name says so, and that ITK opens this very file."""
-    with path.open("rb") as stream:
-        compressed = stream.read(2) == GZIP_MAGIC
-    if compressed and not path.name.lower().endswith(".gz"):
-        raise ScanError("is gzip-compressed, though its name ends in .nii", "Rename it to .nii.gz.", path)
-    if not compressed and path.name.lower().endswith(".gz"):
-        raise ScanError(
-            "is not gzip-compressed, though its name ends in .nii.gz",
-            "Rename it to .nii if it is NIfTI, or export the file again.",
-            path,
-        )
-    if compressed and (twin := path.with_suffix("")).exists():
+def _check_alone(path: Path) -> None:
+    """That ITK opens this very file."""
+    if path.name.lower().endswith(".gz") and (twin := path.with_suffix("")).exists():
         raise ScanError(f"lies beside {twin.name}, which ITK reads in its place", "Move one of the two away.", path)
 
 

@@ -8,14 +8,14 @@ from typing import Any, Literal
 import numpy as np
 import SimpleITK as sitk
 
+from nnunetv2_mscs.scans.contents import EXPORT_AGAIN, check_content
 from nnunetv2_mscs.scans.findings import ScanError
+from nnunetv2_mscs.scans.formats import NIFTI_ENDINGS, is_array_file
 from nnunetv2_mscs.scans.grid import Grid, distance_mm, spacing_is_sane
-from nnunetv2_mscs.scans.intact import EXPORT_AGAIN, NIFTI_ENDINGS, check_intact
+from nnunetv2_mscs.scans.intact import check_intact
+from nnunetv2_mscs.scans.nifti import as_plain_nifti
 from nnunetv2_mscs.scans.orientation import check_orientation
 
-IMAGE_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
-ARRAY_ENDINGS = (".npy", ".npz")
-ENDINGS = IMAGE_ENDINGS + ARRAY_ENDINGS
 MOST_CHANNELS = 16
 LARGEST_SKEW_VOXELS = 0.5
 FEWEST_ROWS = FEWEST_SLICES = 4
@@ -47,18 +47,13 @@ class Volume:
     warnings: list[str] = field(default_factory=list)
 
 
-def is_array_file(path: Path) -> bool:
-    """Whether a file holds a bare array, without geometry."""
-    return path.name.lower().endswith(ARRAY_ENDINGS)
-
-
 def read_volume(
     path: Path, *, spacing: tuple[float, ...] | None = None, content: Literal["image", "mask"] = "image", check=True
 ) -> Volume:
     """Read a volume of one or more channels.
 
     Args:
-        path: .nii, .nii.gz, .mha, .nrrd, or .npy, .npz in (x, y, z), (x, y, z, c) or (c, x, y, z) order.
+        path: a file of `formats.ENDINGS`; .npy, .npz in (x, y, z), (x, y, z, c) or (c, x, y, z) order.
         spacing: voxel size x, y, z in mm of array files; others carry their own.
         content: which array of an .npz of several is wanted.
         check: also check that the file is complete, which costs reading a NIfTI file twice.
@@ -67,9 +62,15 @@ def read_volume(
         ScanError: the file is unreadable, incomplete, or no 3D volume.
     """
     try:
-        return _read_volume(path, spacing, content, check)
-    except ScanError:
-        raise
+        _check_name(path)
+        if check:
+            check_content(path)
+        with as_plain_nifti(path) as (readable, warnings):
+            volume = _read_volume(readable, spacing, content, check)
+        volume.warnings = [*warnings, *volume.warnings]
+        return volume
+    except ScanError as error:
+        raise ScanError(error.finding, error.remedy, path) from error
     except Exception as error:
         # No list of the exceptions is complete: damaged bytes may raise anything in three libraries' parsers, and one
         # bad file among many must be one row of the table, not the end of the check.
@@ -77,7 +78,6 @@ def read_volume(
 
 
 def _read_volume(path: Path, spacing: tuple[float, ...] | None, content: str, check: bool) -> Volume:
-    _check_name(path)
     stored = check_intact(path) if check else None
     volume = _read_arrays(path, spacing, content) if is_array_file(path) else _read_image(path)
     if volume.array.dtype.kind not in "biuf":

@@ -72,7 +72,9 @@ def load_scan(files: ScanFiles, rules: ReadingRules, *, check: bool = True) -> t
     unit = _harmonise_adc(channels, found, findings) if complete else None
     labels = _load_mask(files.mask, reference, reference_name, rules, findings, check)
     if labels is not None and files.mask is not None:
-        check_mask_extent(labels, channels.get(DWI), channels.get(ADC) if unit else None, files.mask, findings)
+        usable = {name: channel for name, channel in channels.items() if name != ADC or unit}
+        volume_ml = reference.grid.voxel_volume_ml
+        check_mask_extent(labels, usable, volume_ml, files.mask, findings, allow_large=rules.allow_large_masks)
     if findings.errors:
         return None, findings.items
     ordered = {name: channels[name] for name in channel_order(list(channels))}

@@ -103,6 +103,8 @@ def look_into(archive: zipfile.ZipFile) -> Contents:
         raise MscsError(f"The zip holds more than {MOST_FILES} files.", NO_MODEL)
     entries: dict[str, zipfile.ZipInfo] = {}
     for entry in archive.infolist():
+        # Some programs on Windows part folders by backslashes, against the zip standard; the checks see what is placed.
+        entry.filename = entry.filename.replace("\\", "/")
         _check_entry(entry)
         if entry.is_dir() or IGNORED.fullmatch(entry.filename):
             continue
@@ -128,7 +130,8 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
     """Raise MscsError for an entry that could do harm, or that no export writes so."""
     name = entry.filename.rstrip("/") if entry.is_dir() else entry.filename
     kind = stat.S_IFMT(entry.external_attr >> 16)
-    is_safe = entry.orig_filename == entry.filename and not WAYS_OUT.search(name) and name.isprintable()
+    is_whole = len(entry.orig_filename) == len(entry.filename)  # zipfile cuts names at a byte of 0
+    is_safe = is_whole and not WAYS_OUT.search(name) and name.isprintable()
     is_short = all(len(part.encode()) <= LONGEST_NAME_BYTES for part in name.split("/"))
     for fine, finding, remedy in (
         (is_safe, f"the path {entry.orig_filename!r}, which leads out of its folder or cannot be shown", DANGEROUS),

@@ -59,7 +59,7 @@ def test_a_source_is_measured_by_names_and_some_scans(scans, tmp_path):
 def test_scans_that_cannot_be_read_are_named(scans, tmp_path):
     for file in scans.rglob("*.nii.gz"):
         file.write_bytes(b"no scan")
-    with pytest.raises(MscsError, match="cannot be read") as error:
+    with pytest.raises(MscsError, match="is text, not NIfTI") as error:
         measure_scans(replace(SETTINGS, source=str(scans)), folders_of(tmp_path / "ws"))
     assert error.value.file.endswith("c0_adc.nii.gz")
 

@@ -28,13 +28,15 @@ def scan(head) -> dict[str, np.ndarray]:
     return {"ADC": adc, "DWI": dwi, "mask": lesion}
 
 
-def findings(tmp_path, arrays: dict[str, np.ndarray], *, dtype=np.float32) -> list[tuple[str, str]]:
+def findings(
+    tmp_path, arrays: dict[str, np.ndarray], *, dtype=np.float32, affine: np.ndarray = AFFINE, allow_large_masks=False
+) -> list[tuple[str, str]]:
     """Severity and text of what is found in a scan."""
     for name, array in arrays.items():
         stored = array if name == "mask" else array.astype(dtype)
-        nibabel.save(nibabel.Nifti1Image(stored, AFFINE), tmp_path / f"{name}.nii")
+        nibabel.save(nibabel.Nifti1Image(stored, affine), tmp_path / f"{name}.nii")
     files = ScanFiles({name: tmp_path / f"{name}.nii" for name in arrays if name != "mask"}, tmp_path / "mask.nii")
-    scan, items = load_scan(files, ReadingRules())
+    scan, items = load_scan(files, ReadingRules(allow_large_masks=allow_large_masks))
     assert (scan is None) == any(item.severity == "error" for item in items)
     assert all(item.file for item in items)
     return [(item.severity, item.finding) for item in items]
@@ -87,10 +89,63 @@ def test_masks_of_more_than_half_are_errors(tmp_path, scan):
     assert "marks every voxel" in findings(tmp_path, scan | {"mask": np.ones(SHAPE, np.uint8)})[0][1]
 
 
-def test_a_brain_mask_is_told(tmp_path, scan, head):
-    [(severity, text)] = findings(tmp_path, scan | {"mask": head.astype(np.uint8)})
+def adult(shape: tuple[int, int, int] = (36, 44, 30), *, skull: bool = True, seed: int = 0) -> dict[str, np.ndarray]:
+    """A head of 5 mm voxels with a brain of 1360 mL (x, y, z): "brain", ADC, DWI, as of b1000."""
+    rng = np.random.default_rng(seed)
+    x, y, z = np.ogrid[tuple(slice(-1, 1, n * 1j) for n in shape)]
+    radius = np.asarray(np.sqrt(x**2 + y**2 + z**2))
+    brain, head = radius < 0.76, radius < 0.95
+    scalp = head & (radius > 0.85) & skull
+    dwi = np.abs(rng.normal(0, 6, shape))
+    dwi = np.where(scalp, rng.normal(50, 15, shape), dwi)
+    dwi = np.where(brain, rng.normal(200, 25, shape), dwi if skull else 0)
+    adc = np.where(brain, rng.normal(850, 120, shape), np.where(scalp, np.abs(rng.normal(1200, 300, shape)), 0))
+    return {"brain": brain, "ADC": adc, "DWI": dwi}
+
+
+SMALLER = {
+    "adult": (1.0, slice(None)),
+    "newborn": (0.65, slice(None)),
+    "five slices": (1.0, slice(13, 18)),
+    "three slices of a newborn": (0.65, slice(14, 17)),
+}
+
+
+@pytest.mark.parametrize("channels", [("ADC", "DWI"), ("DWI",), ("ADC",)])
+@pytest.mark.parametrize("skull", [True, False])
+@pytest.mark.parametrize("size", SMALLER)
+def test_a_brain_mask_is_refused_unless_it_is_allowed(tmp_path, size, skull, channels):
+    scale, slices = SMALLER[size]
+    made = {name: array[..., slices] for name, array in adult(skull=skull).items()}
+    scan = {"mask": made["brain"].astype(np.uint8), **{name: made[name] for name in channels}}
+    affine = np.diag([5 * scale, 5 * scale, 5 * scale, 1.0])
+    [(severity, text)] = findings(tmp_path, scan, affine=affine)
+    assert severity == "error"
+    assert "more than any lesion" in text
+    assert "mask of the brain?" in text
+    [(severity, text)] = findings(tmp_path, scan, affine=affine, allow_large_masks=True)
     assert severity == "warning"
-    assert "mask marks 100% of the head" in text
+
+
+@pytest.mark.parametrize("channels", [("ADC", "DWI"), ("DWI",), ("ADC",)])
+@pytest.mark.parametrize("skull", [True, False])
+@pytest.mark.parametrize("brightness", [1.3, 2.0, 3.0, 4.5])
+@pytest.mark.parametrize("slices", [slice(None), slice(13, 18)])
+def test_a_malignant_infarct_is_no_brain_mask(tmp_path, slices, brightness, skull, channels):
+    made = adult(skull=skull)
+    lesion = made["brain"].copy()
+    lesion[15:] = False
+    assert 340 < lesion.sum() * 0.125 < 460
+    made["DWI"] = np.where(lesion, made["DWI"] * brightness, made["DWI"])
+    made["ADC"] = np.where(lesion, made["ADC"] * 0.5, made["ADC"])
+    scan = {"mask": lesion.astype(np.uint8), **{name: made[name] for name in channels}}
+    scan = {name: array[..., slices] for name, array in scan.items()}
+    assert findings(tmp_path, scan, affine=np.diag([5.0, 5.0, 5.0, 1.0])) == []
+
+
+def test_the_mask_of_a_whole_head_is_refused_without_a_channel_that_shows_it(tmp_path, head):
+    [(severity, text)] = findings(tmp_path, {"T2": np.where(head, 300.0, 5.0), "mask": head.astype(np.uint8)})
+    assert (severity, "of the head's tissue" in text) == ("error", True)
 
 
 def test_a_large_bright_lesion_is_no_brain_mask(tmp_path, scan, head):

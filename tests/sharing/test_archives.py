@@ -80,6 +80,34 @@ def test_paths_that_lead_out_are_refused(exported, tmp_path, refused, name):
     refused(rewrite(exported, tmp_path / "evil.zip", {name: b"x"}), "leads out")
 
 
+def packed_on_windows(source: Path, out: Path, *, which: str = "") -> Path:
+    """The zip anew, with backslashes in the names that hold `which`, and an entry for a folder."""
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        for name, content in {f"{DATASET}/": b"", **contents(source)}.items():
+            entry = zipfile.ZipInfo("x")
+            entry.filename = name.replace("/", "\\") if which in name else name
+            new.writestr(entry, content)
+    return out
+
+
+@pytest.mark.parametrize("which", ["", "fold_", "plans.json"])
+def test_a_zip_packed_again_with_backslashes_is_installed(exported, tmp_path, there, which):
+    install(exported, results=tmp_path / "plain")
+    install(packed_on_windows(exported, tmp_path / "again.zip", which=which), results=there)
+    files = {
+        results: {
+            path.relative_to(results).as_posix(): path.read_bytes() for path in results.rglob("*") if path.is_file()
+        }
+        for results in (tmp_path / "plain", there)
+    }
+    assert files[there] == files[tmp_path / "plain"]
+
+
+@pytest.mark.parametrize("name", ["..\\evil", f"{DATASET}\\..\\..\\evil", "C:\\evil", "\\\\server\\evil"])
+def test_backslashes_lead_out_no_more_than_slashes(exported, tmp_path, refused, name):
+    refused(rewrite(exported, tmp_path / "evil.zip", {name: b"x"}), "leads out")
+
+
 def test_names_that_cannot_be_shown_or_stored_are_refused(exported, tmp_path, capsys):
     for name, match in (
         (f"{OF_MODEL}/\x9b2Jplans.json", "leads out"),

@@ -32,6 +32,12 @@ def real_folder() -> Path:
     return _shared("MSCS_REAL_DATA", "real")
 
 
+@pytest.fixture(scope="session")
+def field_folder() -> Path:
+    """Small odd inputs after public reports, a folder each: see its README."""
+    return _shared("MSCS_FIELD_DATA", "field")
+
+
 @pytest.fixture
 def nnunet_folders(tmp_path, monkeypatch) -> Path:
     """nnU-Net's three folders, new and empty, as its environment variables name them."""

@@ -3,13 +3,13 @@
 import gzip
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from nnunetv2_mscs.scans.compressed import GZIP_MAGIC, count_stored_bytes
 from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.grid import spacing_is_sane
+from nnunetv2_mscs.scans.nifti_header import load_nifti
 
 EXPORT_AGAIN = "Copy or export the file again."
 NIFTI_ENDINGS = (".nii", ".nii.gz")
@@ -46,14 +46,13 @@ def check_intact(path: Path) -> int | None:
 
 
 def _check_nifti(path: Path) -> None:
-    import nibabel
     from nibabel.filebasedimages import ImageFileError
     from nibabel.openers import ImageOpener
     from nibabel.spatialimages import HeaderDataError
 
     _check_name(path)
     try:
-        image: Any = nibabel.load(path)
+        image = load_nifti(path)
         with ImageOpener(str(path)) as stream:  # nibabel.load puts 1 where the header says 0
             header = type(image.header).from_fileobj(stream, check=False)
         dtype, voxels = image.get_data_dtype(), int(np.prod(image.shape))

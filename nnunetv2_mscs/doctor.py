@@ -17,6 +17,7 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED, RAW, RESULTS
 from nnunetv2_mscs.nnunet_shims.link import hiding_folders, nnunet_folder, shim_source
 
+READER_MISSING = "scans stored along other axes than the training data are predicted as they are stored, or not at all"
 OK, NOTE, MISSING = "ok", "note", "MISSING"
 SUPPORTED_NNUNET = ((2, 8), (3, 0))
 # Variable -> what its folder holds, and how grave it is that it cannot be used: training reads no raw data.
@@ -53,6 +54,7 @@ def examine() -> Iterator[Line]:
         yield _trainer()
         yield _planner()
         yield from _normalizations()
+        yield _class_of_ours("MSCSReaderLPS", "imageio", READER_MISSING)
 
 
 def _version(package: str) -> Line:

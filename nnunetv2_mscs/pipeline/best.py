@@ -15,6 +15,7 @@ from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.pipeline.commands import as_typed, run_command
 from nnunetv2_mscs.pipeline.executors.environment import environment
 from nnunetv2_mscs.pipeline.progress import command_bar
+from nnunetv2_mscs.pipeline.stored_together import stored_together
 from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
 from nnunetv2_mscs.sharing.selecting import with_previous_stage
 from nnunetv2_mscs.workplace.result_folder import ResultFolder
@@ -85,10 +86,13 @@ def predict_with_best(
     log.unlink(missing_ok=True)
     with PREDICTIONS.staged(out, overwrite=overwrite) as new:
         steps = new.parent / "steps"
-        steps.mkdir()
+        turned = new.parent / "turned"
+        for folder in (steps, turned):
+            folder.mkdir()
+        model = best.folder / best.models.models[0].identifier
         planned = prediction_steps(
             best.models,
-            images.resolve(),
+            stored_together(images.resolve(), model, turned),
             new,
             best.folder,
             postprocess=True,
@@ -109,5 +113,5 @@ def predict_with_best(
                     on_line=bar.line,
                 )
         for name in (DATASET_JSON, PLANS_JSON):
-            shutil.copy(best.folder / best.models.models[0].identifier / name, new)
+            shutil.copy(model / name, new)
     log.unlink()

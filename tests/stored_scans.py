@@ -1,5 +1,6 @@
 """Volumes written along any axes and with any forms in their headers, by nibabel alone."""
 
+import gzip
 from itertools import permutations, product
 from pathlib import Path
 
@@ -57,37 +58,44 @@ def write_nifti(
     *,
     sform: np.ndarray | None = None,
     qform: np.ndarray | None = None,
-    codes: tuple[int, int] | None = None,
+    codes: tuple[int, int] = (1, 1),
     quaternion_square: float | None = None,
+    unit: str = "mm",
+    big_endian: bool = False,
+    **fields: float,
 ) -> Path:
-    """Write (x, y, z) voxels.
+    """Write (x, y, z) or (x, y, z, channels) voxels as they are.
 
     Args:
         path: .nii or .nii.gz.
-        array: the voxels.
-        affine: where they lie, in both forms unless others are given.
+        array: the voxels as stored.
+        affine: where they lie in mm, in both forms unless others are given.
         sform, qform: instead of it.
-        codes: of sform and qform; 1 for both by default.
+        codes: of sform and qform.
         quaternion_square: what the qform's quaternion is to square to.
+        unit: of the header's lengths: mm, meter, micron or unknown.
+        big_endian: the order of bytes.
+        fields: of the header, such as scl_slope.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = nibabel.Nifti1Image(array, None)
-    s_code, q_code = codes or (1, 1)
-    image.set_qform(affine if qform is None else qform, q_code)
-    image.set_sform(affine if sform is None else sform, s_code)
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(array.dtype)
+    header.set_data_shape(array.shape)
+    scale = np.diag([*[{"meter": 1e-3, "micron": 1e3}.get(unit, 1.0)] * 3, 1.0])
+    header.set_qform(scale @ (affine if qform is None else qform), codes[1])
+    header.set_sform(scale @ (affine if sform is None else sform), codes[0])
+    header.set_xyzt_units(unit)
     if quaternion_square is not None:
-        vector = np.array([float(image.header[f"quatern_{axis}"]) for axis in "bcd"])
+        vector = np.array([float(header[f"quatern_{axis}"]) for axis in "bcd"])
         for axis, value in zip("bcd", vector * np.sqrt(quaternion_square / (vector**2).sum()), strict=True):
-            image.header[f"quatern_{axis}"] = value
-    path.write_bytes(b"")
-    header = image.header.copy()
+            header[f"quatern_{axis}"] = value
     header["vox_offset"], header["magic"] = 352, b"n+1"
-    content = header.binaryblock + b"\0\0\0\0" + np.asfortranarray(array).tobytes(order="F")
-    if path.suffix == ".gz":
-        import gzip
-
-        content = gzip.compress(content, mtime=0)
-    path.write_bytes(content)
+    for name, value in fields.items():
+        header[name] = value
+    order = ">" if big_endian else "<"
+    voxels = array.astype(array.dtype.newbyteorder(order)).tobytes(order="F")
+    content = header.as_byteswapped(order).binaryblock + bytes(4) + voxels
+    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
     return path
 
 
@@ -98,14 +106,14 @@ def placed(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def same_place(
-    made: tuple[np.ndarray, np.ndarray], found: tuple[np.ndarray, np.ndarray], *, rtol: float = 1e-6
+    made: tuple[np.ndarray, np.ndarray], found: tuple[np.ndarray, np.ndarray], *, atol: float = 1e-6
 ) -> bool:
     """Whether each voxel that was made is found at its place in the world, and no other.
 
     Args:
         made: voxels (x, y, z), and their affine.
         found: likewise, along any axes.
-        rtol: how far values may be from each other.
+        atol: how far values may be from each other, besides rounding.
     """
     (ours, affine), (theirs, other) = made, found
     if sorted(ours.shape) != sorted(theirs.shape):
@@ -114,6 +122,7 @@ def same_place(
     world = affine[:3, :3] @ indices + affine[:3, 3:]
     there = np.linalg.inv(other[:3, :3]) @ (world - other[:3, 3:])
     nearest = np.rint(there).astype(int)
-    if np.abs(there - nearest).max() > 0.02 or (nearest < 0).any() or (nearest.T >= np.array(theirs.shape)).any():
+    outside = (nearest < 0).any() or any((n >= size).any() for n, size in zip(nearest, theirs.shape, strict=True))
+    if np.abs(there - nearest).max() > 0.02 or outside:
         return False
-    return bool(np.allclose(theirs[tuple(nearest)], ours.ravel(), rtol=rtol, atol=1e-6))
+    return bool(np.allclose(theirs[tuple(nearest)], ours.ravel(), rtol=1e-6, atol=atol))

@@ -11,6 +11,9 @@ NIFTI2_SIZE = 540
 UNITS_MASK, MM_PER_UNIT = 7, {1: 1000.0, 3: 0.001}
 # Rounding leaves quaternions that square to a little more than 1; NIfTI's own library takes any and normalises it.
 LARGEST_SQUARE = 1.01
+# The real part of a quaternion is the root of what is missing to 1. This little is rounding of 32-bit numbers, whose
+# root would turn a volume that is stored half a turn from RAS, such as along LPS or ARI, by 0.05 degrees.
+LARGEST_ROUNDING = 4e-7
 
 
 def read_header(path: Path) -> Any:
@@ -58,6 +61,11 @@ def quaternion_square(header: Any) -> float:
     return float(sum(float(header[f"quatern_{axis}"]) ** 2 for axis in "bcd"))
 
 
+def is_half_a_turn(header: Any) -> bool:
+    """Whether the qform's quaternion has no real part, but for rounding."""
+    return abs(1.0 - quaternion_square(header)) <= LARGEST_ROUNDING
+
+
 def _affine_of_quaternion(header: Any) -> np.ndarray | None:
     from nibabel.quaternions import quat2mat
 
@@ -65,8 +73,9 @@ def _affine_of_quaternion(header: Any) -> np.ndarray | None:
     if not square <= LARGEST_SQUARE:
         return None
     vector = [float(header[f"quatern_{axis}"]) for axis in "bcd"]
+    real = 0.0 if is_half_a_turn(header) else np.sqrt(max(0.0, 1.0 - square))
     affine = np.eye(4)
-    affine[:3, :3] = quat2mat([np.sqrt(max(0.0, 1.0 - square)), *vector])  # which normalises
+    affine[:3, :3] = quat2mat([real, *vector])  # which normalises
     handedness = -1.0 if header["pixdim"][0] < 0 else 1.0
     affine[:3, :3] *= np.abs(header["pixdim"][1:4].astype(float)) * (1.0, 1.0, handedness)
     affine[:3, 3] = [float(header[f"qoffset_{axis}"]) for axis in "xyz"]

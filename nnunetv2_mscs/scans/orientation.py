@@ -7,8 +7,9 @@ import numpy as np
 
 from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.grid import Grid
-from nnunetv2_mscs.scans.nifti_header import quaternion_square, read_header, recorded_affines
+from nnunetv2_mscs.scans.nifti_header import is_half_a_turn, quaternion_square, read_header, recorded_affines
 
+NO_ORIENTATION = "the header records no orientation (qform and sform codes are 0)"
 SAME_VOXEL_SIZE = 0.01
 WORTH_TELLING_VOXELS = 0.1
 
@@ -17,11 +18,13 @@ class Orientation(NamedTuple):
     """What a header says about where its voxels lie.
 
     Args:
+        grid: of the form in force.
         forms: the grid of each form by its name, the one in force first; empty unless two of them contradict each
             other.
         warnings: no orientation is recorded, or one form cannot be used.
     """
 
+    grid: Grid
     forms: tuple[tuple[str, Grid], ...]
     warnings: list[str]
 
@@ -39,7 +42,7 @@ def read_orientation(path: Path, grid: Grid) -> Orientation:
     header = read_header(path)
     recorded = recorded_affines(header)
     if not recorded:
-        return Orientation((), ["the header records no orientation (qform and sform codes are 0)"])
+        return Orientation(grid, (), [NO_ORIENTATION])
     affines = {name: affine for name, affine in recorded.items() if affine is not None}
     unusable = [_unusable(name, header) for name in recorded if name not in affines]
     if not affines:
@@ -54,16 +57,18 @@ def read_orientation(path: Path, grid: Grid) -> Orientation:
             path,
         )
     warnings = [f"{reason}; the {used} was used" for reason in unusable]
+    if used == "qform" and is_half_a_turn(header):
+        grid = _rectangular(affines[used], grid) or grid
     other = next((name for name in affines if name != used), None)
     if other is None:
-        return Orientation((), warnings)
+        return Orientation(grid, (), warnings)
     other_grid = _rectangular(affines[other], grid)
     if other_grid is None:
         warnings.append(f"the header's qform and sform differ by up to {apart[other]:.3g} mm; the {used} was used")
-        return Orientation((), warnings)
+        return Orientation(grid, (), warnings)
     if apart[other] <= grid.tolerance_mm:
-        return Orientation((), warnings)
-    return Orientation(((used, grid), (other, other_grid)), warnings)
+        return Orientation(grid, (), warnings)
+    return Orientation(grid, ((used, grid), (other, other_grid)), warnings)
 
 
 def records_orientation(path: Path) -> bool:

@@ -93,7 +93,7 @@ def _read_volume(path: Path, spacing: tuple[float, ...] | None, content: str, ch
         finding = f"is damaged: it holds {stored} bytes of voxels, its header tells of {volume.array.nbytes}"
         raise ScanError(finding, EXPORT_AGAIN, path)
     if path.name.lower().endswith(NIFTI_ENDINGS):
-        volume.forms, warnings = read_orientation(path, volume.grid)
+        volume.grid, volume.forms, warnings = read_orientation(path, volume.grid)
         volume.warnings += warnings
     return volume
 

@@ -22,6 +22,7 @@ from nnunetv2_mscs.scans.forms import Placed, settle_forms
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.lesions import lesion_volume_ml
 from nnunetv2_mscs.scans.masks import to_labels
+from nnunetv2_mscs.scans.orientation import NO_ORIENTATION
 from nnunetv2_mscs.scans.plausible import check_adc, check_mask_extent
 from nnunetv2_mscs.scans.reading import Volume, read_volume
 from nnunetv2_mscs.scans.units import AdcUnit, find_adc_unit
@@ -128,7 +129,8 @@ def _align(
             is_mask=is_mask,
         )
     except ScanError as error:
-        findings.error(error.finding, error.remedy, file=path)
+        lost = [warning for warning in (*volume.warnings, *reference.warnings) if warning == NO_ORIENTATION]
+        findings.error("; ".join([error.finding, *lost[:1]]), error.remedy, file=path)
         return None
     for warning in warnings:
         findings.warning(warning, "Check the overlay.", file=path)

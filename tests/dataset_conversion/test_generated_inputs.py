@@ -111,7 +111,7 @@ def write(path: Path, array: np.ndarray, affine: np.ndarray, options: dict[str, 
         plain = path.with_name("plain.nii")
         write_nifti(plain, array, affine, **{name: value for name, value in options.items() if name.startswith("scl")})
         image = sitk.ReadImage(str(plain))
-        bare = sitk.GetImageFromArray(sitk.GetArrayFromImage(image))  # without NIfTI's other fields
+        bare = sitk.GetImageFromArray(sitk.GetArrayFromImage(image), isVector=False)  # without NIfTI's other fields
         bare.CopyInformation(image)
         sitk.WriteImage(bare, str(path))
         plain.unlink()

@@ -33,8 +33,9 @@ def load_nifti(path: Path) -> Any:
     """nibabel.load, which also takes quaternions that square to more than 1: `recorded_affines` judges them."""
     import nibabel
 
+    headers: tuple[Any, ...] = (nibabel.Nifti1Header, nibabel.Nifti2Header)
     with ExitStack() as restored:
-        for header in (nibabel.Nifti1Header, nibabel.Nifti2Header):
+        for header in headers:
             restored.callback(setattr, header, "quaternion_threshold", header.quaternion_threshold)
             header.quaternion_threshold = -np.inf
         return nibabel.load(path)

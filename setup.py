@@ -16,6 +16,7 @@ PACKAGE_DIR = {
     "nnunetv2.training.nnUNetTrainer.mscs": "nnunetv2_mscs/nnunet_shims/trainer",
     "nnunetv2.experiment_planning.mscs": "nnunetv2_mscs/nnunet_shims/planner",
     "nnunetv2.preprocessing.normalization.mscs": "nnunetv2_mscs/nnunet_shims/normalization",
+    "nnunetv2.imageio.mscs": "nnunetv2_mscs/nnunet_shims/reader",
 }
 setup(
     name="nnunetv2-mscs",

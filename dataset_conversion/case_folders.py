@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2_mscs.dataset_conversion.file_names import ending_of, folder_channel, is_passed_over, stem_of
+from nnunetv2_mscs.dataset_conversion.file_names import folder_channel, is_passed_over, stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.scans.findings import Findings
+from nnunetv2_mscs.scans.formats import ending_of
 from nnunetv2_mscs.scans.words import HEAD_WORDS, LESION_WORDS, WIDE_MASK_WORDS, channel_of_words, words_of
 
 MASK = "mask"

@@ -16,6 +16,8 @@ from nnunetv2_mscs.scans.lesions import count_pieces, lesion_volume_ml
 from nnunetv2_mscs.scans.scan import Scan, load_scan
 from nnunetv2_mscs.workplace.parallel import run_parallel
 
+UPRIGHT = "LPS"
+
 
 @dataclass(frozen=True)
 class CaseReport:
@@ -30,8 +32,8 @@ class CaseReport:
         labels: the label values of its mask.
         volume_ml: lesion volume, None without a mask.
         pieces: connected pieces of lesion, None without a mask.
-        digests: a hash of each channel's voxels.
-        mask_digest: a hash of its mask's voxels, empty without a lesion.
+        digests: a hash of each channel's voxels, the same however they are stored.
+        mask_digest: a hash of its mask's voxels, likewise; empty without a lesion.
         contrast: how its lesion stands out in ADC and DWI, None without both or without a lesion large enough.
         order_assumed: neither the user nor the files say which channel is which.
     """
@@ -60,23 +62,24 @@ def check_case(case: Case, rules: ReadingRules) -> CaseReport:
     findings = tuple(replace(item, case=case.name) for item in items)
     if scan is None:
         return CaseReport(case, findings)
+    upright = scan.turned_to(UPRIGHT)
     report = CaseReport(
         case=case,
         findings=findings,
         channels=tuple(scan.channels),
         grid=scan.grid,
         adc_unit=scan.adc_unit,
-        digests=tuple(_digest(channel) for channel in scan.channels.values()),
+        digests=tuple(_digest(channel) for channel in upright.channels.values()),
         order_assumed=scan.order_assumed,
     )
-    if scan.labels is None:
+    if scan.labels is None or upright.labels is None:
         return report
     return replace(
         report,
         labels=tuple(sorted({0, *np.unique(scan.labels).tolist()})),
         volume_ml=lesion_volume_ml(scan.labels, scan.grid.voxel_volume_ml),
         pieces=count_pieces(scan.labels),
-        mask_digest=_digest(scan.labels) if scan.labels.any() else "",
+        mask_digest=_digest(upright.labels) if scan.labels.any() else "",
         contrast=_contrast(scan, scan.labels),
     )
 

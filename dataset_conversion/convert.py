@@ -25,6 +25,7 @@ from nnunetv2_mscs.dataset_conversion.former_data import warn_of_former_data
 from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS, check_source, check_unlabelled, detect
 from nnunetv2_mscs.dataset_conversion.roles import Folds, settle_folds, settle_roles, warn_of_leaks
 from nnunetv2_mscs.dataset_conversion.staging import PREFIX, staged
+from nnunetv2_mscs.dataset_conversion.storage import settle_axes
 from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
 from nnunetv2_mscs.dataset_conversion.writer import DatasetFacts, write_dataset
 from nnunetv2_mscs.errors import MscsError
@@ -129,11 +130,14 @@ def convert(request: ConversionRequest) -> Conversion:
     check_together(reports, findings)
     if findings.errors:
         raise SourceRefused(findings.items)
+    axes, reports = settle_axes(reports, findings)
     role_of = settle_roles(reports, request.test_fraction, request.seed)
     warn_of_leaks(reports, role_of, findings)
     folds = settle_folds(reports, role_of, request.seed, findings)
     needs_clean = warn_of_former_data(destination.name, folds, findings)
-    facts = DatasetFacts(destination.name, str(request.source), layout, request.rules, str(request.unlabelled or ""))
+    facts = DatasetFacts(
+        destination.name, str(request.source), layout, request.rules, axes, str(request.unlabelled or "")
+    )
     with _writing(), staged(destination, overwrite=request.overwrite) as folder:
         write_dataset(folder, reports, role_of, folds, facts, request.roots, processes=request.processes)
     return Conversion(destination, layout, reports, role_of, folds, findings.items, needs_clean)

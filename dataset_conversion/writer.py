@@ -13,7 +13,15 @@ from nnunetv2_mscs import __version__
 from nnunetv2_mscs.dataset_conversion.cases import Case
 from nnunetv2_mscs.dataset_conversion.checking import CaseReport
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_TR, IMAGES_TS, LABELS_TR, LABELS_TS, SPLITS
+from nnunetv2_mscs.nnunet_files.dataset import (
+    DATASET_JSON,
+    IMAGES_TR,
+    IMAGES_TS,
+    LABELS_TR,
+    LABELS_TS,
+    SPLITS,
+    reader_along,
+)
 from nnunetv2_mscs.scans.channels import ReadingRules
 from nnunetv2_mscs.scans.scan import load_scan
 from nnunetv2_mscs.scans.units import SCALED
@@ -27,12 +35,13 @@ LABELS = {"train": LABELS_TR, "test": LABELS_TS}
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """The facts in dataset.json besides the cases: name, source, and how it was read."""
+    """The facts in dataset.json besides the cases: name, source, how it was read, and the axes it is stored along."""
 
     name: str
     source: str
     layout: str
     rules: ReadingRules
+    axes: str
     unlabelled: str = ""
 
 
@@ -61,7 +70,7 @@ def write_dataset(
         (folder / name).mkdir(exist_ok=True)
     if "test" in role_of.values():
         (folder / LABELS_TS).mkdir()
-    work = partial(_write_case, folder=folder, role_of=role_of, rules=facts.rules)
+    work = partial(_write_case, folder=folder, role_of=role_of, rules=facts.rules, axes=facts.axes)
     run_parallel(work, [report.case for report in reports], processes=processes, description="writing")
     if folds:
         _write_json(folds, folder / SPLITS)
@@ -69,13 +78,15 @@ def write_dataset(
     _write_json(dataset_json(reports, role_of, facts), folder / DATASET_JSON)
 
 
-def _write_case(case: Case, folder: Path, role_of: Mapping[str, str], rules: ReadingRules) -> None:
+def _write_case(case: Case, folder: Path, role_of: Mapping[str, str], rules: ReadingRules, axes: str) -> None:
     scan, findings = load_scan(case.files, rules, check=False)
     if scan is None:
         raise MscsError(
             f"{case.name} changed while it was being converted: {findings[0].finding}.", "Run the command again."
         )
     role = role_of[case.name]
+    if role in LABELS:
+        scan = scan.turned_to(axes)
     for index, channel in enumerate(scan.channels.values()):
         write_volume(channel, scan.grid, folder / IMAGES[role] / f"{case.name}_{index:04d}{FILE_ENDING}")
     if scan.labels is not None and role in LABELS:
@@ -98,7 +109,7 @@ def dataset_json(reports: Sequence[CaseReport], role_of: Mapping[str, str], fact
         "labels": label_names(reports),
         "numTraining": sum(role == "train" for role in role_of.values()),
         "file_ending": FILE_ENDING,
-        "overwrite_image_reader_writer": "SimpleITKIO",
+        "overwrite_image_reader_writer": reader_along(facts.axes),
         "source": facts.source,
         "layout": facts.layout,
         "converted_by": f"nnunetv2-mscs {__version__}",

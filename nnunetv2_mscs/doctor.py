@@ -26,6 +26,7 @@ from nnunetv2_mscs.pipeline.commands import MOST_TRAINING_WORKERS
 from nnunetv2_mscs.workplace.resources import SHARED_MEMORY, shared_memory_bytes
 from nnunetv2_mscs.workplace.shared_memory import lack_of_shared_memory
 
+READER_MISSING = "scans stored along other axes than the training data are predicted as they are stored, or not at all"
 OK, NOTE, MISSING = "ok", "note", "MISSING"
 SUPPORTED_NNUNET = ((2, 8), (3, 0))
 # Variable -> what its folder holds, and how grave it is that it cannot be used: training reads no raw data.
@@ -64,6 +65,7 @@ def examine() -> Iterator[Line]:
         yield _trainer()
         yield _planner()
         yield from _normalizations()
+        yield _class_of_ours("MSCSReaderLPS", "imageio", READER_MISSING)
 
 
 def _version(package: str) -> Line:

@@ -10,10 +10,12 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.labels import HIGHEST
 from nnunetv2_mscs.evaluation.naming import Matched, match_names
 from nnunetv2_mscs.evaluation.sources import Masks, channel_names, find_images
+from nnunetv2_mscs.scans.alignment import align, turned
 from nnunetv2_mscs.scans.findings import Findings, ScanError
+from nnunetv2_mscs.scans.forms import Placed, settle_forms
 from nnunetv2_mscs.scans.grid import Grid, distance_mm
 from nnunetv2_mscs.scans.masks import to_labels
-from nnunetv2_mscs.scans.reading import read_volume
+from nnunetv2_mscs.scans.reading import Volume, read_volume
 
 
 @dataclass(frozen=True)
@@ -122,24 +124,37 @@ def _affix_finding(matched: Matched, predictions: Masks, references: Masks) -> s
 
 
 def open_pair(pair: MaskPair, findings: Findings) -> OpenedPair | None:
-    """Read both masks; a file that is no mask (then None), and masks on two grids, become errors in the findings."""
+    """Read both masks, and bring the prediction onto its reference's grid by their headers.
+
+    A file that is no mask (then None), and masks on two grids, become errors in the findings.
+    """
     reference = _open(pair.reference, pair.name, "reference", findings)
     prediction = _open(pair.prediction, pair.name, "prediction", findings)
     if reference is None or prediction is None:
         return None
-    grid, other = reference[1], prediction[1]
-    apart = distance_mm(grid, other)
-    if apart > grid.tolerance_mm:
+    placed = {"reference": Placed(pair.reference, reference), "prediction": Placed(pair.prediction, prediction)}
+    try:
+        for path, warning in settle_forms(placed):
+            findings.warning(warning, "Look at the masks beside the scan.", file=path, case=pair.name)
+    except ScanError as error:
+        findings.error(error.finding, error.remedy, file=error.file, case=pair.name)
+        return OpenedPair(reference.array[0], prediction.array[0], reference.grid)
+    array = prediction.array
+    try:
+        array, _ = align(
+            array, prediction.grid, reference.grid, what="the prediction", reference_name="its reference", is_mask=True
+        )
+    except ScanError:
         findings.error(
-            f"does not lie on its reference's grid: {_difference(other, grid, apart)}",
+            f"does not lie on its reference's grid: {_difference(prediction.grid, reference.grid)}",
             "Predict on the scan that was outlined, or resample the mask (nearest neighbour) onto the reference.",
             file=pair.prediction,
             case=pair.name,
         )
-    return OpenedPair(reference[0], prediction[0], grid)
+    return OpenedPair(reference.array[0], array[0], reference.grid)
 
 
-def _open(path: Path, case: str, role: str, findings: Findings) -> tuple[np.ndarray, Grid] | None:
+def _open(path: Path, case: str, role: str, findings: Findings) -> Volume | None:
     try:
         volume = read_volume(path, content="mask")
         if len(volume.array) > 1:
@@ -148,19 +163,22 @@ def _open(path: Path, case: str, role: str, findings: Findings) -> tuple[np.ndar
                 "Save the labels: the class that is most probable.",
                 path,
             )
-        return to_labels(volume.array, most=HIGHEST)[0], volume.grid
+        volume.array = to_labels(volume.array, most=HIGHEST)
     except ScanError as error:
         findings.error(f"the {role} {error.finding}".replace(" mask ", " "), error.remedy, file=path, case=case)
         return None
+    return volume
 
 
-def _difference(prediction: Grid, reference: Grid, apart_mm: float) -> str:
-    if prediction.size != reference.size:
-        sizes = ("x".join(map(str, grid.size)) for grid in (prediction, reference))
+def _difference(prediction: Grid, reference: Grid) -> str:
+    """What keeps a prediction off a grid, once its axes run as those of the grid."""
+    grid = turned(prediction, reference)
+    if grid.size != reference.size:
+        sizes = ("x".join(map(str, one.size)) for one in (grid, reference))
         return "{} voxels, reference {}".format(*sizes)
-    if not np.allclose(prediction.spacing, reference.spacing, rtol=0.01):
-        spacings = ("x".join(f"{s:.4g}" for s in grid.spacing) for grid in (prediction, reference))
+    if not np.allclose(grid.spacing, reference.spacing, rtol=0.01):
+        spacings = ("x".join(f"{s:.4g}" for s in one.spacing) for one in (grid, reference))
         return "voxels of {} mm, reference {} mm".format(*spacings)
-    if not np.allclose(prediction.direction, reference.direction, atol=1e-3):
-        return f"other axes (voxels up to {apart_mm:.4g} mm apart)"
-    return f"other origin (voxels up to {apart_mm:.4g} mm apart)"
+    apart = f"voxels up to {distance_mm(reference, grid):.4g} mm apart"
+    is_turned = not np.allclose(prediction.direction, reference.direction, atol=1e-3)
+    return f"other axes ({apart}, also once turned)" if is_turned else f"other origin ({apart})"

@@ -15,11 +15,17 @@ IMAGES_OF = {LABELS_TR: IMAGES_TR, LABELS_TS: IMAGES_TS}
 SPLITS, FINGERPRINT, REFERENCES = "splits_final.json", "dataset_fingerprint.json", "gt_segmentations"
 # The folds of nnU-Net's cross-validation.
 FOLDS = (0, 1, 2, 3, 4)
+READER = "MSCSReader"
 
 
 def dataset_name(number: int, name: str) -> str:
     """The full name, such as Dataset001_Stroke; with the name "*" a pattern for all data sets of this number."""
     return f"Dataset{number:03d}_{name}"
+
+
+def reader_along(axes: str) -> str:
+    """The name of our reader that turns all scans to lie along some axes of the patient, such as LPS or RAS."""
+    return f"{READER}{axes}"
 
 
 def folder_of(variable: str, dataset: str) -> Path:

@@ -24,6 +24,7 @@ PLACES = {
     "training/nnUNetTrainer": "trainer",
     "experiment_planning": "planner",
     "preprocessing/normalization": "normalization",
+    "imageio": "reader",
 }
 
 
@@ -50,7 +51,7 @@ def hiding_folders() -> list[Path]:
 
 
 def shim_source(name: str) -> Path:
-    """Folder of a shim ("trainer", "planner" or "normalization") in this package."""
+    """Folder of a shim ("trainer", "planner", "normalization" or "reader") in this package."""
     return Path(__file__).parent / name
 
 

@@ -23,6 +23,7 @@ CLASSES = {
         "nnunetv2.preprocessing.normalization.default_normalization_schemes",
         "normalization.mscs_normalization",
     ),
+    "reader": ("nnunetv2.imageio.base_reader_writer", "reader.mscs_reader"),
 }
 
 

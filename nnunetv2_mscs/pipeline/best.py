@@ -16,6 +16,7 @@ from nnunetv2_mscs.nnunet_files.new_scans import fitting_scans, scans_by_case
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.pipeline.commands import as_typed, environment
 from nnunetv2_mscs.pipeline.progress import command_bar
+from nnunetv2_mscs.pipeline.stored_together import stored_together
 from nnunetv2_mscs.scans.plain_folder import plain_scans
 from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
 from nnunetv2_mscs.sharing.selecting import with_previous_stage
@@ -83,7 +84,8 @@ def predict_with_best(
     PREDICTIONS.check(out, overwrite=overwrite)
     if not images.is_dir() or not any(images.iterdir()):
         raise MscsError(f"{images} holds no scans.", "Give a folder such as imagesTs.")
-    description = read_json(best.folder / best.models.models[0].identifier / DATASET_JSON)
+    model = best.folder / best.models.models[0].identifier
+    description = read_json(model / DATASET_JSON)
     scans_by_case(images, description)
     variables = environment(folders, training_workers=workers, workers=workers)
     out = out.absolute()
@@ -91,12 +93,14 @@ def predict_with_best(
     log.unlink(missing_ok=True)
     with PREDICTIONS.staged(out, overwrite=overwrite) as new:
         steps = new.parent / "steps"
-        steps.mkdir()
+        turned = new.parent / "turned"
+        for folder in (steps, turned):
+            folder.mkdir()
         plain = plain_scans(images, new.parent / "plain", processes=workers)
         scans = fitting_scans(plain.resolve(), description, new.parent / "scans")
         planned = prediction_steps(
             best.models,
-            scans,
+            stored_together(scans, model, turned),
             new,
             best.folder,
             postprocess=True,
@@ -118,5 +122,5 @@ def predict_with_best(
                     on_line=bar.line,
                 )
         for name in (DATASET_JSON, PLANS_JSON):
-            shutil.copy(best.folder / best.models.models[0].identifier / name, new)
+            shutil.copy(model / name, new)
     log.unlink()

@@ -3,19 +3,19 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from nnunetv2_mscs.evaluation.catalogue import METRICS
 from nnunetv2_mscs.reporting.panels import SheetCase
 from nnunetv2_mscs.reporting.windows import choose_windows
-from nnunetv2_mscs.scans.alignment import align, turn
+from nnunetv2_mscs.scans.alignment import align, turn, turned
 from nnunetv2_mscs.scans.channels import COMBINED, ReadingRules, ScanFiles, read_channels
 from nnunetv2_mscs.scans.findings import Findings, ScanError
-from nnunetv2_mscs.scans.formats import NIFTI_ENDINGS
+from nnunetv2_mscs.scans.forms import Placed, settle_forms
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.masks import to_labels
+from nnunetv2_mscs.scans.orientation import NO_ORIENTATION
 from nnunetv2_mscs.scans.reading import Volume, read_volume
 
 UNNAMED = "image"
@@ -52,14 +52,16 @@ def read_sheet_case(
     Raises:
         ScanError: a file cannot be read, or lies on another grid.
     """
-    masks = {key: file for key, file in (("truth", truth), ("prediction", prediction)) if file is not None}
+    files = {key: file for key, file in (("truth", truth), ("prediction", prediction)) if file is not None}
     rules = rules or ReadingRules()
-    volumes, notes = _read_images(images, rules, check)
-    labels = {key: _read_mask(file, rules, check) for key, file in masks.items()}
-    if not volumes and not labels:
+    scans, notes = _read_images(images, rules, check)
+    masks = {key: Placed(file, _read_mask(file, rules, check)) for key, file in files.items()}
+    if not scans and not masks:
         raise ScanError(f"{name} has no image and no mask", "Name a file that there is.")
+    notes += [f"{path.name}: {warning}." for path, warning in settle_forms({**scans, **masks})]
+    volumes, labels = ({key: one.volume for key, one in placed.items()} for placed in (scans, masks))
     reference_name, reference = next(iter({**volumes, **labels}.items()))
-    grid = turn(reference.array, reference.grid, _upright(reference.grid))[1]
+    grid = turned(reference.grid, _upright(reference.grid))
     arrays = {key: _placed(volume, grid, key, reference_name) for key, volume in {**volumes, **labels}.items()}
     channels = {key: np.nan_to_num(arrays[key].astype(np.float32), posinf=0, neginf=0) for key in volumes}
     drawn, windows = choose_windows(channels)
@@ -69,7 +71,6 @@ def read_sheet_case(
         shown = {key: mask & ~left_out for key, mask in shown.items()}
         notes.append("Masks are not drawn where the truth is nnU-Net's ignore label.")
     measured = reference.has_geometry or rules.spacing is not None
-    file = next(iter({**images, **masks}.values()))
     case = SheetCase(
         name,
         drawn,
@@ -78,23 +79,23 @@ def read_sheet_case(
         truth=shown.get("truth"),
         prediction=shown.get("prediction"),
         positions_mm=_positions_mm(grid) if reference.has_geometry else None,
-        oriented=reference.has_geometry and _records_orientation(file),
+        oriented=reference.has_geometry and NO_ORIENTATION not in reference.warnings,
         measured=measured,
         notes=tuple(notes),
     )
     return replace(case, facts=mask_facts(case) if facts is None else facts)
 
 
-def _read_images(images: Mapping[str, Path], rules: ReadingRules, check: bool) -> tuple[dict[str, Volume], list[str]]:
+def _read_images(images: Mapping[str, Path], rules: ReadingRules, check: bool) -> tuple[dict[str, Placed], list[str]]:
     """Each channel as a volume, and notes about the files."""
     findings = Findings()
     found = read_channels(ScanFiles(images), rules, findings, check)
     for finding in findings.errors:
         raise ScanError(finding.finding, finding.remedy, finding.file)
-    volumes = {key: channel.volume for key, channel in found.items()}
-    if COMBINED in images and len(volumes) == 1:
-        return {UNNAMED: next(iter(volumes.values()))}, []
-    return volumes, [f"{item.finding[0].upper()}{item.finding[1:]}." for item in findings.items]
+    placed = {key: Placed(channel.path, channel.volume) for key, channel in found.items()}
+    if COMBINED in images and len(placed) == 1:
+        return {UNNAMED: next(iter(placed.values()))}, []
+    return placed, [f"{item.finding[0].upper()}{item.finding[1:]}." for item in findings.items]
 
 
 def _read_mask(file: Path, rules: ReadingRules, check: bool) -> Volume:
@@ -132,16 +133,6 @@ def _positions_mm(grid: Grid) -> tuple[float, ...]:
     x, y, z = grid.size
     indices = np.array([((x - 1) / 2, (y - 1) / 2, k) for k in range(z)])
     return tuple(float(p) for p in (np.array(grid.origin) + (indices * grid.spacing) @ grid.matrix.T)[:, 2])
-
-
-def _records_orientation(file: Path) -> bool:
-    """Whether a file says where left and right are; only NIfTI files may lack that."""
-    if not file.name.lower().endswith(NIFTI_ENDINGS):
-        return True
-    import nibabel
-
-    header: Any = nibabel.load(file).header
-    return bool(header["qform_code"] or header["sform_code"])
 
 
 def mask_facts(case: SheetCase) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from nnunetv2_mscs.scans.findings import ScanError
-from nnunetv2_mscs.scans.grid import Grid, distance_mm
+from nnunetv2_mscs.scans.grid import AWAY, TOWARDS, Grid, distance_mm, nearest_axes
 
 SAME_GRID = "Export both from one series, or let --resample bring them onto the DWI's grid."
 
@@ -39,40 +39,66 @@ def align(
     Raises:
         ScanError: the grids differ and `resample` is off, or they do not overlap.
     """
-    turned, turned_grid = turn(array, grid, reference)
-    apart = distance_mm(reference, turned_grid)
+    stored = grid
+    array, grid = turn(array, stored, reference)
+    apart = distance_mm(reference, grid)
     if apart <= reference.tolerance_mm:
-        return turned, []
+        return array, []
     if resample:
-        return _resampled(turned, turned_grid, reference, what=what, reference_name=reference_name, is_mask=is_mask)
+        return _resampled(array, grid, reference, what=what, reference_name=reference_name, is_mask=is_mask)
     how = "in size" if np.isinf(apart) else f"by up to {apart:.3g} mm"
     raise ScanError(
-        f"{what} and {reference_name} lie on different grids ({how}). {what}: {grid}. {reference_name}: {reference}",
+        f"{what} and {reference_name} lie on different grids ({how}). {what}: {stored}. {reference_name}: {reference}",
         SAME_GRID,
     )
 
 
 def turn(array: np.ndarray, grid: Grid, reference: Grid) -> tuple[np.ndarray, Grid]:
     """Swap and flip the axes of a (C, Z, Y, X) array to run the way of the reference's axes, and its grid with them."""
-    cosines = reference.matrix.T @ grid.matrix
-    axes = [int(np.argmax(np.abs(row))) for row in cosines]
-    if sorted(axes) != [0, 1, 2]:
-        return array, grid
-    flipped = [bool(cosines[i, axis] < 0) for i, axis in enumerate(axes)]
+    axes, flipped = _turning(grid, reference)
     array = array.transpose(0, *(3 - axes[i] for i in (2, 1, 0)))
-    array = np.flip(array, tuple(3 - i for i in range(3) if flipped[i]))
+    return np.flip(array, tuple(3 - i for i in range(3) if flipped[i])), turned(grid, reference)
+
+
+def turned(grid: Grid, reference: Grid) -> Grid:
+    """A grid with its axes in the order and direction of the reference's axes."""
+    axes, flipped = _turning(grid, reference)
     origin = np.array(grid.origin)
     direction = np.empty((3, 3))
     for i, axis in enumerate(axes):
         direction[:, i] = grid.matrix[:, axis] * (-1 if flipped[i] else 1)
         if flipped[i]:
             origin = origin + grid.matrix[:, axis] * grid.spacing[axis] * (grid.size[axis] - 1)
-    return array, Grid(
+    return Grid(
         tuple(grid.size[axis] for axis in axes),
         tuple(grid.spacing[axis] for axis in axes),
         tuple(float(o) for o in origin),
         tuple(float(d) for d in direction.ravel()),
     )
+
+
+def along(axes: str, grid: Grid) -> Grid:
+    """The grid stored along other axes: x, y and z point to `axes`, or are nearest to them.
+
+    Args:
+        axes: directions of the patient, as in `Grid.axes`.
+        grid: any grid.
+    """
+    belonging = nearest_axes(grid.matrix)
+    columns = []
+    for letter in axes:
+        world = (TOWARDS if letter in TOWARDS else AWAY).index(letter)
+        column = grid.matrix[:, belonging[world]]
+        columns.append(column if (column[world] > 0) == (letter in TOWARDS) else -column)
+    direction = tuple(float(cosine) for cosine in np.stack(columns, axis=1).ravel())
+    return turned(grid, Grid(grid.size, grid.spacing, direction=direction))
+
+
+def _turning(grid: Grid, reference: Grid) -> tuple[tuple[int, ...], list[bool]]:
+    """Which axis of the grid becomes x, y and z, and whether it is flipped."""
+    cosines = reference.matrix.T @ grid.matrix
+    axes = nearest_axes(cosines)
+    return axes, [bool(cosines[i, axis] < 0) for i, axis in enumerate(axes)]
 
 
 def _resampled(

@@ -139,7 +139,7 @@ def _chosen(volume: Volume, path: Path, wanted: Sequence[str], findings: Finding
 
 
 def _one_of(volume: Volume, index: int) -> Volume:
-    return Volume(volume.array[index : index + 1], volume.grid, volume.has_geometry)
+    return Volume(volume.array[index : index + 1], volume.grid, volume.has_geometry, forms=volume.forms)
 
 
 def _default_names(count: int) -> tuple[str, ...]:

@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import permutations, product
 
 import numpy as np
 import SimpleITK as sitk
 
 SMALLEST_SPACING_MM, LARGEST_SPACING_MM = 0.01, 100.0
+# Letters for the directions that the axes of ITK's world point to, and for the opposite ones.
+TOWARDS, AWAY = "LPS", "RAI"
+ALL_AXES = tuple("".join(letters) for order in permutations(("LR", "PA", "SI")) for letters in product(*order))
+# Settles to which of the patient's axes a volume's axes belong that stand half-way, by where they point, not by their
+# order in the file: too small to change anything else.
+HALF_WAY = 1e-3 * np.array([[0.0, 1.0, 2.0], [-1.0, 0.0, 3.0], [-2.0, -3.0, 0.0]])
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,19 @@ class Grid:
     def matrix(self) -> np.ndarray:
         """Direction cosines, (3, 3), a column an axis."""
         return np.reshape(self.direction, (3, 3))
+
+    @property
+    def axes(self) -> str:
+        """The direction of the patient that x, y and z point to, or are nearest to, such as LPS or RAS.
+
+        L and R are left and right, P and A back and front, S and I head and feet, as nibabel and ITK have them.
+        """
+        belonging = nearest_axes(self.matrix)
+        letters = {
+            axis: TOWARDS[world] if self.matrix[world, axis] > 0 else AWAY[world]
+            for world, axis in enumerate(belonging)
+        }
+        return "".join(letters[axis] for axis in range(3))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -86,6 +105,20 @@ def distance_mm(a: Grid, b: Grid) -> float:
     if a.size != b.size:
         return float("inf")
     return float(np.linalg.norm(a.corners_mm() - b.corners_mm(), axis=1).max())
+
+
+def nearest_axes(cosines: np.ndarray) -> tuple[int, ...]:
+    """For each row of a (3, 3) matrix of direction cosines the column that belongs to it, each column once.
+
+    The columns are given to the rows so that the sum of their absolute cosines is the largest.
+    """
+
+    def fit(columns: tuple[int, ...]) -> float:
+        ordered = cosines[:, columns]
+        signs = np.where(np.diag(ordered) < 0, -1.0, 1.0)
+        return float(np.abs(np.diag(ordered)).sum() + (HALF_WAY * ordered * signs).sum())
+
+    return max(permutations(range(3)), key=fit)
 
 
 def spacing_is_sane(spacing: Sequence[float]) -> bool:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -14,7 +14,8 @@ from nnunetv2_mscs.scans.formats import NIFTI_ENDINGS, is_array_file
 from nnunetv2_mscs.scans.grid import Grid, distance_mm, spacing_is_sane
 from nnunetv2_mscs.scans.intact import check_intact
 from nnunetv2_mscs.scans.nifti import as_plain_nifti
-from nnunetv2_mscs.scans.orientation import check_orientation
+from nnunetv2_mscs.scans.nifti_header import load_nifti
+from nnunetv2_mscs.scans.orientation import read_orientation
 
 MOST_CHANNELS = 16
 LARGEST_SKEW_VOXELS = 0.5
@@ -37,6 +38,7 @@ class Volume:
         names: the channels' names, when the file itself names them.
         unused: what else the file holds, by name.
         warnings: what is odd about the file.
+        forms: the grids that a NIfTI header's contradicting forms give, by their names, the one in force first.
     """
 
     array: np.ndarray
@@ -45,6 +47,7 @@ class Volume:
     names: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list)
+    forms: tuple[tuple[str, Grid], ...] = ()
 
 
 def read_volume(
@@ -89,8 +92,9 @@ def _read_volume(path: Path, spacing: tuple[float, ...] | None, content: str, ch
     if stored is not None and stored != volume.array.nbytes:
         finding = f"is damaged: it holds {stored} bytes of voxels, its header tells of {volume.array.nbytes}"
         raise ScanError(finding, EXPORT_AGAIN, path)
-    if check and path.name.lower().endswith(NIFTI_ENDINGS):
-        volume.warnings += check_orientation(path, volume.grid)
+    if path.name.lower().endswith(NIFTI_ENDINGS):
+        volume.grid, volume.forms, warnings = read_orientation(path, volume.grid)
+        volume.warnings += warnings
     return volume
 
 
@@ -139,9 +143,7 @@ def _read_image(path: Path) -> Volume:
 
 def _read_skewed_nifti(path: Path) -> Volume:
     """Read a NIfTI file whose axes are not quite perpendicular, on the nearest grid whose axes are."""
-    import nibabel
-
-    image: Any = nibabel.load(path)
+    image = load_nifti(path)
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     left, _, right = np.linalg.svd(affine[:3, :3] / spacing)

@@ -1,12 +1,12 @@
 """One scan put together from its files: every channel and the mask on one grid, ADC in 10^-6 mm2/s."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from nnunetv2_mscs.scans.alignment import align
+from nnunetv2_mscs.scans.alignment import align, along, turn
 from nnunetv2_mscs.scans.channels import (
     ADC,
     DWI,
@@ -18,9 +18,11 @@ from nnunetv2_mscs.scans.channels import (
     swapped,
 )
 from nnunetv2_mscs.scans.findings import Finding, Findings, ScanError
+from nnunetv2_mscs.scans.forms import Placed, settle_forms
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.lesions import lesion_volume_ml
 from nnunetv2_mscs.scans.masks import to_labels
+from nnunetv2_mscs.scans.orientation import NO_ORIENTATION
 from nnunetv2_mscs.scans.plausible import check_adc, check_mask_extent
 from nnunetv2_mscs.scans.reading import Volume, read_volume
 from nnunetv2_mscs.scans.units import AdcUnit, find_adc_unit
@@ -46,6 +48,13 @@ class Scan:
     adc_unit: str | None
     order_assumed: bool = False
 
+    def turned_to(self, axes: str) -> "Scan":
+        """The same scan stored along other axes, named as in `Grid.axes`."""
+        grid = along(axes, self.grid)
+        channels = {name: turn(array[None], self.grid, grid)[0][0] for name, array in self.channels.items()}
+        labels = None if self.labels is None else turn(self.labels[None], self.grid, grid)[0][0]
+        return replace(self, channels=channels, labels=labels, grid=grid)
+
 
 def load_scan(files: ScanFiles, rules: ReadingRules, *, check: bool = True) -> tuple[Scan | None, list[Finding]]:
     """Read and harmonise one scan.
@@ -63,6 +72,9 @@ def load_scan(files: ScanFiles, rules: ReadingRules, *, check: bool = True) -> t
     if not found:
         return None, findings.items
     reference_name, reference = _reference(found)
+    mask = _read_mask(files.mask, rules, findings, check)
+    if not _settle_forms(found, mask, reference_name, findings):
+        return None, findings.items
     channels: dict[str, np.ndarray] = {}
     for name, (path, volume, _) in found.items():
         aligned = _align(volume, reference, name, reference_name, path, rules, findings)
@@ -70,11 +82,11 @@ def load_scan(files: ScanFiles, rules: ReadingRules, *, check: bool = True) -> t
             channels[name] = aligned[0].astype(np.float32)
     complete = len(channels) == len(found)
     unit = _harmonise_adc(channels, found, findings) if complete else None
-    labels = _load_mask(files.mask, reference, reference_name, rules, findings, check)
-    if labels is not None and files.mask is not None:
+    labels = _align_mask(mask, reference, reference_name, rules, findings) if mask else None
+    if labels is not None and mask is not None:
         usable = {name: channel for name, channel in channels.items() if name != ADC or unit}
         volume_ml = reference.grid.voxel_volume_ml
-        check_mask_extent(labels, usable, volume_ml, files.mask, findings, allow_large=rules.allow_large_masks)
+        check_mask_extent(labels, usable, volume_ml, mask.path, findings, allow_large=rules.allow_large_masks)
     if findings.errors:
         return None, findings.items
     ordered = {name: channels[name] for name in channel_order(list(channels))}
@@ -119,7 +131,8 @@ def _align(
             is_mask=is_mask,
         )
     except ScanError as error:
-        findings.error(error.finding, error.remedy, file=path)
+        lost = [warning for warning in (*volume.warnings, *reference.warnings) if warning == NO_ORIENTATION]
+        findings.error("; ".join([error.finding, *lost[:1]]), error.remedy, file=path)
         return None
     for warning in warnings:
         findings.warning(warning, "Check the overlay.", file=path)
@@ -175,10 +188,23 @@ def _is_adc(array: np.ndarray, dwi: np.ndarray) -> bool:
     return True
 
 
-def _load_mask(
-    path: Path | None, reference: Volume, reference_name: str, rules: ReadingRules, findings: Findings, check: bool
-) -> np.ndarray | None:
-    """(Z, Y, X) uint8 on the reference's grid, or None."""
+def _settle_forms(
+    channels: Mapping[str, Channel], mask: Placed | None, reference_name: str, findings: Findings
+) -> bool:
+    """Put all files on the forms of their headers that bring them together; whether that is possible."""
+    placed = {name: Placed(channel.path, channel.volume) for name, channel in channels.items()}
+    try:
+        warnings = settle_forms(placed | ({"mask": mask} if mask else {}), reference=reference_name)
+    except ScanError as error:
+        findings.items.append(error.as_finding())
+        return False
+    for path, warning in warnings:
+        findings.warning(warning, "Check the overlay of image and mask.", file=path)
+    return True
+
+
+def _read_mask(path: Path | None, rules: ReadingRules, findings: Findings, check: bool) -> Placed | None:
+    """The mask as labels, (1, Z, Y, X) uint8, where it lies; None without one, or with a reason in the findings."""
     if path is None:
         return None
     try:
@@ -189,6 +215,14 @@ def _load_mask(
         return None
     for warning in volume.warnings:
         findings.warning(warning, "Check the overlay of image and mask.", file=path)
+    return Placed(path, volume)
+
+
+def _align_mask(
+    mask: Placed, reference: Volume, reference_name: str, rules: ReadingRules, findings: Findings
+) -> np.ndarray | None:
+    """(Z, Y, X) uint8 on the reference's grid, or None."""
+    path, volume = mask.path, mask.volume
     aligned = _align(volume, reference, "mask", reference_name, path, rules, findings, is_mask=True)
     if aligned is None:
         return None

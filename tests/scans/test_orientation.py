@@ -48,17 +48,23 @@ def test_headers_in_order_are_silent(tmp_path, affine):
     assert read_volume(save(tmp_path / "scan.nii", **affine)).warnings == []
 
 
-def test_the_form_that_was_used_is_told(tmp_path):
+def test_contradicting_forms_are_kept_for_the_case_to_settle(tmp_path):
     moved = AFFINE.copy()
     moved[:3, 3] = 10
-    warning = "the header's qform and sform differ by up to 17.3 mm; the sform was used"
     path = save(tmp_path / "scan.nii", sform=AFFINE, qform=moved)
-    assert read_volume(path).warnings == [warning]
+    volume = read_volume(path)
+    assert volume.warnings == []
+    assert [(form, grid.origin) for form, grid in volume.forms] == [("sform", (0, 0, 0)), ("qform", (-10, -10, 10))]
     assert sitk.ReadImage(str(path)).GetOrigin() == (0, 0, 0)
 
+
+def test_a_form_that_is_no_rectangular_grid_is_left_aside_and_that_is_told(tmp_path):
+    moved = AFFINE.copy()
+    moved[:3, 3] = 10
     stretched = AFFINE @ np.diag([1.2, 1.1, 1.0, 1.0])
     stretched[0, 1] = 1.5
     path = save(tmp_path / "standard.nii", sform=stretched, qform=moved)
     volume = read_volume(path)
     assert volume.grid.spacing == pytest.approx((4, 4, 6))
+    assert volume.forms == ()
     assert volume.warnings[0].endswith("the qform was used")

@@ -1,0 +1,1 @@
+"""nnunetv2_mscs's readers, where nnU-Net looks for readers."""

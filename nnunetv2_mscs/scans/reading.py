@@ -66,8 +66,7 @@ def read_volume(
     """
     try:
         _check_name(path)
-        if check:
-            check_content(path)
+        check_content(path)
         with as_plain_nifti(path) as (readable, warnings):
             volume = _read_volume(readable, spacing, content, check)
         volume.warnings = [*warnings, *volume.warnings]

@@ -62,6 +62,7 @@ def write_nifti(
     quaternion_square: float | None = None,
     unit: str = "mm",
     big_endian: bool = False,
+    version: int = 1,
     **fields: float,
 ) -> Path:
     """Write (x, y, z) or (x, y, z, channels) voxels as they are.
@@ -75,10 +76,11 @@ def write_nifti(
         quaternion_square: what the qform's quaternion is to square to.
         unit: of the header's lengths: mm, meter, micron or unknown.
         big_endian: the order of bytes.
+        version: of NIfTI, 1 or 2.
         fields: of the header, such as scl_slope.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    header = nibabel.Nifti1Header()
+    header = nibabel.Nifti1Header() if version == 1 else nibabel.Nifti2Header()
     header.set_data_dtype(array.dtype)
     header.set_data_shape(array.shape)
     scale = np.diag([*[{"meter": 1e-3, "micron": 1e3}.get(unit, 1.0)] * 3, 1.0])
@@ -89,7 +91,8 @@ def write_nifti(
         vector = np.array([float(header[f"quatern_{axis}"]) for axis in "bcd"])
         for axis, value in zip("bcd", vector * np.sqrt(quaternion_square / (vector**2).sum()), strict=True):
             header[f"quatern_{axis}"] = value
-    header["vox_offset"], header["magic"] = 352, b"n+1"
+    header["vox_offset"] = len(header.binaryblock) + 4
+    header["magic"] = b"n+1" if version == 1 else b"n+2\0\r\n\x1a\n"
     for name, value in fields.items():
         header[name] = value
     order = ">" if big_endian else "<"

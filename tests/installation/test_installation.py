@@ -8,6 +8,7 @@ import pytest
 FIND = """
 import multiprocessing
 import nnunetv2
+from nnunetv2.imageio.reader_writer_registry import recursive_find_reader_writer_by_name
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
@@ -23,6 +24,9 @@ def normalization(name):
     folder = nnunetv2.__path__[0] + "/preprocessing/normalization"
     return recursive_find_python_class(folder, name, "nnunetv2.preprocessing.normalization").__name__
 
+def reader(name):
+    return recursive_find_reader_writer_by_name(name).__name__
+
 if __name__ == "__main__":
     names = ["MSCSTrainer", "MSCSTrainer_3epochs", "MSCSTrainer_3epochs_2iterations", "nnUNetTrainer"]
     with multiprocessing.get_context("spawn").Pool(1) as worker:
@@ -34,6 +38,9 @@ if __name__ == "__main__":
             print(name)
         for name in ("ADCNormalization", "DWINormalization", "SliceMinMaxNormalization", "ZScoreNormalization"):
             assert worker.apply(normalization, (name,)) == name
+            print(name)
+        for name in ("MSCSReaderLPS", "MSCSReaderSAR", "SimpleITKIO"):
+            assert worker.apply(reader, (name,)) == name
             print(name)
         print(worker.apply(recursive_find_trainer_class_by_name, ("MSCSTrainer_5epochs",)).__name__)
 """
@@ -48,6 +55,9 @@ ADCNormalization
 DWINormalization
 SliceMinMaxNormalization
 ZScoreNormalization
+MSCSReaderLPS
+MSCSReaderSAR
+SimpleITKIO
 MSCSTrainer_5epochs
 """
 LOADED_MODULES = """
@@ -110,10 +120,10 @@ def test_an_editable_installation_works_as_doctor_says(environment, sources):
 
     linked = environment.run("mscs", "doctor", "--link")
     assert linked.returncode == 0
-    assert linked.stdout.count("placed") == 3
+    assert linked.stdout.count("placed") == 4
     assert environment.python(FIND) == FOUND
     assert environment.run("mscs", "doctor").returncode == 0
-    assert environment.run("mscs", "doctor", "--unlink").stdout.count("removed") == 3
+    assert environment.run("mscs", "doctor", "--unlink").stdout.count("removed") == 4
     assert tree(environment.nnunet) == before
 
 
@@ -138,10 +148,10 @@ def test_an_editable_nnunet_is_freed_from_the_folder_that_pip_makes(environment,
     assert doctor.returncode == 1
     assert f"hides the nnU-Net in {clone / 'nnunetv2'}" in doctor.stdout
 
-    assert environment.run("mscs", "doctor", "--link").stdout.count("placed") == 3
+    assert environment.run("mscs", "doctor", "--link").stdout.count("placed") == 4
     assert environment.run("mscs", "doctor").returncode == 0
     assert environment.python(FIND) == FOUND
-    assert environment.run("mscs", "doctor", "--unlink").stdout.count("removed") == 3
+    assert environment.run("mscs", "doctor", "--unlink").stdout.count("removed") == 4
     environment.pip("uninstall", "--quiet", "--yes", "nnunetv2-mscs")
     assert tree(clone / "nnunetv2") == before
 

@@ -3,6 +3,7 @@
 import gzip
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from nnunetv2_mscs.scans.contents import EXPORT_AGAIN, check_content
 from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.formats import META_IMAGE_ENDINGS, NIFTI_ENDINGS, NRRD_ENDINGS
 from nnunetv2_mscs.scans.grid import spacing_is_sane
-from nnunetv2_mscs.scans.nifti_header import load_nifti
 
 FIRST_VOXEL = 352  # of NIfTI in one file, without extensions
 CHECKSUM_ENDINGS = (*META_IMAGE_ENDINGS, *NRRD_ENDINGS)
@@ -41,13 +41,14 @@ def check_intact(path: Path) -> int | None:
 
 
 def _check_nifti(path: Path) -> None:
+    import nibabel
     from nibabel.filebasedimages import ImageFileError
     from nibabel.openers import ImageOpener
     from nibabel.spatialimages import HeaderDataError
 
     _check_alone(path)
     try:
-        image = load_nifti(path)
+        image: Any = nibabel.load(path)
         with ImageOpener(str(path)) as stream:  # nibabel.load puts 1 where the header says 0
             header = type(image.header).from_fileobj(stream, check=False)
         dtype, voxels = image.get_data_dtype(), int(np.prod(image.shape))

@@ -33,6 +33,9 @@ FORMS = {
     "qform": ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
 }
 SINGULAR = 1e-4
+# Rounding leaves quaternions that square to a little more than 1. NIfTI's own library takes any and normalises it;
+# nibabel refuses all that exceed 1 by more than READABLE.
+LARGEST_SQUARE, READABLE = 1.01, 3 * float(np.finfo(np.float32).eps)
 ANALYZE = "it is Analyze 7.5, which does not record which side is left"
 MGH_FLAG = ">28xh"  # whether the header says where the voxels lie
 
@@ -89,7 +92,7 @@ def _plain(path: Path) -> tuple[bytes, list[str]] | None:
         return _plain_mgh(path), []
     if not name.endswith((*NIFTI_ENDINGS, PAIR_ENDING)):
         return None
-    stored = _read_header(path)
+    stored = read_header(path)
     if stored is None:
         return (_plain_analyze(path), [ANALYZE]) if name.endswith(PAIR_ENDING) else None
     is_single = bytes(stored["magic"]).startswith(b"n+")
@@ -107,8 +110,9 @@ def _plain(path: Path) -> tuple[bytes, list[str]] | None:
     return mended.header.binaryblock + bytes(FIRST_VOXEL - SIZE_1) + voxels, mended.warnings
 
 
-def _read_header(path: Path) -> Any:
-    """The header as stored, unchecked; None if it is that of Analyze, or none that nibabel could know."""
+def read_header(path: Path) -> Any:
+    """nibabel's object of the header as stored, unchecked (nibabel.load corrects some fields); None if it is that of
+    Analyze, or none that nibabel could know."""
     import nibabel
 
     head = _content(path, SIZE_2)
@@ -164,6 +168,16 @@ def _settle_forms(mended: _Mended, path: Path) -> None:
             raise ScanError(f"its {form} {what}", f"Correct the header's {form}, or export the file again.", path)
         mended.header[f"{form}_code"] = 0
         mended.warn(f"its {form} {what}: the {usable[0]} was used")
+    square = quaternion_square(mended.header)
+    if "qform" in usable and square > 1 + READABLE:
+        for key in FORMS["qform"][:3]:
+            mended.header[key] = mended.header[key] / np.sqrt(square)
+        mended.changed = True
+
+
+def quaternion_square(header: Any) -> float:
+    """b2 + c2 + d2 of the qform's quaternion, at most 1 in a rotation."""
+    return float(sum(float(header[key]) ** 2 for key in FORMS["qform"][:3]))
 
 
 def _what_is_broken(header: Any, form: str) -> str:
@@ -171,7 +185,8 @@ def _what_is_broken(header: Any, form: str) -> str:
     if not np.isfinite(values).all():
         return "holds NaN" if np.isnan(values).any() else "holds infinite values"
     if form == "qform":
-        return ""
+        square = quaternion_square(header)
+        return f"holds a quaternion that is no rotation (it squares to {square:.4g})" if square > LARGEST_SQUARE else ""
     axes = values.reshape(3, 4)[:, :3]
     lengths = np.linalg.norm(axes, axis=0)
     is_flat = not lengths.all() or abs(np.linalg.det(axes / lengths)) < SINGULAR

@@ -7,10 +7,14 @@ import numpy as np
 
 from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.grid import Grid
-from nnunetv2_mscs.scans.nifti_header import is_half_a_turn, quaternion_square, read_header, recorded_affines
+from nnunetv2_mscs.scans.nifti import FORMS, quaternion_square, read_header
 
 NO_ORIENTATION = "the header records no orientation (qform and sform codes are 0)"
 SAME_VOXEL_SIZE = 0.01
+LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+# The real part of a quaternion is the root of what is missing to 1. This little is rounding of 32-bit numbers, whose
+# root would turn a volume that is stored half a turn from RAS, such as along LPS or ARI, by 0.05 degrees.
+LARGEST_ROUNDING = 4e-7
 WORTH_TELLING_VOXELS = 0.1
 
 
@@ -33,20 +37,16 @@ def read_orientation(path: Path, grid: Grid) -> Orientation:
     """Compare the grid that a NIfTI file was read on with what its header's qform and sform say.
 
     Args:
-        path: the file.
+        path: the file, as `nifti.as_plain_nifti` gives it: each form in force is an affine in mm.
         grid: its grid as read.
 
     Raises:
-        ScanError: the record in force gives another voxel size than the header's pixdim, or none is usable.
+        ScanError: the record in force gives another voxel size than the header's pixdim.
     """
     header = read_header(path)
-    recorded = recorded_affines(header)
-    if not recorded:
-        return Orientation(grid, (), [NO_ORIENTATION])
-    affines = {name: affine for name, affine in recorded.items() if affine is not None}
-    unusable = [_unusable(name, header) for name in recorded if name not in affines]
+    affines = _recorded_affines(header)
     if not affines:
-        raise ScanError(f"has no usable orientation: {' and '.join(unusable)}", "Export the file again.", path)
+        return Orientation(grid, (), [NO_ORIENTATION])
     apart = {name: _distance_mm(grid, affine) for name, affine in affines.items()}
     used = min(apart, key=apart.__getitem__)
     sizes = np.linalg.norm(affines[used][:3, :3], axis=0)
@@ -56,25 +56,44 @@ def read_orientation(path: Path, grid: Grid) -> Orientation:
             "Find out which is right and correct the other, or export the file again.",
             path,
         )
-    warnings = [f"{reason}; the {used} was used" for reason in unusable]
-    if used == "qform" and is_half_a_turn(header):
+    if used == "qform" and _is_half_a_turn(header):
         grid = _rectangular(affines[used], grid) or grid
     other = next((name for name in affines if name != used), None)
-    if other is None:
-        return Orientation(grid, (), warnings)
+    if other is None or apart[other] <= grid.tolerance_mm:
+        return Orientation(grid, (), [])
     other_grid = _rectangular(affines[other], grid)
     if other_grid is None:
-        warnings.append(f"the header's qform and sform differ by up to {apart[other]:.3g} mm; the {used} was used")
-        return Orientation(grid, (), warnings)
-    if apart[other] <= grid.tolerance_mm:
-        return Orientation(grid, (), warnings)
-    return Orientation(grid, ((used, grid), (other, other_grid)), warnings)
+        warning = f"the header's qform and sform differ by up to {apart[other]:.3g} mm; the {used} was used"
+        return Orientation(grid, (), [warning])
+    return Orientation(grid, ((used, grid), (other, other_grid)), [])
 
 
-def _unusable(name: str, header: Any) -> str:
-    if name == "qform" and np.isfinite(square := quaternion_square(header)) and square > 1:
-        return f"its qform's quaternion is no rotation (it squares to {square:.4g})"
-    return f"its {name} holds NaN, infinite numbers or an axis of no length"
+def _recorded_affines(header: Any) -> dict[str, np.ndarray]:
+    """The affines of the forms with a code above 0, in ITK's LPS world, the sform first."""
+    forms = {}
+    if header["sform_code"] > 0:
+        forms["sform"] = LPS_FROM_RAS @ header.get_sform()
+    if header["qform_code"] > 0:
+        forms["qform"] = LPS_FROM_RAS @ _affine_of_quaternion(header)
+    return forms
+
+
+def _affine_of_quaternion(header: Any) -> np.ndarray:
+    from nibabel.quaternions import quat2mat
+
+    vector = [float(header[key]) for key in FORMS["qform"][:3]]
+    real = 0.0 if _is_half_a_turn(header) else np.sqrt(max(0.0, 1.0 - quaternion_square(header)))
+    affine = np.eye(4)
+    affine[:3, :3] = quat2mat([real, *vector])  # which normalises
+    handedness = -1.0 if header["pixdim"][0] < 0 else 1.0
+    affine[:3, :3] *= np.abs(header["pixdim"][1:4].astype(float)) * (1.0, 1.0, handedness)
+    affine[:3, 3] = [float(header[key]) for key in FORMS["qform"][3:]]
+    return affine
+
+
+def _is_half_a_turn(header: Any) -> bool:
+    """Whether the qform's quaternion has no real part, but for rounding."""
+    return abs(1.0 - quaternion_square(header)) <= LARGEST_ROUNDING
 
 
 def _rectangular(affine: np.ndarray, grid: Grid) -> Grid | None:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -14,8 +14,7 @@ from nnunetv2_mscs.scans.formats import NIFTI_ENDINGS, is_array_file
 from nnunetv2_mscs.scans.grid import Grid, distance_mm, spacing_is_sane
 from nnunetv2_mscs.scans.intact import check_intact
 from nnunetv2_mscs.scans.nifti import as_plain_nifti
-from nnunetv2_mscs.scans.nifti_header import load_nifti
-from nnunetv2_mscs.scans.orientation import read_orientation
+from nnunetv2_mscs.scans.orientation import LPS_FROM_RAS, read_orientation
 
 MOST_CHANNELS = 16
 LARGEST_SKEW_VOXELS = 0.5
@@ -142,8 +141,10 @@ def _read_image(path: Path) -> Volume:
 
 def _read_skewed_nifti(path: Path) -> Volume:
     """Read a NIfTI file whose axes are not quite perpendicular, on the nearest grid whose axes are."""
-    image = load_nifti(path)
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine
+    import nibabel
+
+    image: Any = nibabel.load(path)
+    affine = LPS_FROM_RAS @ image.affine
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     left, _, right = np.linalg.svd(affine[:3, :3] / spacing)
     direction = left @ right

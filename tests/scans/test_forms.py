@@ -137,9 +137,9 @@ def test_quaternions_that_square_to_a_little_more_than_1_are_read(tmp_path, code
 
 def test_a_quaternion_that_is_no_rotation_is_refused_or_left_aside(tmp_path):
     path = write_nifti(tmp_path / "a.nii", PHANTOM.adc, AFFINE, codes=(0, 1), quaternion_square=1.5)
-    with pytest.raises(ScanError, match="quaternion is no rotation"):
+    with pytest.raises(ScanError, match="quaternion that is no rotation"):
         read_volume(path)
     path = write_nifti(tmp_path / "b.nii", PHANTOM.adc, AFFINE, quaternion_square=1.5)
     assert read_volume(path).warnings == [
-        "its qform's quaternion is no rotation (it squares to 1.5); the sform was used"
+        "its qform holds a quaternion that is no rotation (it squares to 1.5): the sform was used"
     ]

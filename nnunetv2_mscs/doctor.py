@@ -181,8 +181,8 @@ def _planner() -> Line:
 def _normalizations() -> Iterator[Line]:
     place = "preprocessing/normalization"
     for name, user in (
-        ("ADCNormalization", "plans of MSCSPlannerADCDWI need it"),
-        ("DWINormalization", "plans of MSCSPlannerADCDWI need it"),
+        ("ADCNormalization", "plans of MSCSPlanner need it"),
+        ("DWINormalization", "plans of MSCSPlanner need it"),
         ("SliceMinMaxNormalization", "imported Keras weights need it"),
     ):
         yield _class_of_ours(name, place, user)

@@ -13,7 +13,7 @@ from nnunetv2_mscs.pipeline.settings import RunSettings
 # Planner -> name of its plans. Those of other planners are read from their classes.
 PLANS = {
     "MSCSPlanner": "MSCSPlans",
-    "MSCSPlannerADCDWI": "MSCSPlansADCDWI",
+    "MSCSPlannerZScore": "MSCSPlansZScore",
     "ExperimentPlanner": "nnUNetPlans",
     "nnUNetPlannerResEncM": "nnUNetResEncUNetMPlans",
     "nnUNetPlannerResEncL": "nnUNetResEncUNetLPlans",

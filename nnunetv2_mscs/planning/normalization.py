@@ -12,7 +12,7 @@ from nnunetv2_mscs.scans.units import SCALED, find_adc_unit, middle
 LARGEST_ADC, ADC_SCALE = 3.0, 2.0  # free water, in 10^-3 mm2/s
 LARGEST_DWI, DWI_SCALE = 5.0, 3.0  # in medians of parenchyma
 
-REMEDY = UNTOUCHED + " For a data set without such maps plan with -pl MSCSPlanner."
+REMEDY = UNTOUCHED + " For a data set without such maps plan with -pl MSCSPlannerZScore."
 
 # A voxel is taken as signal above this multiple of the quietest corner's median: 1 in 500 of Rayleigh noise is.
 SIGNAL_TO_NOISE = 3.0

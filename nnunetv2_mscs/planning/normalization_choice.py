@@ -1,10 +1,10 @@
-"""The schemes of `MSCSPlannerADCDWI` for channels called ADC and DWI, or why a data set cannot have them."""
+"""How `MSCSPlanner` normalises a data set: by schemes of its own for ADC and DWI, or by nnU-Net's rules, and why."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.planning.normalization import ADCNormalization, DWINormalization
 from nnunetv2_mscs.scans.channels import ADC, DWI
 from nnunetv2_mscs.scans.findings import ScanError
@@ -13,45 +13,54 @@ from nnunetv2_mscs.scans.units import TO_MICRO
 SCHEMES = {ADC.casefold(): ADCNormalization.__name__, DWI.casefold(): DWINormalization.__name__}
 # Medians of lesions: from severe cytotoxic oedema to free water. The units lie three decades apart.
 PLAUSIBLE_LESION_MM2_PER_S = (0.1e-3, 3.0e-3)
-OTHERWISE = "Plan with -pl MSCSPlanner, which keeps nnU-Net's normalisation."
 
 
-def schemes_by_name(channels: Mapping[str, str]) -> dict[str, str]:
-    """Scheme by the channel's key in dataset.json, for channels called ADC or DWI in any case.
+class Choice(NamedTuple):
+    """The channels that one of our schemes normalises (key in dataset.json -> scheme), and the reason in words."""
 
-    Raises:
-        MscsError: no channel has one of these names.
+    schemes: dict[str, str]
+    reason: str
+
+
+NNUNETS_RULES = Choice({}, "normalisation: by nnU-Net's rules")
+
+
+def choose_schemes(
+    channels: Mapping[str, str],
+    lesions: Mapping[str, Mapping[str, float]],
+    images: Callable[[str], Iterable[tuple[str, np.ndarray]]],
+) -> Choice:
+    """Our schemes for channels called ADC or DWI in any case; nnU-Net's if there are none, or the ADC is in no unit.
+
+    Args:
+        channels: names by key, as in dataset.json.
+        lesions: by key, nnU-Net's fingerprint of the voxels with a label: `median`, `max` and others.
+        images: gives some images of a channel, as (case, (Z, Y, X)); preprocessing must not refuse them later.
     """
     schemes = {key: SCHEMES[name.casefold()] for key, name in channels.items() if name.casefold() in SCHEMES}
     if not schemes:
-        raise MscsError(f"No channel is called ADC or DWI, but {', '.join(channels.values())}.", OTHERWISE)
-    return schemes
+        return NNUNETS_RULES
+    words = []
+    for key, scheme in schemes.items():
+        if scheme == ADCNormalization.__name__:
+            values = lesions.get(key, {})
+            unit = unit_of_lesions(values)
+            obstacle = _without_unit(channels[key], values) if unit is None else _refusal(images(key))
+            if obstacle:
+                return Choice({}, f"{NNUNETS_RULES.reason}, because {obstacle}")
+            words.append(f"{channels[key]} by its unit (lesions are in {unit})")
+        else:
+            words.append(f"{channels[key]} by the median of its parenchyma")
+    others = ["the others by nnU-Net's rules"] if len(words) < len(channels) else []
+    return Choice(schemes, f"normalisation: {', '.join(words + others)}")
 
 
-def require_unit(lesions: Mapping[str, float]) -> str:
-    """The unit of an ADC channel, a key of `scans.units.TO_MICRO`, from nnU-Net's fingerprint of its lesions.
-
-    Args:
-        lesions: `median`, `max` and others of the voxels with a label.
-
-    Raises:
-        MscsError: the fingerprint holds no lesions, or their values are in no unit of diffusivity.
-    """
-    median, most = float(lesions.get("median", np.nan)), float(lesions.get("max", np.nan))
-    if not np.isfinite([median, most]).all():
-        raise MscsError("The data set's fingerprint has no ADC of lesions.", OTHERWISE)
-    unit = unit_of_lesions(median, most)
-    if unit is None:
-        values = f"median {median:.3g}, at most {most:.3g}"
-        raise MscsError(f"The ADC of the lesions ({values}) is in no unit of diffusivity.", OTHERWISE)
-    return unit
-
-
-def unit_of_lesions(median: float, most: float) -> str | None:
-    """The unit of an ADC, a key of `scans.units.TO_MICRO`, from the median and the maximum of its lesions.
+def unit_of_lesions(lesions: Mapping[str, float]) -> str | None:
+    """The unit of an ADC, a key of `scans.units.TO_MICRO`, from the median and the maximum of its lesions; or None.
 
     Maps scaled to [0, 1] would pass for 10^-3 mm2/s; but there some voxel of a lesion exceeds 1.
     """
+    median, most = _median_and_most(lesions)
     low, high = PLAUSIBLE_LESION_MM2_PER_S
     for name, factor in TO_MICRO.items():
         if low * 1e6 <= median * factor <= high * 1e6:
@@ -59,15 +68,23 @@ def unit_of_lesions(median: float, most: float) -> str | None:
     return None
 
 
-def require_acceptable(images: Iterable[tuple[str, np.ndarray]]) -> None:
-    """Look at some ADC images (identifier, (Z, Y, X)) as preprocessing will.
+def _median_and_most(lesions: Mapping[str, float]) -> tuple[float, float]:
+    return float(lesions.get("median", np.nan)), float(lesions.get("max", np.nan))
 
-    Raises:
-        MscsError: `ADCNormalization` refuses one of them.
-    """
+
+def _without_unit(channel: str, lesions: Mapping[str, float]) -> str:
+    median, most = _median_and_most(lesions)
+    if not np.isfinite([median, most]).all():
+        return f"the data set's fingerprint has no {channel} of lesions"
+    return f"the {channel} of the lesions (median {median:.3g}, at most {most:.3g}) is in no unit of diffusivity"
+
+
+def _refusal(images: Iterable[tuple[str, np.ndarray]]) -> str:
+    """Why preprocessing would refuse one of these ADC images, or ""."""
     normalise = ADCNormalization(use_mask_for_norm=False, intensityproperties={})
-    for identifier, image in images:
+    for case, image in images:
         try:
             normalise.run(image)
         except ScanError as error:
-            raise MscsError(f"{identifier}: {error.finding}.", OTHERWISE) from error
+            return f"preprocessing would refuse {case} ({error.finding})"
+    return ""

@@ -14,8 +14,7 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 from nnunetv2_mscs.nnunet_files.plans import DEFAULT_PLANS
 from nnunetv2_mscs.planning.memory import GIGABYTE, TrainingMemory, training_memory
-from nnunetv2_mscs.planning.normalization import ADCNormalization
-from nnunetv2_mscs.planning.normalization_choice import require_acceptable, require_unit, schemes_by_name
+from nnunetv2_mscs.planning.normalization_choice import NNUNETS_RULES, Choice, choose_schemes
 from nnunetv2_mscs.planning.topology import (
     BASE_FEATURES,
     FULL_RESOLUTION_FEATURES,
@@ -44,6 +43,10 @@ PREPROCESSING_KEYS = (
 
 class MSCSPlanner(ExperimentPlanner):
     """Writes `MSCSPlans`: strides, kernels, spacing and resampling by nnU-Net's rules, MSCS-Net as the network.
+
+    Channels called ADC and DWI are normalised by what they are: `ADCNormalization` keeps the unit of the ADC,
+    `DWINormalization` relates the DWI to its parenchyma. Other channels, and all of a data set whose ADC is in no unit
+    of diffusivity, are normalised by nnU-Net's rules; the plan says which and why. docs/training.md compares both.
 
     nnU-Net's planner shrinks the patch until its estimate of the network at batch size 2 stays below a reference, both
     in feature map values of a U-Net. Here both are bytes, and the estimate is that of MSCS-Net for the same topology.
@@ -150,10 +153,28 @@ class MSCSPlanner(ExperimentPlanner):
     def _channel_names(self) -> dict:
         return self.dataset_json.get("channel_names") or self.dataset_json["modality"]
 
-    @property
-    def normalisation_reason(self) -> str:
-        """How the channels are normalised, for the plan and the terminal."""
-        return "normalisation: by nnU-Net's rules"
+    def determine_normalization_scheme_and_whether_mask_is_used_for_norm(self) -> tuple[list[str], list[bool]]:
+        schemes, masks = super().determine_normalization_scheme_and_whether_mask_is_used_for_norm()
+        own = self._normalisation.schemes
+        return (
+            [own.get(key, scheme) for key, scheme in zip(self._channel_names, schemes, strict=True)],
+            [key not in own and mask for key, mask in zip(self._channel_names, masks, strict=True)],
+        )
+
+    @cached_property
+    def _normalisation(self) -> Choice:
+        lesions = self.dataset_fingerprint["foreground_intensity_properties_per_channel"]
+        return choose_schemes(self._channel_names, lesions, self._some_images)
+
+    def _some_images(self, channel: str) -> Iterator[tuple[str, np.ndarray]]:
+        """A few cases spread over the data set: the fingerprint knows lesions alone, and no image as a whole."""
+        reader = self.determine_reader_writer()()
+        cases = list(self.dataset.items())
+        index = list(self._channel_names).index(channel)
+        for position in np.unique(np.linspace(0, len(cases) - 1, LOOKED_AT).astype(int)):
+            identifier, files = cases[position]
+            image, _ = reader.read_images([files["images"][index]])
+            yield identifier, image[0]
 
     def _reasons(self, plan: dict, median_shape, fitting: int, patches_in_share: float) -> list[str]:
         """One sentence each for topology, width, patch, batch and normalisation."""
@@ -180,63 +201,19 @@ class MSCSPlanner(ExperimentPlanner):
             else f"patch: smaller than the median image ({_joined(median_shape)}), by the initial aspect ratio or "
             f"because two larger ones would not fit into {target}",
             batch,
-            self.normalisation_reason,
+            self._normalisation.reason,
         ]
 
 
-class MSCSPlannerADCDWI(MSCSPlanner):
-    """Writes `MSCSPlansADCDWI`: as MSCSPlanner, with channels called ADC and DWI normalised by what they are.
+class MSCSPlannerZScore(MSCSPlanner):
+    """Writes `MSCSPlansZScore`: as MSCSPlanner, with every channel normalised by nnU-Net's rules."""
 
-    `ADCNormalization` keeps the unit of the ADC, `DWINormalization` relates the DWI to its parenchyma; other channels
-    are normalised by nnU-Net's rules. docs/training.md compares both ways.
-
-    Raises:
-        MscsError: when planning, if no channel has one of these names, or the ADC is in no unit of diffusivity.
-    """
-
-    def __init__(self, dataset_name_or_id: str | int, *, plans_name: str = "MSCSPlansADCDWI", **options):
+    def __init__(self, dataset_name_or_id: str | int, *, plans_name: str = "MSCSPlansZScore", **options):
         super().__init__(dataset_name_or_id, plans_name=plans_name, **options)
 
-    def determine_normalization_scheme_and_whether_mask_is_used_for_norm(self) -> tuple[list[str], list[bool]]:
-        schemes, masks = super().determine_normalization_scheme_and_whether_mask_is_used_for_norm()
-        own = self._schemes
-        return (
-            [own.get(key, scheme) for key, scheme in zip(self._channel_names, schemes, strict=True)],
-            [key not in own and mask for key, mask in zip(self._channel_names, masks, strict=True)],
-        )
-
     @cached_property
-    def _schemes(self) -> dict[str, str]:
-        """Our scheme by channel, once it is sure that preprocessing will not refuse the images."""
-        schemes = schemes_by_name(self._channel_names)
-        lesions = self.dataset_fingerprint["foreground_intensity_properties_per_channel"]
-        for key, scheme in schemes.items():
-            if scheme == ADCNormalization.__name__:
-                require_unit(lesions.get(key, {}))
-                require_acceptable(self._some_images(key))
-        return schemes
-
-    def _some_images(self, channel: str) -> Iterator[tuple[str, np.ndarray]]:
-        """A few cases spread over the data set: the fingerprint knows lesions alone, and no image as a whole."""
-        reader = self.determine_reader_writer()()
-        cases = list(self.dataset.items())
-        index = list(self._channel_names).index(channel)
-        for position in np.unique(np.linspace(0, len(cases) - 1, LOOKED_AT).astype(int)):
-            identifier, files = cases[position]
-            image, _ = reader.read_images([files["images"][index]])
-            yield identifier, image[0]
-
-    @property
-    def normalisation_reason(self) -> str:
-        units = self.dataset_fingerprint["foreground_intensity_properties_per_channel"]
-        words = [
-            f"{self._channel_names[key]} by its unit (lesions are in {require_unit(units[key])})"
-            if scheme == ADCNormalization.__name__
-            else f"{self._channel_names[key]} by the median of its parenchyma"
-            for key, scheme in self._schemes.items()
-        ]
-        others = ["the others by nnU-Net's rules"] if len(words) < len(self._channel_names) else []
-        return f"normalisation: {', '.join(words + others)}"
+    def _normalisation(self) -> Choice:
+        return NNUNETS_RULES
 
 
 def _architecture_memory(

@@ -33,7 +33,7 @@ if __name__ == "__main__":
         for name in names:
             assert worker.apply(trainer, (name,)) == trainer(name), name
             print(*trainer(name))
-        for name in ("MSCSPlanner", "MSCSPlannerADCDWI", "ExperimentPlanner"):
+        for name in ("MSCSPlanner", "MSCSPlannerZScore", "ExperimentPlanner"):
             assert worker.apply(planner, (name,)) == name
             print(name)
         for name in ("ADCNormalization", "DWINormalization", "SliceMinMaxNormalization", "ZScoreNormalization"):
@@ -49,7 +49,7 @@ nnunetv2_mscs.training.variants MSCSTrainer_3epochs
 nnunetv2_mscs.training.variants MSCSTrainer_3epochs_2iterations
 nnunetv2.training.nnUNetTrainer.nnUNetTrainer nnUNetTrainer
 MSCSPlanner
-MSCSPlannerADCDWI
+MSCSPlannerZScore
 ExperimentPlanner
 ADCNormalization
 DWINormalization

@@ -33,7 +33,7 @@ import nnunetv2, os
 from nnunetv2_mscs.nnunet_shims import run
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 normalizations = ["ADCNormalization", "DWINormalization", "SliceMinMaxNormalization"]
-places = {"experiment_planning": ["MSCSPlanner", "MSCSPlannerADCDWI"], "preprocessing.normalization": normalizations}
+places = {"experiment_planning": ["MSCSPlanner", "MSCSPlannerZScore"], "preprocessing.normalization": normalizations}
 for place, name in [(place, name) for place, names in places.items() for name in names]:
     folder = os.path.join(nnunetv2.__path__[0], *place.split("."))
     print(recursive_find_python_class(folder, name, f"nnunetv2.{place}").__name__)
@@ -41,7 +41,7 @@ print(Path(os.environ["nnUNet_extTrainer"]).name)
 """
     result = subprocess.run(python(code), capture_output=True, text=True, cwd=tmp_path)
     normalizations = ["ADCNormalization", "DWINormalization", "SliceMinMaxNormalization"]
-    found = ["MSCSPlanner", "MSCSPlannerADCDWI", *normalizations, "trainer"]
+    found = ["MSCSPlanner", "MSCSPlannerZScore", *normalizations, "trainer"]
     assert result.stdout.split()[-6:] == found, result.stderr
 
 

@@ -10,7 +10,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_mscs.nnunet_shims.run import make_findable
 from nnunetv2_mscs.planning.normalization import ADCNormalization, DWINormalization
-from nnunetv2_mscs.planning.planner import MSCSPlannerADCDWI
+from nnunetv2_mscs.planning.planner import MSCSPlanner
 
 SPACING = (5.0, 2.0, 2.0)
 PAD = ((2, 1), (6, 11), (0, 9))
@@ -22,7 +22,7 @@ def plans(fingerprinted) -> PlansManager:
     make_findable()
     lesions = {"0": {"median": 550.0, "max": 2700.0}, "1": {"median": 480.0, "max": 1500.0}}
     name = fingerprinted(size=(12, 40, 40), spacing=SPACING, cases=5, intensities=lesions)
-    return PlansManager(MSCSPlannerADCDWI(name).plan_experiment())
+    return PlansManager(MSCSPlanner(name).plan_experiment())
 
 
 @pytest.fixture

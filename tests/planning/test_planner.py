@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.planning.planner import MSCSPlanner, MSCSPlannerADCDWI
+from nnunetv2_mscs.planning.planner import MSCSPlanner, MSCSPlannerZScore
 from nnunetv2_mscs.training.trainer import MSCSTrainer
 
 
@@ -140,17 +139,10 @@ def normalisation_reason(plans: dict) -> str:
     return reason
 
 
-def planned_by_unit(name: str, folders: Path) -> dict:
-    MSCSPlannerADCDWI(name).plan_experiment()
-    return json.loads((folders / "nnUNet_preprocessed" / name / "MSCSPlansADCDWI.json").read_text())
-
-
 @pytest.mark.parametrize("stored", [1, 1e-3, 1e-6])
-def test_adc_and_dwi_are_normalised_by_what_they_are_on_request(fingerprinted, nnunet_folders, stored):
+def test_adc_and_dwi_are_normalised_by_what_they_are(fingerprinted, nnunet_folders, stored):
     lesions = {"0": {key: value * stored for key, value in LESIONS["0"].items()}, "1": LESIONS["1"]}
-    name = fingerprinted(channels=("adc", "Dwi"), intensities=lesions)
-    plans = planned_by_unit(name, nnunet_folders)
-    assert (plans["plans_name"], plans["experiment_planner_used"]) == ("MSCSPlansADCDWI", "MSCSPlannerADCDWI")
+    plans = planned(fingerprinted(channels=("adc", "Dwi"), intensities=lesions), nnunet_folders)
     assert schemes(plans) == OURS
     assert plans["configurations"]["2d"]["use_mask_for_norm"] == [False, False]
     unit = {1: "10^-6 mm2/s", 1e-3: "10^-3 mm2/s", 1e-6: "mm2/s"}[stored]
@@ -158,31 +150,35 @@ def test_adc_and_dwi_are_normalised_by_what_they_are_on_request(fingerprinted, n
         f"normalisation: adc by its unit (lesions are in {unit}), Dwi by the median of its parenchyma"
     )
     assert PlansManager(plans).get_configuration("2d").normalization_schemes == OURS
-    assert schemes(planned(name, nnunet_folders)) == ZSCORE
 
 
-def test_other_channels_are_normalised_by_nnunets_rules(fingerprinted, nnunet_folders):
+def test_a_planner_of_its_own_keeps_nnunets_normalisation(fingerprinted, nnunet_folders):
+    MSCSPlannerZScore(fingerprinted(intensities=LESIONS)).plan_experiment()
+    (file,) = nnunet_folders.rglob("MSCSPlansZScore.json")
+    plans = json.loads(file.read_text())
+    assert (plans["plans_name"], plans["experiment_planner_used"]) == ("MSCSPlansZScore", "MSCSPlannerZScore")
+    assert (schemes(plans), normalisation_reason(plans)) == (ZSCORE, "normalisation: by nnU-Net's rules")
+
+
+@pytest.mark.parametrize(
+    ("channels", "expected", "reason"),
+    [
+        (("ADC", "DWI", "FLAIR"), [*OURS, "ZScoreNormalization"], ", the others by nnU-Net's rules"),
+        (("DWI",), OURS[1:], ": DWI by the median of its parenchyma"),
+        (("FLAIR", "nonorm"), ["ZScoreNormalization", "NoNormalization"], "normalisation: by nnU-Net's rules"),
+    ],
+)
+def test_other_channels_are_normalised_by_nnunets_rules(fingerprinted, nnunet_folders, channels, expected, reason):
     lesions = LESIONS | {"2": {"median": 30.0, "max": 90.0}}
-    plans = planned_by_unit(fingerprinted(channels=("ADC", "DWI", "FLAIR"), intensities=lesions), nnunet_folders)
-    assert schemes(plans) == [*OURS, "ZScoreNormalization"]
-    assert normalisation_reason(plans).endswith(", the others by nnU-Net's rules")
-    plans = planned_by_unit(fingerprinted(channels=("DWI",), intensities=LESIONS), nnunet_folders)
-    assert schemes(plans) == ["DWINormalization"]
-    plans = planned(fingerprinted(channels=("FLAIR", "nonorm"), intensities=LESIONS), nnunet_folders)
-    assert schemes(plans) == ["ZScoreNormalization", "NoNormalization"]
-    assert normalisation_reason(plans) == "normalisation: by nnU-Net's rules"
-
-
-def test_names_that_are_neither_adc_nor_dwi_are_refused(fingerprinted):
-    name = fingerprinted(channels=("FLAIR", "T1"), intensities=LESIONS)
-    with pytest.raises(MscsError, match=r"No channel is called ADC or DWI, but FLAIR, T1.* -pl MSCSPlanner,"):
-        MSCSPlannerADCDWI(name).plan_experiment()
+    plans = planned(fingerprinted(channels=channels, intensities=lesions), nnunet_folders)
+    assert schemes(plans) == expected
+    assert normalisation_reason(plans).endswith(reason)
 
 
 @pytest.mark.parametrize(
     ("adc", "why"),
     [
-        ({"median": 0.17, "max": 0.98}, "median 0.17, at most 0.98. is in no unit of diffusivity"),
+        ({"median": 0.17, "max": 0.98}, "(median 0.17, at most 0.98) is in no unit of diffusivity"),
         ({"median": 0.5, "max": 1.0}, "is in no unit of diffusivity"),
         ({"median": -0.3, "max": 2.1}, "is in no unit of diffusivity"),
         ({"median": 20.0, "max": 70.0}, "is in no unit of diffusivity"),
@@ -190,33 +186,37 @@ def test_names_that_are_neither_adc_nor_dwi_are_refused(fingerprinted):
         ({}, "fingerprint has no ADC of lesions"),
     ],
 )
-def test_adc_without_a_unit_is_refused(fingerprinted, adc, why):
-    name = fingerprinted(intensities={"0": adc, "1": LESIONS["1"]})
-    with pytest.raises(MscsError, match=f"{why}.* -pl MSCSPlanner,"):
-        MSCSPlannerADCDWI(name).plan_experiment()
+def test_adc_without_a_unit_leaves_all_to_nnunets_rules(fingerprinted, nnunet_folders, capsys, adc, why):
+    plans = planned(fingerprinted(intensities={"0": adc, "1": LESIONS["1"]}), nnunet_folders)
+    assert schemes(plans) == ZSCORE
+    assert normalisation_reason(plans).startswith("normalisation: by nnU-Net's rules, because the ")
+    assert normalisation_reason(plans).endswith(why)
+    assert why in capsys.readouterr().out
 
 
 def test_images_have_to_be_in_the_unit_that_their_lesions_promise(fingerprinted, nnunet_folders):
     """Preprocessing would refuse the data set, hours later."""
-    assert schemes(planned_by_unit(fingerprinted(intensities=LESIONS, value=800.0), nnunet_folders)) == OURS
-    name = fingerprinted(intensities=LESIONS, value=104.0)
-    with pytest.raises(MscsError, match="case: ADC unit not recognised"):
-        MSCSPlannerADCDWI(name).plan_experiment()
+    assert schemes(planned(fingerprinted(intensities=LESIONS, value=800.0), nnunet_folders)) == OURS
+    plans = planned(fingerprinted(intensities=LESIONS, value=104.0), nnunet_folders)
+    assert schemes(plans) == ZSCORE
+    assert "because preprocessing would refuse case (ADC unit not recognised" in normalisation_reason(plans)
 
 
 def test_only_plans_that_normalise_alike_share_data(fingerprinted, nnunet_folders):
     name = fingerprinted(intensities=LESIONS)
     ExperimentPlanner(name).plan_experiment()
-    assert planned(name, nnunet_folders)["configurations"]["2d"]["data_identifier"] == "nnUNetPlans_2d"
-    plans = planned_by_unit(name, nnunet_folders)
-    assert plans["configurations"]["2d"]["data_identifier"] == "MSCSPlansADCDWI_2d"
+    shared = [
+        planner(name).plan_experiment()["configurations"]["2d"]["data_identifier"]
+        for planner in (MSCSPlanner, MSCSPlannerZScore)
+    ]
+    assert shared == ["MSCSPlans_2d", "nnUNetPlans_2d"]
 
 
 def test_models_of_another_normalisation_are_warned_of(fingerprinted, nnunet_folders, capsys):
     name = fingerprinted(intensities=LESIONS)
     planned(name, nnunet_folders)
     capsys.readouterr()
-    MSCSPlannerADCDWI(name, plans_name="MSCSPlans").plan_experiment()
+    MSCSPlannerZScore(name, plans_name="MSCSPlans").plan_experiment()
     assert "MSCSPlans.json planned other networks or input for 2d, 3d_fullres" in capsys.readouterr().out
 
 

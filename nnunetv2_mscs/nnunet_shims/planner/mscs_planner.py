@@ -4,7 +4,7 @@ from importlib import import_module
 
 HOMES = {
     "MSCSPlanner": "nnunetv2_mscs.planning.planner",
-    "MSCSPlannerADCDWI": "nnunetv2_mscs.planning.planner",
+    "MSCSPlannerZScore": "nnunetv2_mscs.planning.planner",
 }
 
 

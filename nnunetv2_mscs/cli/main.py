@@ -1,4 +1,4 @@
-"""Entry point of `mscs`: one argument parser, one module a command, one place where errors become exit codes."""
+"""Entry point of `mscs`: one argument parser, one module per command, one place where errors become exit codes."""
 
 import argparse
 import io
@@ -23,6 +23,7 @@ from nnunetv2_mscs.cli import (
     show,
     status,
 )
+from nnunetv2_mscs.cli.parser import MainParser, Parser
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.workplace.termination import terminable
 
@@ -44,9 +45,9 @@ COMMANDS = {
 }
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> MainParser:
     """The parser of all commands. A command module offers SUMMARY, EXAMPLE, configure(parser) and run(args)."""
-    parser = argparse.ArgumentParser(
+    parser = MainParser(
         prog="mscs",
         description="MSCS-Net for low-resolution stroke MRI, inside stock nnU-Net v2.",
         epilog="""planning, training and prediction are nnU-Net's own commands:
@@ -56,7 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"nnunetv2-mscs {__version__}")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    parser.commands = tuple(COMMANDS)
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for name, module in COMMANDS.items():
         command = subparsers.add_parser(
             name,
@@ -78,12 +80,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     _prepare_streams()
     try:
         try:
-            return _run(build_parser().parse_args(argv))
+            return _run(_parsed(sys.argv[1:] if argv is None else list(argv)))
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _parsed(words: list[str]) -> argparse.Namespace:
+    """The words of the command line as argparse understands them; `mscs` alone and `mscs help COMMAND` ask for help."""
+    if not words or words == ["help"]:
+        words = ["--help"]
+    elif words[0] == "help":
+        words = [*words[1:], "--help"]
+    return build_parser().parse_args(words)
 
 
 def _run(args: argparse.Namespace) -> int:

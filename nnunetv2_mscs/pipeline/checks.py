@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
-from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.errors import MscsError, did_you_mean
 from nnunetv2_mscs.nnunet_files.dataset import FOLDS
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.nnunet_files.plans import CASCADE, CONFIGURATIONS, LOW_RESOLUTION
@@ -187,7 +187,9 @@ def _check_memory(processes: int, scans: Scans | None, findings: Findings) -> No
 def _check_configurations(configurations: Sequence[str], findings: Findings) -> None:
     _check_distinct("--configurations", configurations, findings)
     if not configurations or not set(configurations) <= set(CONFIGURATIONS):
-        names = f"nnU-Net plans {', '.join(CONFIGURATIONS)}; several are separated by spaces."
+        unknown = [name for name in configurations if name not in CONFIGURATIONS]
+        near = did_you_mean(unknown[0], CONFIGURATIONS) if unknown else ""
+        names = f"nnU-Net plans {', '.join(CONFIGURATIONS)}; several are separated by spaces.{near}"
         findings.error(f"--configurations {_shown(configurations)}", names)
     if CASCADE in configurations and LOW_RESOLUTION not in configurations:
         findings.error(f"{CASCADE} needs the masks of {LOW_RESOLUTION}", f"Add {LOW_RESOLUTION} to --configurations.")
@@ -231,11 +233,12 @@ def _find_trainer(name: str) -> type:
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
     from nnunetv2_mscs.nnunet_shims.run import make_findable
-    from nnunetv2_mscs.training.variants import trainer_by_name
+    from nnunetv2_mscs.training.variants import names_like, trainer_by_name
 
     make_findable()
     try:
         return trainer_by_name(name) or recursive_find_trainer_class_by_name(name)
     except RuntimeError:
-        remedy = "nnU-Net's own come in few lengths (_5epochs, _100epochs, ...), MSCSTrainer_<N>epochs in any."
-        raise MscsError(f"nnU-Net finds no trainer {name}.", remedy) from None
+        near = did_you_mean(name, [*names_like(name), "nnUNetTrainer"])
+        remedy = near or " nnU-Net's own come in few lengths (_5epochs, _100epochs, ...), MSCSTrainer_<N>epochs in any."
+        raise MscsError(f"nnU-Net finds no trainer {name}.", remedy.strip()) from None

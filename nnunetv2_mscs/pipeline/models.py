@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.errors import MscsError, did_you_mean
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.nnunet_files.model_folder import Model, ModelSet
 from nnunetv2_mscs.pipeline.settings import RunSettings
@@ -99,7 +99,8 @@ def planner_class(name: str) -> type:
     folder = Path(nnunetv2.__path__[0]) / "experiment_planning"
     found = recursive_find_python_class(str(folder), name, current_module="nnunetv2.experiment_planning")
     if found is None:
-        raise MscsError(f"nnU-Net finds no planner {name}.", f"Known are {', '.join(PLANS)}.")
+        remedy = did_you_mean(name, PLANS) or f"Known are {', '.join(PLANS)}."
+        raise MscsError(f"nnU-Net finds no planner {name}.", remedy.strip())
     return found
 
 

@@ -20,6 +20,8 @@ NAME = re.compile(
     r"(_(?P<epochs>[1-9]\d*)epochs(_(?P<iterations>[1-9]\d*)iterations)?)?"
 )
 
+LENGTH = re.compile("([1-9][0-9]*)(patience|epochs?|iterations?)")
+
 
 @cache
 def trainer_by_name(name: str) -> type[MSCSTrainer] | None:
@@ -38,6 +40,14 @@ def trainer_by_name(name: str) -> type[MSCSTrainer] | None:
     }
     numbers = {key: int(match[key]) for key in ("patience", "epochs", "iterations") if match[key]}
     return type(name, (base,), attributes | numbers)
+
+
+def names_like(name: str) -> list[str]:
+    """The names of ours with the patience and length that a mistyped name asks for, in full words."""
+    _, *parts = name.split("_")
+    words = [f"{match[1]}{match[2]}" for part in parts if (match := LENGTH.fullmatch(part))]
+    plural = [re.sub("[hn]$", r"\g<0>s", word) for word in words]
+    return [full for base in BASES if trainer_by_name(full := "_".join([base, *plural]))]
 
 
 def __getattr__(name: str) -> type[MSCSTrainer]:

@@ -1,0 +1,80 @@
+"""Mistyped commands, options and names are answered with the nearest right ones."""
+
+import subprocess
+import sys
+
+import pytest
+
+from nnunetv2_mscs.cli.main import main
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.pipeline.checks import _find_trainer
+from nnunetv2_mscs.pipeline.models import planner_class
+
+
+@pytest.mark.parametrize(
+    ("words", "usage", "answer"),
+    [
+        (["convret", "a", "1", "X"], "usage: mscs [-h]", "there is no command convret. Did you mean convert?"),
+        (["Status"], "usage: mscs [-h]", "Did you mean status?"),
+        (["train"], "usage: mscs [-h]", "there is no command train. `mscs` alone lists all commands."),
+        (["help", "reprot"], "usage: mscs [-h]", "Did you mean report?"),
+        (["--versoin"], "usage: mscs [-h]", "unknown option --versoin. Did you mean --version?"),
+        (["run", ".", "1", "X", "--trainr=Y"], "usage: mscs run", "unknown option --trainr. Did you mean --trainer?"),
+        (["convert", "--overwrit", "--spacng"], "usage: mscs convert", "unknown option --spacng."),
+        (["report", "--nothing-like-it"], "usage: mscs report", "unknown option --nothing-like-it.\n"),
+        (["cancel", "1", "2", "3"], "usage: mscs cancel", "too many words: 2 3"),
+    ],
+)
+def test_the_nearest_is_named_with_the_commands_own_usage(words, usage, answer, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    said = capsys.readouterr().err
+    assert (left.value.code, said.startswith(usage)) == (2, True)
+    assert answer in said
+
+
+@pytest.mark.parametrize("words", [[], ["help"], ["--help"]])
+def test_mscs_alone_lists_the_commands(words, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 0
+    assert "convert" in capsys.readouterr().out
+
+
+def test_help_of_a_command_is_its_help(capsys):
+    shown = []
+    for words in (["help", "convert"], ["convert", "--help"]):
+        with pytest.raises(SystemExit):
+            main(words)
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1]
+    assert "DATASET_ID" in shown[0]
+
+
+def test_python_m_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "nnunetv2_mscs", "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()[0]) == (0, "nnunetv2-mscs")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("MSCSTraner", "MSCSTrainer"),
+        ("mscstrainer_20epochs", "MSCSTrainer_20epochs"),
+        ("MSCSTrainer_5epoch", "MSCSTrainer_5epochs"),
+        ("MSCSTrainerPapr_3epochs_2iteration", "MSCSTrainerPaper_3epochs_2iterations"),
+        ("MSCSTrainerEarlyStoping_5patience_3epoch", "MSCSTrainerEarlyStopping_5patience_3epochs"),
+        ("nnunetTrainer", "nnUNetTrainer"),
+    ],
+)
+def test_trainers_are_known_by_the_grammar_of_their_names(name, meant):
+    with pytest.raises(MscsError, match=rf"Did you mean {meant}\?"):
+        _find_trainer(name)
+    assert _find_trainer(meant).__name__ == meant
+
+
+def test_planners_are_known_too():
+    with pytest.raises(MscsError, match=r"Did you mean MSCSPlanner\?"):
+        planner_class("MSCSPlaner")
+    with pytest.raises(MscsError, match="Known are MSCSPlanner, "):
+        planner_class("Another")

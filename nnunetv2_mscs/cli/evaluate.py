@@ -31,7 +31,13 @@ FEWEST_SAMPLES, MOST_SAMPLES = 100, 100_000
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("predictions", metavar="PREDICTIONS", nargs="?", type=Path, help="a mask, a folder of masks, or a model folder")
+    add(
+        "predictions",
+        metavar="PREDICTIONS",
+        nargs="?",
+        type=Path,
+        help="a mask, a folder of masks, a model folder, or a data set whose model is meant, by id or name",
+    )
     add(
         "references",
         metavar="REFERENCES",

@@ -24,7 +24,12 @@ ALL = "all"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="SOURCE", type=Path, help="a model folder, an evaluation, or a folder of predicted masks")
+    add(
+        "source",
+        metavar="SOURCE",
+        type=Path,
+        help="a model folder, an evaluation, a folder of predicted masks, or a data set by id or name",
+    )
     add("-o", "--out", metavar="FILE.html", type=Path, required=True, help="page to write")
     add(
         "--compare",

@@ -22,6 +22,7 @@ from nnunetv2_mscs.evaluation.results import (
 from nnunetv2_mscs.evaluation.statistics import StatisticsSettings, with_statistics
 from nnunetv2_mscs.evaluation.statistics_text import statistics_text
 from nnunetv2_mscs.evaluation.writing import write_evaluation, write_models
+from nnunetv2_mscs.nnunet_files.trained import model_meant
 
 NOT_IN_A_FOLDER_NAME = re.compile(r"[^\w .+-]")
 
@@ -31,7 +32,8 @@ class EvaluationRequest:
     """The models to evaluate.
 
     Args:
-        models: for each its masks, its model folder, or a former evaluation; the first is the baseline.
+        models: for each its masks, its model folder, or a former evaluation; or a data set by its id or name, see
+            `model_meant`. The first is the baseline.
         references: the truth, for models that were not evaluated before; None to find that of nnU-Net's data set.
         names: of the models; by default the trainer's or the folder's.
         labels: see `evaluate`.
@@ -88,6 +90,7 @@ def write_evaluation_folder(
         MscsError: the place is taken, or masks cannot be evaluated, or models not compared.
     """
     EVALUATION.check(out, overwrite=overwrite)
+    request = _with_models_found(request)
     _refuse_inputs_inside(out, request, extras)
     evaluations = [with_statistics(one, settings) for one in read_models(request)]
     comparison = None
@@ -114,7 +117,12 @@ def _refuse_inputs_inside(out: Path, request: EvaluationRequest, extras: Sequenc
 
 
 def read_models(request: EvaluationRequest) -> list[Evaluation]:
-    """Evaluate each model, or read what was evaluated before."""
+    """Evaluate each model, or read what was evaluated before.
+
+    Raises:
+        MscsError: a place does not exist, or masks cannot be evaluated.
+    """
+    request = _with_models_found(request)
     if all(is_comparison(place) or is_evaluation(place) for place in request.models):
         _refuse_without_effect(request)
     for place in (request.references, request.images):
@@ -139,6 +147,10 @@ def read_models(request: EvaluationRequest) -> list[Evaluation]:
                 )
             )
     return _named(evaluations, request)
+
+
+def _with_models_found(request: EvaluationRequest) -> EvaluationRequest:
+    return replace(request, models=tuple(model_meant(place) for place in request.models))
 
 
 def _refuse_without_effect(request: EvaluationRequest) -> None:

@@ -1,7 +1,6 @@
 """Which trained models MODEL means: one model folder, or the best configuration or ensemble of a data set."""
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.best_configuration import BEST_RECORD, FIND_BEST, BestRecord, read_best_record
 from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT, read_checkpoint
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, DATASET_NAME
-from nnunetv2_mscs.nnunet_files.environment import folder_if_named
 from nnunetv2_mscs.nnunet_files.json_files import read_json
 from nnunetv2_mscs.nnunet_files.model_folder import (
     FOLD_FOLDER,
@@ -24,8 +22,7 @@ from nnunetv2_mscs.nnunet_files.model_folder import (
     model_of,
 )
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
-
-RESULTS = "nnUNet_results"
+from nnunetv2_mscs.nnunet_files.trained import DATASET_WORD, model_folders, results_of
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,8 @@ def select(model: str, folds: Sequence[str] = ()) -> Selection:
         MscsError: there are no such models, or a fold is not trained to its end.
     """
     place = Path(model)
-    if not place.is_dir() and re.fullmatch(rf"[0-9]{{1,3}}|{DATASET_NAME.pattern}", model):
-        place = _dataset_folder(model)
+    if not place.is_dir() and DATASET_WORD.fullmatch(model):
+        place = results_of(model)
     if not place.is_dir():
         raise MscsError(f"{model} is no folder.", "Name a model folder, or a data set by its id, name or folder.")
     place = Path(os.path.abspath(place))
@@ -71,23 +68,11 @@ def select(model: str, folds: Sequence[str] = ()) -> Selection:
         return _one_model(place, folds)
     if (place / BEST_RECORD).is_file():
         return _best(place, folds)
-    models = sorted(path for path in place.iterdir() if is_model_folder(path) and model_of(path.name))
+    models = model_folders(place)
     if len(models) == 1:
         return _one_model(models[0], folds)
     found = f"{len(models)} models and no {BEST_RECORD}" if models else "no trained model"
     raise MscsError(f"{place} holds {found}.", FIND_BEST if models else "Name a model folder.")
-
-
-def _dataset_folder(name_or_id: str) -> Path:
-    results = folder_if_named(RESULTS)
-    if results is None:
-        raise MscsError(f"{RESULTS} is not set, so {name_or_id} cannot be found.", f"export {RESULTS}=FOLDER")
-    pattern = f"Dataset{int(name_or_id):03d}_*" if name_or_id.isdecimal() else name_or_id
-    found = sorted(path for path in results.glob(pattern) if path.is_dir())
-    if len(found) != 1:
-        count = f"{len(found)} folders" if found else "No folder"
-        raise MscsError(f"{count} of {results} named {pattern}.", "Name the model's folder.")
-    return found[0]
 
 
 def _one_model(folder: Path, folds: Sequence[str]) -> Selection:

@@ -144,12 +144,12 @@ def concordance(
 ) -> tuple[float, tuple[float, float]]:
     """Lin's concordance correlation coefficient and its 95 % interval by BCa bootstrap over cases.
 
-    2 s_xy / (s_x² + s_y² + (mean x - mean y)²), with moments divided by n (Lin, Biometrics 1989). NaN where all values
-    are equal; no interval where x or y is constant, or n < 3. Fisher's z is not used, as it assumes normal volumes: for
-    log-normal ones its 95 % interval holds the truth in half of all studies.
+    2 s_xy / (s_x² + s_y² + (mean x - mean y)²), with moments divided by n (Lin, Biometrics 1989). NaN for one case and
+    where all values are equal; no interval where x or y is constant, or n < 3. Fisher's z is not used, as it assumes
+    normal volumes: for log-normal ones its 95 % interval holds the truth in half of all studies.
     """
     n = len(x)
-    if n == 0 or np.ptp(np.concatenate([x, y])) == 0:
+    if n < 2 or np.ptp(np.concatenate([x, y])) == 0:
         return UNDEFINED, NO_INTERVAL
     ccc = float(_concordance(x, y, axis=0))
     if n < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:

@@ -35,17 +35,21 @@ def _not_distinguishable(test: PairedTest) -> str:
     said = f"{test.model} and {test.baseline} are not distinguishable"
     if test.p == 1 and test.difference == test.ci_low == test.ci_high == 0:
         return f"{said}: no case differs, {_cases(test)}."
-    said += f" ({test.model} minus {test.baseline}: {_signed(test.difference, test)}, {_p(test)}, {_cases(test)})"
-    said += f"; the interval leaves open {_signed(test.ci_low, test)} to {_signed(test.ci_high, test)}."
+    difference = f"{test.model} minus {test.baseline}: {_signed(test.difference, test)}"
+    interval = f"{_signed(test.ci_low, test)} to {_signed(test.ci_high, test)}"
     zero_inside = test.ci_low <= 0 <= test.ci_high
-    if test.p_holm < ALPHA and zero_inside:
-        return f"{said} {_on_the_side_of_the_ranks(test)}; large differences in a few cases leave the mean open."
     if test.p_holm < ALPHA:
-        said += f" {_on_the_side_of_the_ranks(test)}; the ranks of the differences point in one direction"
-        return f"{said}, the mean in the other: look at the cases."
-    if not zero_inside:
-        return f"{said} The interval leaves out 0, but the corrected test does not confirm a difference."
-    return said
+        return f"no verdict, because test and mean disagree. {_disagreement(test, difference, interval)}"
+    said += f" ({difference}, {_p(test)}, {_cases(test)}); the interval leaves open {interval}."
+    return said if zero_inside else f"{said} It leaves out 0, but the corrected test does not confirm a difference."
+
+
+def _disagreement(test: PairedTest, difference: str, interval: str) -> str:
+    """What the ranks say, and what the mean and its interval say instead."""
+    ranks = f"{_on_the_side_of_the_ranks(test)} ({_p(test)}); but the mean difference ({difference}) "
+    if test.ci_low <= 0 <= test.ci_high:
+        return f"{ranks}may be 0: its interval is {interval}. A few large differences decide the mean."
+    return f"{ranks}goes the other way: its interval is {interval}. Look at the cases that differ most."
 
 
 def _on_the_side_of_the_ranks(test: PairedTest) -> str:

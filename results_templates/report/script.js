@@ -1,5 +1,11 @@
 "use strict";
 (() => {
+  // The warnings are folded; who goes to them wants to read them.
+  const warnings = document.getElementById("warnings");
+  const unfold = () => { if (warnings && location.hash === "#warnings") warnings.open = true; };
+  window.addEventListener("hashchange", unfold);
+  unfold();
+
   const data = JSON.parse(document.getElementById("report-data").textContent);
   const table = document.getElementById("case-table");
   if (!table) return;

@@ -99,10 +99,14 @@ def _rows(evaluations: Sequence[Evaluation]) -> tuple[CaseRow, ...]:
 def _with_pictures(content: ReportContent, evaluations: Sequence[Evaluation], request: ReportRequest) -> ReportContent:
     """The content with as many pictures as the page has room for, and notices about missing ones."""
     bare = len(render(content).encode()) / 1e6 + BESIDE_PICTURE_MB * len(content.rows)
+    examples = [content.rows[place].measured["case"] for _, place in content.examples[::-1]]
     worst = list(dict.fromkeys(row.measured["case"] for row in content.rows if row.model == content.models[0]))
-    room = request.megabytes - bare
     pictures, cases = draw_pictures(
-        evaluations, worst, cases=request.cases, megabytes=room, processes=request.processes
+        evaluations,
+        list(dict.fromkeys([*examples, *worst[: request.cases]])),
+        twice=examples,
+        megabytes=request.megabytes - bare,
+        processes=request.processes,
     )
     notices = [*content.notices, *notices_of_pictures(content.rows, pictures, cases=cases)]
     return replace(content, notices=in_order(notices), rows=with_pictures(content.rows, pictures))

@@ -78,16 +78,16 @@ class _Job:
 
 
 def draw_pictures(
-    evaluations: Sequence[Evaluation], worst: Sequence[str], *, cases: int | None, megabytes: float, processes: int
+    evaluations: Sequence[Evaluation], cases: Sequence[str], *, twice: Sequence[str], megabytes: float, processes: int
 ) -> tuple[Pictures, int]:
-    """Draw the sheets of the worst cases whose files are known; a case without pictures says why it has none.
+    """Draw the sheets of the cases whose files are known; a case without pictures says why it has none.
 
     A case whose scan is missing or lies on another grid is drawn with its masks alone, and says why.
 
     Args:
         evaluations: the models.
-        worst: the cases, the worst first.
-        cases: how many cases get pictures at most; None for no limit.
+        cases: the most important first.
+        twice: those whose sheets the page shows at two places.
         megabytes: room for the pictures in the page; further cases get none.
         processes: how many to use.
 
@@ -97,13 +97,13 @@ def draw_pictures(
     sheets_per_case = sum(len(one.labels) for one in evaluations)
     fitting = megabytes / (SMALLEST_SHEET_MB * sheets_per_case)
     most = max(int(fitting), 0) if math.isfinite(fitting) else sys.maxsize
-    chosen = worst[: most if cases is None else min(most, cases)]
+    chosen = cases[:most]
     height, quality = LARGE if len(chosen) * sheets_per_case <= FEW_SHEETS else SMALL
     jobs = [job for one in evaluations for job in _jobs(one, set(chosen))]
     drawn = run_parallel(
         partial(_draw, height=height, quality=quality), jobs, processes=processes, description="sheets"
     )
-    return _fitting({job.key: picture for job, picture in zip(jobs, drawn, strict=True)}, chosen, megabytes)
+    return _fitting({job.key: picture for job, picture in zip(jobs, drawn, strict=True)}, chosen, twice, megabytes)
 
 
 def _jobs(evaluation: Evaluation, cases: set[str]) -> list[_Job]:
@@ -128,11 +128,11 @@ def _draw(job: _Job, *, height: int, quality: int) -> CasePictures:
     return CasePictures(*uris, lack, finding)
 
 
-def _fitting(pictures: Pictures, cases: Sequence[str], megabytes: float) -> tuple[Pictures, int]:
+def _fitting(pictures: Pictures, cases: Sequence[str], twice: Sequence[str], megabytes: float) -> tuple[Pictures, int]:
     """The pictures of the first cases that fit, and how many cases these are."""
     size = dict.fromkeys(cases, 0.0)
     for (_, case, _), picture in pictures.items():
-        size[case] += (len(picture.sheet) + len(picture.thumbnail)) / 1e6
+        size[case] += (len(picture.sheet) * (2 if case in twice else 1) + len(picture.thumbnail)) / 1e6
     room, kept = megabytes, 0
     for case in cases:
         room -= size[case]
@@ -151,7 +151,7 @@ def with_pictures(rows: Sequence[CaseRow], pictures: Pictures) -> tuple[CaseRow,
 
 
 def notices_of_pictures(rows: Sequence[CaseRow], pictures: Pictures, *, cases: int) -> list[Notice]:
-    """Notices about cases without picture or scan, with the reason; `cases` is the number that should have one."""
+    """Notices about cases without picture or scan, with the reason; `cases` is the number that have one."""
     notices = []
     for lack, (finding, remedy) in LACKS.items():
         without = [(case, drawn.finding) for (_, case, _), drawn in pictures.items() if drawn.lack == lack]
@@ -161,8 +161,8 @@ def notices_of_pictures(rows: Sequence[CaseRow], pictures: Pictures, *, cases: i
             notices.append(Notice("warning", finding + example, remedy, _once([case for case, _ in without])))
     every = _once([row.measured["case"] for row in rows])
     if cases < len(every):
-        have = "case has" if cases == 1 else "cases have"
-        finding = f"Of {len(every)} cases, only the {cases} worst {have} pictures."
+        which = "has a picture" if cases == 1 else "have pictures: the worst, the best and the median one"
+        finding = f"Of {len(every)} cases, only {cases} {which}."
         remedy = "For all of them, whatever the size of the page: mscs report --cases all."
         return [*notices, Notice("note", finding, remedy)]
     keys = [(row.model, row.measured["case"], row.measured["label"]) for row in rows]

@@ -166,6 +166,24 @@ class ReportContent:
         """The first of `rows`, at most as many as the first model has."""
         return tuple(row for row in self.rows[: self.worst] if row.model == self.models[0])
 
+    @property
+    def examples(self) -> tuple[tuple[str, int], ...]:
+        """What the top of the page shows of the first model and label: titles by Dice, and places in `rows`.
+
+        Of the cases with a lesion, or of all if none has one; a case is shown once.
+        """
+        places = [
+            place
+            for place, row in enumerate(self.rows)
+            if (row.model, row.measured["label_name"]) == (self.models[0], self.labels[0])
+        ]
+        if lesions := [place for place in places if not self.rows[place].measured["reference_empty"]]:
+            places = lesions
+        if not places:
+            return ()
+        titles = {places[(len(places) - 1) // 2]: "Median", places[-1]: "Best", places[0]: "Worst"}
+        return tuple((title, place) for place, title in sorted(titles.items(), reverse=True))
+
 
 def shown(value: float | None, column: str) -> str:
     """A value of a metric with its decimals; whole counts have none."""

@@ -92,7 +92,7 @@ def _range(fingerprint: Mapping[str, Any]) -> str:
     if not thickness:
         return ""
     if max(thickness) - min(thickness) < 0.01:
-        return f", the same slice thickness in all {len(thickness)}"
+        return f", the same slice thickness in all {len(thickness)}" if len(thickness) > 1 else ""
     return f"; slices are {min(thickness):g} to {max(thickness):g} mm apart"
 
 
@@ -102,8 +102,14 @@ def _reference(evaluation: Evaluation, label: str) -> list[str]:
     pieces = int(results["lesion_count_reference"].sum())
     if volumes.empty:
         return [f"None of the {len(results)} cases holds a lesion in the reference."]
+    how_many = f"{len(volumes)} of {len(results)} case{'s' * (len(results) > 1)}"
+    hold = (
+        f"{how_many} hold{'s' * (len(volumes) == 1)} a lesion in the reference, in {pieces} piece{'s' * (pieces > 1)}"
+    )
+    if len(volumes) == 1:
+        return [f"{hold} of {volumes.iloc[0]:.2f} mL altogether."]
     return [
-        f"{len(volumes)} of {len(results)} cases hold a lesion in the reference, in {pieces} pieces altogether.",
+        f"{hold} altogether.",
         f"Their volumes are {volumes.min():.2f} to {volumes.max():.1f} mL, median {volumes.median():.1f} mL.",
     ]
 

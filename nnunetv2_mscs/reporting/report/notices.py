@@ -25,14 +25,15 @@ def notices_of(evaluation: Evaluation, *, several_models: bool) -> list[Notice]:
         of_label = [*_of_label(results, about), *_of_folds(results, about)]
         notices += [replace(notice, label=name) for notice in of_label]
     if len(evaluation.cases) < FEW_CASES:
-        notices.append(
-            Notice(
-                "note",
-                f"{prefix}{len(evaluation.cases)} cases are few.",
-                "Read the intervals rather than the means; they may be too narrow themselves.",
-            )
-        )
+        notices.append(_about_few(len(evaluation.cases), prefix))
     return [replace(notice, model=evaluation.model) for notice in notices]
+
+
+def _about_few(cases: int, about: str) -> Notice:
+    if cases == 1:
+        return Notice("note", f"{about}Only 1 case: no interval and no correlation can be given.")
+    remedy = "Read the intervals rather than the means; they may be too narrow themselves."
+    return Notice("note", f"{about}Only {cases} cases.", remedy)
 
 
 def in_order(notices: Sequence[Notice]) -> tuple[Notice, ...]:

@@ -200,12 +200,13 @@ def test_neighbours_are_those_of_the_filtered_table(opened):
 
 
 def test_cards_and_warnings_open_their_case(opened, evaluation):
-    card = one(opened, ".card button")
+    card = one(opened, "#worst .card button")
     name = card.find_element(By.CSS_SELECTOR, ".card-title").text
     card.click()
     assert one(opened, "#dialog-title").text == name
     assert values(evaluation, "dice")[name] == min(values(evaluation, "dice").values())
     one(opened, "dialog").send_keys(Keys.ESCAPE)
+    one(opened, "nav a[href='#warnings']").click()
     link = one(opened, ".notice [data-case]")
     opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", link)
     link.click()

@@ -51,6 +51,36 @@ def test_every_stage_comes_after_those_it_needs(settings, folders):
     assert len([name for name in seen if name.startswith("train_")]) == 3 * 3 * 5
 
 
+@pytest.mark.parametrize(
+    ("options", "differs"),
+    [
+        ({}, {}),
+        (
+            {
+                "layout": "images-masks",
+                "spacing": (1.0, 1.5, 5.0),
+                "channels": ("ADC", "T1"),
+                "test_fraction": 0.25,
+                "seed": 7,
+            }
+            | {"patient_pattern": "^x", "unlabelled": Path("new"), "resample": True, "allow_large_masks": True},
+            {"--layout": ["images-masks"], "--spacing": [1.0, 1.5, 5.0], "--channels": ["ADC", "T1"], "--seed": [7]}
+            | {"--test-fraction": [0.25], "--patient-pattern": ["^x"], "--unlabelled": ["new"]}
+            | {"--resample": True, "--allow-large-masks": True},
+        ),
+    ],
+)
+def test_the_record_of_the_conversion_is_that_of_earlier_versions(settings, folders, options, differs, monkeypatch):
+    """Otherwise every run finished before would begin anew."""
+    monkeypatch.chdir(settings.source)
+    Path("new").mkdir()
+    none = ("--layout", "--test-fraction", "--patient-pattern", "--unlabelled", "--spacing", "--channels")
+    plain = {"SOURCE": settings.source, "--seed": [0], **{key: [] for key in none}, "--resample": False}
+    asked = with_options(settings, **options)
+    assert json.loads(json.dumps(build_stages(asked, folders)["convert"].parameters)) == plain | differs
+    assert RunSettings.from_json(json.loads(json.dumps(asked.as_json()))) == asked
+
+
 def test_the_plain_run(settings, folders):
     stages = build_stages(settings, folders)
     assert [name for name in stages if not name.startswith("train_")] == [

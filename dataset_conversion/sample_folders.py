@@ -42,7 +42,7 @@ OTHER_LAYOUTS = {*IMAGE_FOLDERS, *MASK_FOLDERS, *(name for names in SPLIT_FOLDER
 
 
 @dataclass(frozen=True)
-class CaseFiles:
+class FolderFiles:
     """The files of one case.
 
     Args:
@@ -105,7 +105,7 @@ def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split =
 
 
 def _with_derived(
-    found: CaseFiles,
+    found: FolderFiles,
     derived: Mapping[str, Sequence[Path]],
     folder: CaseFolder,
     channel_names: Sequence[str],
@@ -125,7 +125,7 @@ def _with_derived(
     return files, mask
 
 
-def _refuse_missing(found: CaseFiles, folder: CaseFolder, findings: Findings) -> None:
+def _refuse_missing(found: FolderFiles, folder: CaseFolder, findings: Findings) -> None:
     """An error if ADC or DWI is missing beside files whose names tell nothing: one of them may be it."""
     missing = [channel for channel in (ADC, DWI) if channel not in found.images]
     if missing and found.unknown:
@@ -139,7 +139,7 @@ def _refuse_missing(found: CaseFiles, folder: CaseFolder, findings: Findings) ->
         )
 
 
-def case_files(folder: CaseFolder, findings: Findings, channel_names: Sequence[str] = ()) -> CaseFiles:
+def case_files(folder: CaseFolder, findings: Findings, channel_names: Sequence[str] = ()) -> FolderFiles:
     """The images by channel and the mask of one case folder; what is left over is noted as ignored."""
     channels = dict.fromkeys((ADC, DWI, *channel_names))
     files = _files_of(folder, findings)
@@ -163,7 +163,7 @@ def case_files(folder: CaseFolder, findings: Findings, channel_names: Sequence[s
     for path in left:
         findings.note("ignored: its name tells no channel of this layout", case=folder.name, file=path)
     unknown = tuple(path for path, part in left.items() if not _channel_of(part, channel_names))
-    return CaseFiles(images, _only(masks, "mask", folder.path, findings) if masks else None, unknown)
+    return FolderFiles(images, _only(masks, "mask", folder.path, findings) if masks else None, unknown)
 
 
 def _note_taken(files: Sequence[Path], what: str, folder: CaseFolder, findings: Findings) -> None:

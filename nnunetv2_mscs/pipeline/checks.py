@@ -28,8 +28,13 @@ from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.findings_table import findings_table
 from nnunetv2_mscs.workplace.devices import look_for_gpus
 from nnunetv2_mscs.workplace.options import flag_of, options_of
-from nnunetv2_mscs.workplace.resources import SHARED_MEMORY, free_memory_bytes, shared_memory_bytes, write_failure
-from nnunetv2_mscs.workplace.shared_memory import lack_of_shared_memory
+from nnunetv2_mscs.workplace.resources import (
+    SHARED_MEMORY,
+    free_memory_bytes,
+    lack_of_shared_memory,
+    shared_memory_bytes,
+    write_failure,
+)
 
 # A process of nnU-Net's with torch; and for each value of a scan ten copies in float32, as resampling makes them.
 PROCESS_BYTES, BYTES_PER_VALUE = 0.7e9, 40

@@ -123,16 +123,15 @@ def _writing(target: Path) -> Iterator[None]:
 
 def _target(results: Path | None) -> tuple[Path, bool]:
     """The folder of results, and whether it is the one of nnU-Net's variable."""
-    value = os.environ.get(RESULTS)
-    if results is None and not value:
-        raise MscsError(f"{RESULTS} is not set.", f"export {RESULTS}=FOLDER, or name it with --results.")
-    if results is None:
-        check_folder_name(RESULTS, str(value))
-    else:
+    if results is not None:
         check_folder_name("--results", str(results))
-    target = Path(os.path.abspath(results or str(value)))
+    named = results or folder_if_named(RESULTS)
+    if named is None:
+        raise MscsError(f"{RESULTS} is not set.", f"export {RESULTS}=FOLDER, or name it with --results.")
+    target = Path(os.path.abspath(named))
     if target.exists() and not target.is_dir():
         raise MscsError(f"{target} is a file, not a folder.", f"Set {RESULTS} to a folder.")
+    value = os.environ.get(RESULTS)
     return target, bool(value) and target == Path(os.path.abspath(str(value)))
 
 

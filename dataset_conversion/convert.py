@@ -186,7 +186,7 @@ def _find_labelled(request: ConversionRequest, findings: Findings) -> tuple[str,
 
 
 def _channels(request: ConversionRequest, reports: Sequence[CaseReport]) -> tuple[str, ...]:
-    """The dataset's channels: as read, or as far as options and file names tell if no case could be read."""
+    """The dataset's channels: as read, or, if no case could be read, as far as options and file names say."""
     named = [channel for report in reports for channel in report.case.images if channel != COMBINED]
     read = [report.channels for report in reports if report.channels]
     return read[0] if read else request.channels or tuple(channel_order(list(dict.fromkeys(named)))) or (ADC, DWI)

@@ -234,7 +234,7 @@ def images_folder(references: Masks, predictions: Masks) -> Path | None:
 
 
 def channel_names(images: Path | None, references: Masks, predictions: Masks) -> Mapping[str, str]:
-    """`channel_names` of the data set that the scans belong to; empty if none tells them."""
+    """`channel_names` of the data set that the scans belong to; empty if no file says them."""
     beside = _read_json(images.parent / DATASET_JSON) if images is not None else {}
     for dataset_json in (beside, references.dataset_json, predictions.dataset_json):
         named = dataset_json.get("channel_names")

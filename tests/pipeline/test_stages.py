@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline.commands import as_typed
 from nnunetv2_mscs.pipeline.models import own_models, plans_of, rival_models
 from nnunetv2_mscs.pipeline.settings import RunSettings
@@ -16,16 +15,8 @@ from nnunetv2_mscs.pipeline.stages import build_stages
 
 
 @pytest.fixture
-def folders(tmp_path):
-    return Folders(*(tmp_path / name for name in ("raw", "pre", "res")))
-
-
-@pytest.fixture
-def settings(tmp_path):
-    for name in ("images", "masks"):
-        (tmp_path / "scans" / name).mkdir(parents=True)
-        (tmp_path / "scans" / name / "a.nii.gz").touch()
-    return RunSettings(str(tmp_path / "scans"), 5, "Stroke")
+def settings(source):
+    return RunSettings(str(source), 5, "Stroke")
 
 
 def typed(stages, name, here=None):

@@ -41,7 +41,7 @@ def find_cases(source: Folder, channel_names: Sequence[str] = ()) -> Discovery:
     if any(case.split == "val" for case in discovery.cases):
         discovery.findings.note(
             "the val folder's cases join the training set: nnU-Net validates on its five folds "
-            "(cases.csv tells which cases they are)"
+            "(cases.csv says which cases they are)"
         )
     source.note_others([folder for folder in folders.values() if folder], discovery.findings)
     return discovery

@@ -1,4 +1,4 @@
-"""The folders of one case each: its files lie in it, in a folder per channel, or in a BIDS tree (sub-*/ses-*/)."""
+"""Folders that each hold one case: its files lie in it, in a folder per channel, or in a BIDS tree (sub-*/ses-*/)."""
 
 import re
 from collections import defaultdict
@@ -47,7 +47,7 @@ class CaseFolder:
 
 
 def case_folders(source: Folder) -> list[CaseFolder]:
-    """The case folders in a folder; every folder is one, but for those of a BIDS tree that are none."""
+    """The case folders in a folder: every folder in it, except those of a BIDS tree that hold no case."""
     subjects = _raw(source)
     if subjects is not None:
         return [case for folder in subjects.subfolders() for case in _of_folder(folder)]
@@ -62,7 +62,7 @@ def used_folders(source: Folder) -> list[Folder]:
 
 
 def is_tree(source: Folder) -> bool:
-    """Whether cases lie deeper than in a folder each: a BIDS tree, or a folder for each channel of a case."""
+    """Whether cases lie deeper than one folder per case: in a BIDS tree, or with a folder per channel of a case."""
     return any(case.is_deep or case.patient for case in case_folders(source)) or _raw(source) is not None
 
 
@@ -79,7 +79,7 @@ def derived_files(source: Folder, cases: Sequence[CaseFolder], findings: Finding
     """Files among the derivatives of a BIDS tree that may be the lesion mask or a channel of a case.
 
     Returns:
-        For the name of a case its files, by `MASK` or the channel's name.
+        For each case name its files, by `MASK` or the channel's name.
     """
     folder = source.subfolder(DERIVED_FOLDERS)
     if folder is None or not (has_subjects(source) or _raw(source)):
@@ -107,7 +107,7 @@ def derived_files(source: Folder, cases: Sequence[CaseFolder], findings: Finding
 
 
 def _on_the_scan(paths: list[Path], case: str, findings: Findings) -> list[Path]:
-    """Without those in the space of an atlas or of another image, if there are others."""
+    """The files that are not in the space of an atlas or of another image; all files if all of them are."""
     here = [path for path in paths if not OTHER_SPACES.search(path.name)]
     for path in paths if here else ():
         if path not in here:
@@ -153,7 +153,7 @@ def _of_folder(folder: Folder) -> Iterator[CaseFolder]:
 
 
 def _are_of_channels(folders: Sequence[Folder]) -> bool:
-    """Whether folders are those of the channels of one case, with one file each."""
+    """Whether the folders are the channels of one case, with one file each."""
     told = [folder_channel(folder.name) or _mask_word(folder.name) for folder in folders if _holds_scans(folder)]
     alone = all(len([*_scans_below(folder)]) == 1 for folder in folders if _holds_scans(folder))
     return len(told) > 1 and all(told) and len(set(told)) == len(told) and alone

@@ -27,7 +27,7 @@ class Case:
         patient: whose scan it is; scans of one patient stay together in every split.
         source_name: what the source calls it; its name, unless given.
         numbered: its channels are told by numbers, as in nnU-Net's own files.
-        channel_names: of its one file of all channels, as far as its name or the source tells them.
+        channel_names: of its one file with all channels, as far as its name or the source says.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Case:
 
 @dataclass
 class Discovery:
-    """What a layout finds in a folder: cases, and findings about files that make none."""
+    """The result of a layout's search: cases, and findings about files that belong to no case."""
 
     cases: list[Case] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
@@ -101,7 +101,7 @@ def with_clean_names(discovery: Discovery) -> Discovery:
 
 
 def with_patients(cases: Iterable[Case], pattern: re.Pattern[str] | None, findings: Findings) -> list[Case]:
-    """Name every case's patient: the pattern's first group in the source's name of it; else subject or case."""
+    """Name every case's patient: by the pattern's first group in the case's original name; else by subject or case."""
     result: list[Case] = []
     for case in cases:
         match = pattern.search(case.source_name) if pattern else None

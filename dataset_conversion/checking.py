@@ -21,7 +21,7 @@ UPRIGHT = "LPS"
 
 @dataclass(frozen=True)
 class CaseReport:
-    """What is known of a case once it has been read.
+    """The result of reading and checking a case.
 
     Args:
         case: the case.
@@ -100,7 +100,7 @@ def check_cases(cases: Sequence[Case], rules: ReadingRules, *, processes: int) -
 
 
 def settle_channels(cases: Sequence[Case], wanted: Sequence[str], findings: Findings) -> list[Case]:
-    """See that cases of one file a channel have the same channels, as far as file names tell.
+    """Check that cases with one file per channel have the same channels, as far as file names say.
 
     Args:
         cases: as found.
@@ -124,7 +124,7 @@ def settle_channels(cases: Sequence[Case], wanted: Sequence[str], findings: Find
                 )
         for channel, path in case.images.items():
             if channel not in needed:
-                findings.note(f"ignored: {channel} is none of --channels", case=case.name, file=path)
+                findings.note(f"ignored: --channels does not name {channel}", case=case.name, file=path)
         kept = {channel: path for channel, path in case.images.items() if channel in needed}
         if kept:
             settled.append(replace(case, images=kept))

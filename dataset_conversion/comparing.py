@@ -1,4 +1,4 @@
-"""Check the cases against each other: what no case shows by itself."""
+"""Compare the cases with each other, for faults that no case shows by itself."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ SWAPPED_SHARE = 2 / 3
 
 
 def check_together(reports: Sequence[CaseReport], findings: Findings) -> None:
-    """What only all cases together show: channels and their order, units, labels, and scans that occur twice."""
+    """Find what only all cases together show: other channels or orders, units, labels, and scans that occur twice."""
     readable = [report for report in reports if report.channels]
     _check_channels(readable, findings)
     _check_order(readable, findings)
@@ -24,7 +24,7 @@ def check_together(reports: Sequence[CaseReport], findings: Findings) -> None:
 
 
 def _check_channels(reports: Sequence[CaseReport], findings: Findings) -> None:
-    """Compare what combined files turned out to hold; `settle_channels` has compared those of one file per channel."""
+    """Compare the channels of combined files; `settle_channels` has compared cases with one file per channel."""
     if not any(COMBINED in report.case.images for report in reports):
         return
     groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
@@ -36,7 +36,7 @@ def _check_channels(reports: Sequence[CaseReport], findings: Findings) -> None:
 
 
 def _check_order(reports: Sequence[CaseReport], findings: Findings) -> None:
-    """See whether the lesions look like acute ones; where most look like the opposite, ADC and DWI may be swapped."""
+    """Check that lesions look acute; if most look like the opposite, ADC and DWI may be swapped."""
     for assumed in (True, False):
         judged = [report for report in reports if report.contrast and report.order_assumed == assumed]
         odd = [report for report in judged if report.contrast and report.contrast.looks_swapped]
@@ -100,13 +100,18 @@ def _check_copies(reports: Sequence[CaseReport], findings: Findings) -> None:
             text = f"{channel} has the same content as {first_channel} of {first.case.name}"
             path = report.case.file_of(channel)
             if report.case.split == "unlabelled":
-                findings.warning(text, "Predicting on a training scan tells nothing.", case=report.case.name, file=path)
+                findings.warning(
+                    text,
+                    "Predicting a training scan does not show how good a model is.",
+                    case=report.case.name,
+                    file=path,
+                )
             else:
                 findings.error(text, "Take one of them away.", case=report.case.name, file=path)
 
 
 def _check_mask_copies(reports: Sequence[CaseReport], findings: Findings) -> None:
-    """Warn of one mask at the scans of two patients; two scans of one patient may share theirs."""
+    """Warn if scans of two patients have the same mask; two scans of one patient may share one."""
     seen: dict[str, CaseReport] = {}
     for report in reports:
         if not report.mask_digest or report.case.mask is None:
@@ -116,7 +121,7 @@ def _check_mask_copies(reports: Sequence[CaseReport], findings: Findings) -> Non
             continue
         findings.warning(
             f"mask has the same content as that of {first.case.name}",
-            "Two patients hardly have the same lesion: check that each case has its own mask.",
+            "Two patients do not have the same lesion: check that each case has its own mask.",
             case=report.case.name,
             file=report.case.mask,
         )

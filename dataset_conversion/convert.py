@@ -23,6 +23,7 @@ from nnunetv2_mscs.dataset_conversion.destination import (
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.dataset_conversion.former_data import warn_of_former_data
 from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS, check_source, check_unlabelled, detect
+from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
 from nnunetv2_mscs.dataset_conversion.roles import Folds, settle_folds, settle_roles, warn_of_leaks
 from nnunetv2_mscs.dataset_conversion.staging import PREFIX, staged
 from nnunetv2_mscs.dataset_conversion.storage import settle_axes
@@ -36,23 +37,14 @@ from nnunetv2_mscs.scans.writing import DISK_FULL
 from nnunetv2_mscs.workplace.hidden_places import clear_leftovers
 
 
-@dataclass(frozen=True)
-class ConversionRequest:
+@dataclass(frozen=True, kw_only=True)
+class ConversionRequest(ConversionOptions):
     """What the user asks for; see `mscs convert --help`."""
 
     source: Path
     dataset_id: int
     name: str
-    layout: str | None = None
-    spacing: tuple[float, ...] | None = None
-    channels: tuple[str, ...] = ()
-    test_fraction: float | None = None
-    patient_pattern: re.Pattern[str] | None = None
-    unlabelled: Path | None = None
-    resample: bool = False
-    allow_large_masks: bool = False
     overwrite: bool = False
-    seed: int = 0
     processes: int = 1
 
     @property
@@ -180,7 +172,8 @@ def _find_labelled(request: ConversionRequest, findings: Findings) -> tuple[str,
         given.note_others([Folder(path) for path in (source.path, *source.path.parents)], findings)
     discovery = with_clean_names(layout.find_cases(source, request.channels))
     findings.extend(discovery.findings.items)
-    cases = with_patients(discovery.cases, request.patient_pattern, findings)
+    pattern = re.compile(request.patient_pattern) if request.patient_pattern else None
+    cases = with_patients(discovery.cases, pattern, findings)
     cases = settle_channels(cases, request.channels, findings)
     if not cases and not findings.errors:
         none = f"no case found in the layout {layout.name}: {layout.description}"
@@ -193,7 +186,7 @@ def _find_labelled(request: ConversionRequest, findings: Findings) -> tuple[str,
 
 
 def _channels(request: ConversionRequest, reports: Sequence[CaseReport]) -> tuple[str, ...]:
-    """The dataset's channels: as read, or as far as options and file names tell if no case could be read."""
+    """The dataset's channels: as read, or, if no case could be read, as far as options and file names say."""
     named = [channel for report in reports for channel in report.case.images if channel != COMBINED]
     read = [report.channels for report in reports if report.channels]
     return read[0] if read else request.channels or tuple(channel_order(list(dict.fromkeys(named)))) or (ADC, DWI)

@@ -1,4 +1,4 @@
-"""The dataset's place in nnUNet_raw, and whether it may be taken."""
+"""The dataset's place in nnUNet_raw, and whether it is free."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -46,7 +46,7 @@ def raw_folder() -> Path:
 def find_destination(
     raw: Path, dataset_id: int, name: str, *, overwrite: bool, sources: Sequence[Path] = ()
 ) -> Destination:
-    """Where the dataset will stand in the folder `raw`, once leftovers are cleared from it.
+    """The dataset's place in the folder `raw`, from which leftovers have been cleared.
 
     Raises:
         MscsError: the id is taken by another name, or the dataset exists and may not, or must not, be replaced.
@@ -112,7 +112,7 @@ def _namesakes(dataset_id: int, name: str, roots: Sequence[Path]) -> list[Path]:
 
 
 class _Tried(Exception):
-    """Ends the block in which a folder stands for trial."""
+    """Raised to end the block in which a folder is made on trial."""
 
 
 def _can_be_made(folder: Path) -> bool:

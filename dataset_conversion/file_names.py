@@ -21,7 +21,7 @@ class ImageName:
 
     Args:
         case: the case's name.
-        channel: the channel's name, or "" if the name tells none.
+        channel: the channel's name, or "" if the file name says none.
         token: the channel as written, such as "DWI2" or "0001".
     """
 
@@ -46,7 +46,7 @@ def composed(name: str) -> str:
 
 
 def is_passed_over(folder: Path) -> bool:
-    """Whether a folder is none of the user's own making: hidden, or what macOS packs beside the files."""
+    """Whether the user did not make a folder: it is hidden, or macOS packed it beside the files."""
     return folder.name.startswith(".") or folder.name == "__MACOSX"
 
 
@@ -87,7 +87,7 @@ def channel_name(token: str, channel_names: Sequence[str] = ()) -> str:
 
 
 def folder_channel(name: str, channel_names: Sequence[str] = ()) -> str:
-    """The channel that a folder's name tells as a whole or as one of its words (ADC map, DWI_b1000), or "".
+    """The channel that a folder's name says as a whole or with one of its words (ADC map, DWI_b1000), or "".
 
     A b-value beside the word DWI says how it was acquired, but for b0, which is no DWI.
     """
@@ -106,7 +106,7 @@ def parse_image_name(
 
     Args:
         stem: name without ending.
-        mask_names: names of the cases that masks tell, see `KnownCases`.
+        mask_names: names of the cases that have masks, see `KnownCases`.
         siblings: stems of all images of the folder.
         channel_names: the user's own channel names.
     """
@@ -164,7 +164,7 @@ class KnownCases:
 
 
 def names_channel(stem: str, channel_names: Sequence[str] = ()) -> bool:
-    """Whether a mask's stem tells the channel it was drawn on."""
+    """Whether a mask's stem says on which channel it was drawn."""
     return any(parse_image_name(part, channel_names=channel_names).channel for part in without_mask_words(stem))
 
 

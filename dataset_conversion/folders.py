@@ -1,4 +1,4 @@
-"""Folders of the source as the layouts see them: without the folder of new scans, should it lie among them."""
+"""Folders of the source as the layouts see them: without the folder of new scans, if it lies among them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,16 +29,16 @@ class Folder:
         return sorted(path for path in self.path.iterdir() if not self._is_left_out(path))
 
     def subfolders(self) -> list["Folder"]:
-        """Its folders by name, but for hidden ones and __MACOSX."""
+        """Its folders by name, except hidden ones and __MACOSX."""
         return [Folder(path, self.left_out) for path in self.entries() if path.is_dir() and not is_passed_over(path)]
 
     def subfolder(self, names: Sequence[str]) -> "Folder | None":
-        """The subfolder with the first of these names that there is, whatever its case."""
+        """The subfolder with the first of these names that exists; capital letters make no difference."""
         found = {folder.name.lower(): folder for folder in self.subfolders()}
         return next((found[name] for name in names if name in found), None)
 
     def note_others(self, used: Sequence["Folder"], findings: Findings) -> None:
-        """Note what lies here beside the folders that the layout uses."""
+        """Note what else lies here besides the folders that the layout uses."""
         paths = [folder.path for folder in used]
         for path in self.entries():
             if path not in paths:

@@ -1,4 +1,4 @@
-"""What nnU-Net still holds of a former dataset of the same name, and would mix up with the new one."""
+"""Data that nnU-Net still holds of a former dataset of the same name, and would mix up with the new one."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ def warn_of_former_data(name: str, folds: Sequence[Mapping[str, Sequence[str]]],
 
 
 def _same_folds(path: Path, folds: Sequence[Mapping[str, Sequence[str]]]) -> bool:
-    """Whether nnU-Net's planner would take the file for these folds: it may hold more, but none that differs."""
+    """Whether nnU-Net's planner would accept the file for these folds: it may hold more, but no different one."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         return len(stored) >= len(folds) and all(

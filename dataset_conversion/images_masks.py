@@ -49,7 +49,7 @@ def recognise(source: Folder) -> bool:
 
 
 def has_test_cases(source: Folder) -> bool:
-    """Whether nnU-Net's own folders of test cases, with masks, lie beside those of training cases."""
+    """Whether nnU-Net's folders of test cases with masks lie beside those of training cases."""
     images = source.subfolder(IMAGE_FOLDERS)
     is_nnunets = images is not None and images.name.lower() == IMAGES_TR.lower()
     return is_nnunets and all(source.subfolder(names) for names in TEST_FOLDERS)
@@ -159,7 +159,7 @@ def _add_cases(
 
 
 def with_hidden_channel(case: Case, told: tuple[str, ...] = ()) -> Case:
-    """The case, with the channels of its one file as dataset.json or the file's own name tell them."""
+    """The case, with the channels of its one file as dataset.json or the file's own name says."""
     if COMBINED not in case.images:
         return case
     hidden = hidden_channel(stem_of(case.images[COMBINED]))
@@ -167,7 +167,7 @@ def with_hidden_channel(case: Case, told: tuple[str, ...] = ()) -> Case:
 
 
 def _image_files(images: Folder, channel_names: Sequence[str], findings: Findings) -> tuple[list[Path], list[Image]]:
-    """Every image file, and what its name and its folder's name are; a subfolder's name is the channel of its files."""
+    """Every image file with its name and its folder's name; a subfolder's name is the channel of its files."""
     files = scan_files(images.path, findings)
     entries = [Image(stem_of(path)) for path in files]
     for folder in images.subfolders():
@@ -182,7 +182,7 @@ def _image_files(images: Folder, channel_names: Sequence[str], findings: Finding
 
 
 def _note_wide_reading(reading: Reading, images: Folder, findings: Findings) -> None:
-    """Note an example of names that only the words of the vocabulary explain, and the words that were passed over."""
+    """Note an example of names that only the vocabulary explains, and the words that were ignored."""
     if not reading.wide:
         return
     passed_over = sorted(reading.passed_over)
@@ -195,14 +195,14 @@ def _note_wide_reading(reading: Reading, images: Folder, findings: Findings) -> 
 
 
 def _note_no_channel(folder: Folder, channel_names: Sequence[str], findings: Findings) -> None:
-    """Tell of a folder among the images that is no channel: an error, unless it holds no scans or is none of ours."""
+    """Report a folder among the images that is no channel: an error, unless it holds no scans or was not asked for."""
     if ending_of(folder.path) or not scan_files(folder.path, Findings()):
         findings.note("ignored: a folder without scans of a channel", file=folder.path)
     elif channel_names:
-        findings.note("ignored: its name is none of --channels", file=folder.path)
+        findings.note("ignored: --channels does not name it", file=folder.path)
     else:
         findings.error(
-            "a folder among the images whose name tells no channel",
+            "a folder among the images whose name says no channel",
             "Name it ADC, DWI, ..., or give --channels: others are then ignored.",
             file=folder.path,
         )
@@ -211,7 +211,7 @@ def _note_no_channel(folder: Folder, channel_names: Sequence[str], findings: Fin
 def group_channels(
     named: Sequence[tuple[Path, ImageName]], findings: Findings, channel_names: Sequence[str] = ()
 ) -> dict[str, dict[str, Path]]:
-    """Files of each case by channel. DWI2 goes before other DWI files; any other doubling is an error.
+    """Files of each case by channel. DWI2 is preferred to other DWI files; any other second file is an error.
 
     Args:
         named: the files, and what their names say.
@@ -257,7 +257,7 @@ def _rank(item: tuple[Path, ImageName]) -> tuple[str, bool, bool, Path]:
 
 
 def is_copy(path: Path, original: Path) -> bool:
-    """Whether a file is named as the copy of one, as x (1).nii.gz, and holds the same bytes."""
+    """Whether a file is named as a copy of another, such as x (1).nii.gz, and holds the same bytes."""
     try:
         return has_copy_mark(stem_of(path)) and filecmp.cmp(path, original, shallow=False)
     except OSError:
@@ -265,7 +265,7 @@ def is_copy(path: Path, original: Path) -> bool:
 
 
 def with_dwi(files: dict[str, Path], case: str, channel_names: Sequence[str], findings: Findings) -> dict[str, Path]:
-    """The files of a case by channel; without a DWI, the one that is a DWI by b-value or trace is taken as that."""
+    """The files of a case by channel; without one called DWI, that of a b-value or trace image is taken."""
     own = {name.lower() for name in channel_names} - {DWI.lower()}
     like = [channel for channel in files if is_like_dwi(channel) and channel.lower() not in own]
     if DWI in files or not like:
@@ -310,7 +310,7 @@ def _masks_by_case(
 
 
 def _is_same_mask(first: Path, second: Path, channel_names: Sequence[str]) -> bool:
-    """Whether two masks of one case are one, saved under the names of two channels."""
+    """Whether two masks of one case are the same mask, saved under the names of two channels."""
     if not all(names_channel(stem_of(path), channel_names) for path in (first, second)):
         return False
     try:

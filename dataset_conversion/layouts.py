@@ -14,7 +14,7 @@ from nnunetv2_mscs.scans.formats import unread_files
 
 @dataclass(frozen=True)
 class Layout:
-    """A known folder layout: how to tell it and how to find its cases."""
+    """A known folder layout: how to recognise it and how to find its cases."""
 
     name: str
     description: str
@@ -48,7 +48,7 @@ def detect(source: Folder) -> tuple[Layout, Folder]:
     """The layout of a folder, and the folder that has it: `source`, or its only subfolder.
 
     Raises:
-        MscsError: none fits, or several do; the message tells what was looked for and what was found.
+        MscsError: none fits, or several do; the message says what was looked for and what was found.
     """
     fitting = [layout for layout in LAYOUTS.values() if layout.recognise(source)]
     if len(fitting) == 1:

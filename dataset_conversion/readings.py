@@ -1,4 +1,4 @@
-"""Which file is which channel of which case, and whose mask, by the names of all files together.
+"""Assign files to cases, channels and masks by the names of all files together.
 
 Names are read strictly first: the case, then the channel as the last word. Where that leaves files without a partner,
 the words of the vocabulary are looked for anywhere in the name, and the reading under which most files find their
@@ -36,7 +36,7 @@ from nnunetv2_mscs.scans.words import (
 
 
 class Image(NamedTuple):
-    """An image file: its name without ending, and the channel and name of its folder if that tells a channel."""
+    """An image file: its name without ending, and the channel and name of its folder if that says a channel."""
 
     stem: str
     channel: str = ""
@@ -89,7 +89,7 @@ def read_names(
 
 
 def _strict(images: Sequence[Image], masks: Sequence[str], channel_names: tuple[str, ...]) -> Reading:
-    """The case first, its channel as the last word, as a number, or as the folder's name."""
+    """Read a name strictly: the case first, then its channel as the last word, as a number, or as the folder's name."""
     beside = frozenset(image.stem for image in images if not image.channel)
     named = [_strict_name(image, beside, (), channel_names) for image in images]
     cases = KnownCases(set(named), {image.stem for image in images}, channel_names)
@@ -108,7 +108,7 @@ def _strict_name(
 
 
 def _settled(strict: Reading, images: Sequence[Image], channel_names: tuple[str, ...]) -> frozenset[str]:
-    """Cases to which the strict reading gives a mask and all channels, each once: they stay as they are."""
+    """Cases that the strict reading gives a mask and every channel once: they stay as they are."""
     channels = {name.channel for name in strict.images if name.channel} or {""}
     of_case = _by_case(strict, images)
     return frozenset(
@@ -183,7 +183,7 @@ def _wide(
 def _example(
     images: Sequence[Image], named: Sequence[ImageName], masks: Sequence[str], cases: Sequence[str], strict: Reading
 ) -> str:
-    """What the first image, or else mask, is read as that the strict reading took for something else."""
+    """The reading of the first image, or else mask, that the strict reading had taken for something else."""
     for image, name, former in zip(images, named, strict.images, strict=True):
         if name != former and name.channel:
             return f"{image.stem} is the {name.channel} of {name.case}"
@@ -194,7 +194,7 @@ def _example(
 
 
 def _shared_words(channels: Sequence[str], words: Sequence[Sequence[Word]]) -> dict[str, frozenset[str]]:
-    """Words about the case that are in the names of all files of a channel, if it has two files or more."""
+    """Words about the case that all files of a channel have in their names, if there are two files or more."""
     groups: dict[str, list[set[str]]] = defaultdict(list)
     for channel, found in zip(channels, words, strict=True):
         groups[channel].append({word.text.lower() for word in found if word.kind in ("case", "mask")})
@@ -204,7 +204,7 @@ def _shared_words(channels: Sequence[str], words: Sequence[Sequence[Word]]) -> d
 def _case_words(
     words: Sequence[Word], channel: str, image: Image, common: Collection[str], *, series: bool
 ) -> list[Word]:
-    """The words that name the case; numbers behind the channel only if nothing else does."""
+    """The words that name the case; numbers behind the channel count only if no other word names it."""
     kept = [word for word in words if word.kind in ("case", "mask") and word.text.lower() not in common]
     if image.channel:
         kept += [word for word in words if word.channel and word.channel != channel and not _is_akin(word, channel)]
@@ -217,12 +217,12 @@ def _case_words(
 
 
 def _is_akin(word: Word, channel: str) -> bool:
-    """Whether a word for a diffusion image stands in the folder of another one: DWI in that of ADC or of b-values."""
+    """Whether a word for one diffusion image is in the folder of another: DWI in the folder of ADC or of b-values."""
     return all(name in (ADC, DWI, "B0") or is_like_dwi(name) for name in (word.channel, channel))
 
 
 def _mask_candidates(stem: str, words: Sequence[Word], common: Collection[str], *, series: bool) -> Iterator[str]:
-    """What the case of a mask may be called, the least reduced name first."""
+    """The names that the case of a mask may have, the least reduced name first."""
     yield from without_mask_words(stem)
     of_lesion = any(word.kind == "mask" and LESION_WORDS.fullmatch(word.text.lower()) for word in words)
     left = [_of_head(word) if not of_lesion else word for word in words]
@@ -248,12 +248,12 @@ def _mask_candidates(stem: str, words: Sequence[Word], common: Collection[str], 
 
 
 def _of_head(word: Word) -> Word:
-    """The word; one for the brain or the head stays part of the name, as a mask of that is none of a lesion."""
+    """The word; a word for the brain or the head stays part of the name, as such a mask is not of a lesion."""
     return word._replace(kind="case") if HEAD_WORDS.fullmatch(word.text.lower()) else word
 
 
 def _spelled_alike(names: Sequence[ImageName]) -> list[ImageName]:
-    """The same with one spelling of each case: capital letters, accents and separators make no other case."""
+    """The same readings with one spelling per case: capital letters, accents and separators make no difference."""
     spelling: dict[str, str] = {}
     for name in names:
         spelling.setdefault(_key(name.case), name.case)
@@ -261,14 +261,14 @@ def _spelled_alike(names: Sequence[ImageName]) -> list[ImageName]:
 
 
 def _key(case: str) -> str:
-    """What two spellings of one case share."""
+    """The form that all spellings of a case share."""
     return re.sub(rf"[{SEPARATORS}]+", "_", clean_name(case).lower()).strip("_") or case.lower()
 
 
 def _problems(
     reading: Reading, images: Sequence[Image], masks: Sequence[str] | None, channel_names: tuple[str, ...]
 ) -> tuple[int, int]:
-    """How badly a reading fits: files without a place, and for images without masks the number of their cases."""
+    """How badly a reading fits: the number of files without a place, and of cases with images but no mask."""
     of_case = _by_case(reading, images)
     wrong = sum(
         _contradicts(name, image.stem, channel_names) for name, image in zip(reading.images, images, strict=True)
@@ -285,7 +285,7 @@ def _problems(
 
 
 def _doubled(names: Sequence[tuple[ImageName, str]]) -> int:
-    """How many images of a case are one too many; a copy beside its original does not count, nor a DWI beside DWI2."""
+    """The number of surplus images of a case; a copy beside its original does not count, nor a DWI beside DWI2."""
     counts: Mapping[str, int] = Counter(name.channel for name, stem in names if not has_copy_mark(stem))
     if any(name.token.lower() == "dwi2" for name, _ in names):
         counts = {channel: count for channel, count in counts.items() if channel != DWI}

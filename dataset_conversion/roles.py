@@ -1,4 +1,4 @@
-"""What becomes of each case: training, with its fold, or testing."""
+"""The role of each case: training, with its fold, or testing."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ Folds = list[dict[str, list[str]]]
 
 
 def settle_roles(reports: Sequence[CaseReport], test_fraction: float | None, seed: int) -> dict[str, str]:
-    """What becomes of each case: a validation folder joins the training cases."""
+    """The role of each case; cases of a validation folder join the training cases."""
     role_of = {report.case.name: "train" if report.case.split == "val" else report.case.split for report in reports}
     if test_fraction:
         chosen = choose_test_patients(_volumes(reports, role_of), test_fraction, seed=seed)
@@ -30,7 +30,7 @@ def warn_of_leaks(reports: Sequence[CaseReport], role_of: dict[str, str], findin
     if leaking:
         findings.warning(
             f"scans of one patient lie in both the training and the test folder: {', '.join(leaking[:5])}",
-            "The test will flatter; move them into one folder.",
+            "The test result will be too good; move the scans into one folder.",
         )
 
 
@@ -41,7 +41,7 @@ def _volumes(reports: Sequence[CaseReport], role_of: dict[str, str]) -> dict[str
 
 
 def settle_folds(reports: Sequence[CaseReport], role_of: dict[str, str], seed: int, findings: Findings) -> Folds:
-    """nnU-Net's folds of the training cases; the findings tell when they are fewer than five."""
+    """nnU-Net's folds of the training cases; fewer than five are noted in the findings."""
     cases_of: dict[str, list[str]] = defaultdict(list)
     for report in reports:
         if role_of[report.case.name] == "train":

@@ -1,4 +1,4 @@
-"""Layout 2: one folder per case (`sample_*/`), with ADC, DWI and mask in a file each, found by words in their names."""
+"""Layout 2: one folder per case (`sample_*/`), with one file each for ADC, DWI and mask, found by their names."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -36,19 +36,19 @@ from nnunetv2_mscs.scans.words import (
 )
 
 NAME = "sample-folders"
-DESCRIPTION = "one folder a case (sample_*/) with files named *adc*, *DWI2* (or *dwi*) and *mask*"
+DESCRIPTION = "one folder per case (sample_*/) with files named *adc*, *DWI2* (or *dwi*) and *mask*"
 NO_LESION = re.compile(rf"{NO_LESION_WORDS}|(?:^|[{SEPARATORS}])bet(?:$|[{SEPARATORS}])")
 OTHER_LAYOUTS = {*IMAGE_FOLDERS, *MASK_FOLDERS, *(name for names in SPLIT_FOLDERS.values() for name in names)}
 
 
 @dataclass(frozen=True)
-class CaseFiles:
+class FolderFiles:
     """The files of one case.
 
     Args:
         images: by channel.
         mask: the lesion mask, if there is one.
-        unknown: files whose names tell neither a channel nor a mask.
+        unknown: files whose names say neither a channel nor a mask.
     """
 
     images: dict[str, Path]
@@ -105,7 +105,7 @@ def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split =
 
 
 def _with_derived(
-    found: CaseFiles,
+    found: FolderFiles,
     derived: Mapping[str, Sequence[Path]],
     folder: CaseFolder,
     channel_names: Sequence[str],
@@ -125,21 +125,21 @@ def _with_derived(
     return files, mask
 
 
-def _refuse_missing(found: CaseFiles, folder: CaseFolder, findings: Findings) -> None:
-    """An error if ADC or DWI is missing beside files whose names tell nothing: one of them may be it."""
+def _refuse_missing(found: FolderFiles, folder: CaseFolder, findings: Findings) -> None:
+    """Refuse a case that lacks ADC or DWI beside files whose names say nothing: one of these may be the missing one."""
     missing = [channel for channel in (ADC, DWI) if channel not in found.images]
     if missing and found.unknown:
         there = " ".join(found.images)
         names = ", ".join(path.name for path in found.unknown)
         findings.error(
-            f"no file is its {missing[0]} by its name; the names of others tell nothing: {names}",
+            f"no file is its {missing[0]} by its name; the names of others say nothing: {names}",
             f"Call it *{missing[0].lower()}*, or use {there} alone with --channels {there}.",
             case=folder.name,
             file=found.unknown[0],
         )
 
 
-def case_files(folder: CaseFolder, findings: Findings, channel_names: Sequence[str] = ()) -> CaseFiles:
+def case_files(folder: CaseFolder, findings: Findings, channel_names: Sequence[str] = ()) -> FolderFiles:
     """The images by channel and the mask of one case folder; what is left over is noted as ignored."""
     channels = dict.fromkeys((ADC, DWI, *channel_names))
     files = _files_of(folder, findings)
@@ -161,9 +161,9 @@ def case_files(folder: CaseFolder, findings: Findings, channel_names: Sequence[s
         _note_taken(masks, "mask", folder, findings)
         left = {path: part for path, part in left.items() if path not in masks}
     for path in left:
-        findings.note("ignored: its name tells no channel of this layout", case=folder.name, file=path)
+        findings.note("ignored: its name says no channel of this layout", case=folder.name, file=path)
     unknown = tuple(path for path, part in left.items() if not _channel_of(part, channel_names))
-    return CaseFiles(images, _only(masks, "mask", folder.path, findings) if masks else None, unknown)
+    return FolderFiles(images, _only(masks, "mask", folder.path, findings) if masks else None, unknown)
 
 
 def _note_taken(files: Sequence[Path], what: str, folder: CaseFolder, findings: Findings) -> None:
@@ -184,7 +184,7 @@ def _without_copies(files: Sequence[Path], folder: CaseFolder, findings: Finding
 
 
 def _parts(folder: CaseFolder, files: Sequence[Path], channels: Sequence[str]) -> dict[Path, str]:
-    """What each name says of its file, in lower case; a file in a folder of the case may be named by that alone."""
+    """What each name says of its file, in lower case; a file in a subfolder may be named by that folder."""
     parts = _telling_parts(folder.path, files, channels)
     if not folder.is_deep:
         return parts
@@ -238,8 +238,8 @@ def _masks(files: Mapping[Path, str]) -> tuple[list[Path], list[Path]]:
 def _matches(channel: str, files: Mapping[Path, str]) -> list[Path]:
     """Files whose name holds the channel's name; for DWI those with DWI2, if any, alone.
 
-    A name whose words tell another channel, as eADC or DWI_b0 do, holds it in vain; so do all but one, if only that
-    one's words tell this channel.
+    A name whose words say another channel, as eADC or DWI_b0 do, does not count. If the words of exactly one name say
+    this channel, that file is the only match.
     """
     found = _first_matches(("dwi2", "dwi") if channel == DWI else (channel.lower(),), files)
     fitting = [path for path in found if _channel_of(files[path], (channel,)) in ("", channel)]
@@ -248,7 +248,7 @@ def _matches(channel: str, files: Mapping[Path, str]) -> list[Path]:
 
 
 def _by_words(channel: str, files: Mapping[Path, str], channel_names: Sequence[str] = ()) -> list[Path]:
-    """Files whose words tell the channel otherwise than by its name; trace images and b-values are those of DWI."""
+    """Files whose words say the channel without its name; trace images and b-values are words for DWI."""
     told = {path: _channel_of(part, channel_names) for path, part in files.items()}
     found = [path for path, name in told.items() if name == channel]
     if channel == DWI and not found:

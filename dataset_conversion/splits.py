@@ -1,4 +1,4 @@
-"""Who is tested and who validates when: whole patients, alike in lesion volume, the same for the same seed."""
+"""Test cases and folds: whole patients, alike in lesion volume, the same for the same seed."""
 
 import random
 from collections import defaultdict
@@ -10,12 +10,12 @@ FOLDS = 5
 def choose_test_patients(volumes_ml: Mapping[str, float], fraction: float, *, seed: int) -> set[str]:
     """Patients to be set aside for the test, spread evenly over the range of lesion volumes.
 
-    Should they hold all the lesions, the one with the largest stays for training in exchange for another.
+    If they hold all the lesions, the patient with the largest one is exchanged for another and stays for training.
 
     Args:
         volumes_ml: lesion volume of each patient; at least two patients.
         fraction: share of the patients, above 0 and below 1; at least one is chosen and at least one left.
-        seed: which of many such choices.
+        seed: another seed, another choice.
     """
     ranked = _ranked(volumes_ml, random.Random(seed))
     count = min(max(1, round(fraction * len(ranked))), len(ranked) - 1)
@@ -32,8 +32,8 @@ def make_folds(
 ) -> list[dict[str, list[str]]]:
     """nnU-Net's splits: five folds, or as many as there are patients; none for a single patient.
 
-    Patients are ranked by lesion volume; of each run of as many patients as folds, every fold gets one, the largest
-    lesion going to the fold with the least so far.
+    Patients are ranked by lesion volume and dealt out in rounds. In each round every fold gets one patient, and the
+    fold with the least lesion volume so far gets the largest lesion.
 
     Args:
         cases_of: case names of each patient.

@@ -29,7 +29,7 @@ def staged(destination: Destination, *, overwrite: bool) -> Iterator[Path]:
 
 @contextmanager
 def _publishing(raw: Path) -> Iterator[None]:
-    """Let one conversion at a time put its dataset into nnUNet_raw; without effect where locks are not to be had."""
+    """Let one conversion at a time put its dataset into nnUNet_raw; without effect where there are no locks."""
     path = raw / PUBLISHING
     with ExitStack() as stack:
         with suppress(PermissionError):

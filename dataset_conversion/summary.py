@@ -1,4 +1,4 @@
-"""What a user wants to read after a conversion: what stands where, and what to type next."""
+"""The summary that a user reads after a conversion: what was written where, and what to type next."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from nnunetv2_mscs.dataset_conversion.splits import FOLDS
 
 
 def summarise(conversion: Conversion, dataset_id: int) -> str:
-    """The summary of a conversion, in lines."""
+    """The text of the summary."""
     reports, roles = conversion.reports, Counter(conversion.role_of.values())
     trained = [report for report in reports if conversion.role_of[report.case.name] == "train"]
     lines = [

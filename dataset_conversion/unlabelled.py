@@ -55,7 +55,7 @@ def find_unlabelled(folder: Path, channels: Sequence[str]) -> Discovery:
 
 
 def _holds_cases(folder: Folder) -> bool:
-    """Whether a folder of images holds those of several cases, or files in nnU-Net's format, and is no case itself."""
+    """Whether a folder holds images of several cases, or files in nnU-Net's format, and is not a case itself."""
     if folder.name.lower() not in (*IMAGE_FOLDERS, *(name for names in TEST_FOLDERS for name in names)):
         return False
     names = read_names([Image(stem_of(path)) for path in scan_files(folder.path, Findings())]).images
@@ -91,7 +91,7 @@ def _add_channel_folders(
     channels: Sequence[str],
     discovery: Discovery,
 ) -> None:
-    """Add the cases of folders of one channel each; the one file of each is of one case, whatever its name."""
+    """Add the cases of folders with one channel each; single files in each are one case, whatever their names."""
     findings = discovery.findings
     used = _used_channels(by_channel, channels)
     for one in folders:
@@ -108,7 +108,7 @@ def _add_channel_folders(
 
 
 def _used_channels(by_channel: dict[str, Folder], channels: Sequence[str]) -> dict[str, Folder]:
-    """The folders of the dataset's channels; without one called DWI, that of a trace image or b-value is its own."""
+    """The folders of the dataset's channels; without one called DWI, that of trace images or b-values is taken."""
     wanted = {channel.lower(): channel for channel in channels}
     used = {wanted[name.lower()]: one for name, one in by_channel.items() if name.lower() in wanted}
     like = [name for name in by_channel if is_like_dwi(name) and name.lower() not in wanted]
@@ -160,7 +160,7 @@ def _add_case_folder(folder: CaseFolder, files: Sequence[Path], channels: Sequen
 
 
 def _add(case: Case, channels: Sequence[str], discovery: Discovery) -> None:
-    """Add a case, unless the name of its one file, or of its folder, says that it is another channel."""
+    """Add a case, unless the name of its file or folder says that it is another channel."""
     if COMBINED in case.images:
         path = case.images[COMBINED]
         told = hidden_channel(stem_of(path)) or hidden_channel(case.name)

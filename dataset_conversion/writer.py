@@ -35,7 +35,7 @@ LABELS = {"train": LABELS_TR, "test": LABELS_TS}
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """The facts in dataset.json besides the cases: name, source, how it was read, and the axes it is stored along."""
+    """Facts for dataset.json besides the cases: name, source, how it was read, and along which axes it is stored."""
 
     name: str
     source: str

@@ -23,8 +23,7 @@ from nnunetv2_mscs.nnunet_files.environment import (
 )
 from nnunetv2_mscs.nnunet_shims.link import hiding_folders, nnunet_folder, shim_source
 from nnunetv2_mscs.pipeline.commands import MOST_TRAINING_WORKERS
-from nnunetv2_mscs.workplace.resources import SHARED_MEMORY, shared_memory_bytes
-from nnunetv2_mscs.workplace.shared_memory import lack_of_shared_memory
+from nnunetv2_mscs.workplace.resources import SHARED_MEMORY, lack_of_shared_memory, shared_memory_bytes
 
 READER_MISSING = "scans stored along other axes than the training data are predicted as they are stored, or not at all"
 OK, NOTE, MISSING = "ok", "note", "MISSING"

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from nnunetv2_mscs import doctor
-from nnunetv2_mscs.workplace.shared_memory import lack_of_shared_memory
+from nnunetv2_mscs.workplace.resources import lack_of_shared_memory
 
 
 @pytest.mark.parametrize(

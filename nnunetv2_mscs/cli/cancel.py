@@ -6,7 +6,7 @@ What is done stays, and trainings keep their latest checkpoints: the same `mscs 
 import argparse
 from pathlib import Path
 
-from nnunetv2_mscs.cli.arguments import dataset_id
+from nnunetv2_mscs.workplace.arguments import dataset_id
 
 SUMMARY = "stop a run, here or on the cluster; it can continue later"
 EXAMPLE = "mscs cancel 1"

@@ -8,7 +8,7 @@ Two CPU cores take less than ten minutes; where there is a GPU, training takes t
 import argparse
 from pathlib import Path
 
-from nnunetv2_mscs.cli.arguments import whole
+from nnunetv2_mscs.workplace.arguments import whole
 
 SUMMARY = "the main job on synthetic scans, from nothing to a score and a picture"
 EXAMPLE = "mscs demo --out ./demo"

@@ -16,7 +16,7 @@ import re
 import sys
 from pathlib import Path
 
-from nnunetv2_mscs.cli.arguments import number_from, whole
+from nnunetv2_mscs.workplace.arguments import number_from, whole
 
 SUMMARY = "metrics with intervals of predicted masks, and comparison of models"
 EXAMPLE = """mscs evaluate ./predictions ./references -o ./evaluation

@@ -10,9 +10,9 @@ import argparse
 import shlex
 from pathlib import Path
 
-from nnunetv2_mscs.cli.arguments import count, dataset_id, voxel_size_mm
 from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT
 from nnunetv2_mscs.nnunet_files.model_folder import fold_folder
+from nnunetv2_mscs.workplace.arguments import count, dataset_id, voxel_size_mm
 
 SUMMARY = "the authors' Keras weights -> a model folder that nnU-Net predicts with"
 EXAMPLE = "mscs import-keras mscs_net.weights.h5 ./mscs_model --dataset 501"

@@ -23,8 +23,8 @@ from nnunetv2_mscs.cli import (
     show,
     status,
 )
-from nnunetv2_mscs.cli.parser import MainParser, Parser
-from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.cli.parser import Parser
+from nnunetv2_mscs.errors import MscsError, did_you_mean
 from nnunetv2_mscs.workplace.termination import terminable
 
 COMMANDS = {
@@ -45,9 +45,9 @@ COMMANDS = {
 }
 
 
-def build_parser() -> MainParser:
+def build_parser() -> Parser:
     """The parser of all commands. A command module offers SUMMARY, EXAMPLE, configure(parser) and run(args)."""
-    parser = MainParser(
+    parser = Parser(
         prog="mscs",
         description="MSCS-Net for low-resolution stroke MRI, inside stock nnU-Net v2.",
         epilog="""planning, training and prediction are nnU-Net's own commands:
@@ -57,8 +57,7 @@ def build_parser() -> MainParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"nnunetv2-mscs {__version__}")
-    parser.commands = tuple(COMMANDS)
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, module in COMMANDS.items():
         command = subparsers.add_parser(
             name,
@@ -94,7 +93,13 @@ def _parsed(words: list[str]) -> argparse.Namespace:
         words = ["--help"]
     elif words[0] == "help":
         words = [*words[1:], "--help"]
-    return build_parser().parse_args(words)
+    parser = build_parser()
+    parser.refuse_unknown(words[:1])
+    if not words[0].startswith("-") and words[0] not in COMMANDS:
+        parser.error(
+            f"there is no command {words[0]}.{did_you_mean(words[0], COMMANDS)} `mscs` alone lists all commands."
+        )
+    return parser.parse_args(words)
 
 
 def _run(args: argparse.Namespace) -> int:

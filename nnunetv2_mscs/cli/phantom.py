@@ -11,7 +11,7 @@ and phantoms.csv, the truth about every case. The ADC is in 10^-6 mm2/s, the DWI
 import argparse
 from pathlib import Path
 
-from nnunetv2_mscs.cli.arguments import number_from, voxel_size_mm, whole
+from nnunetv2_mscs.workplace.arguments import number_from, voxel_size_mm, whole
 
 SUMMARY = "synthetic scans of acute stroke, for demonstrations and tests"
 EXAMPLE = "mscs phantom ./phantoms --cases 20 --seed 1 --size 96 96 12 --picture phantoms.png"

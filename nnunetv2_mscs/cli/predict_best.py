@@ -7,7 +7,7 @@ are in nnU-Net's format (<case>_0000.nii.gz, <case>_0001.nii.gz), as `mscs conve
 import argparse
 from pathlib import Path
 
-from nnunetv2_mscs.cli.arguments import count, dataset_id
+from nnunetv2_mscs.workplace.arguments import count, dataset_id
 
 SUMMARY = "masks of new scans, by the best configuration or ensemble of a data set"
 EXAMPLE = "mscs predict-best 1 -i $nnUNet_raw/Dataset001_Stroke/imagesTs -o ./predictions"

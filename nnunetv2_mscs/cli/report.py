@@ -12,7 +12,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from nnunetv2_mscs.cli.arguments import count, whole
+from nnunetv2_mscs.workplace.arguments import count, whole
 
 SUMMARY = "one HTML page of an evaluation or a trained model: numbers, plots, every case"
 EXAMPLE = """mscs report $nnUNet_results/Dataset501_Stroke/MSCSTrainer__MSCSPlans__3d_fullres -o report.html

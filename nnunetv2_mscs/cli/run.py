@@ -14,8 +14,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunetv2_mscs.cli.arguments import count, dataset_id, number_from, whole
-from nnunetv2_mscs.cli.convert import conversion_options, dataset_name
+from nnunetv2_mscs.cli.convert import dataset_name
+from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
+from nnunetv2_mscs.pipeline.settings import RunSettings
+from nnunetv2_mscs.workplace.arguments import count, dataset_id
+from nnunetv2_mscs.workplace.options import add_options
 
 if TYPE_CHECKING:
     from nnunetv2_mscs.pipeline.run import Run
@@ -27,7 +30,6 @@ EXAMPLE = """mscs run ./stroke 1 Stroke
   mscs run --config stroke.yaml --executor slurm --slurm partition=gpu time=12:00:00 cpus=12"""
 
 POSITIONAL = ("source", "dataset_id", "name")
-MOST_MEMORY_GB = 1024
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,32 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     """Options that a YAML file may hold as well; None, empty or False if not given."""
-    source = parser.add_argument_group("the data set (see mscs convert)")
-    conversion_options(source)  # type: ignore[arg-type]
-    models = parser.add_argument_group("what is trained").add_argument
-    models(
-        "--configurations",
-        nargs="+",
-        metavar="C",
-        help="nnU-Net's: 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres; several compete, and so do their ensembles "
-        "(default 3d_fullres)",
-    )
-    models("--trainer", metavar="T", help="default MSCSTrainer")
-    models("--planner", metavar="P", help="default MSCSPlanner, or ExperimentPlanner for trainers of nnU-Net's own")
-    models("--folds", nargs="+", type=whole(0, 4), metavar="F", help="of the cross-validation (default 0 1 2 3 4)")
-    models("--epochs", type=count, metavar="N", help="of every training (default: the trainer's own number, 1000)")
-    models(
-        "--gpu-memory-target",
-        type=number_from(0.01, MOST_MEMORY_GB),
-        metavar="GB",
-        help="memory that patch and batch are planned for (default: the planner's, 8)",
-    )
-    models(
-        "--compare",
-        nargs="+",
-        metavar="TRAINER[:PLANNER]",
-        help="train rivals on the same folds, such as nnUNetTrainer, and say which is better",
-    )
+    add_options(parser.add_argument_group("the data set (see mscs convert)"), ConversionOptions)
+    add_options(parser.add_argument_group("what is trained"), RunSettings, besides=ConversionOptions)
     where = parser.add_argument_group("where it runs").add_argument
     where(
         "--workspace", type=Path, metavar="DIR", help="keep nnU-Net's three folders in DIR, whatever its variables say"
@@ -165,20 +143,16 @@ def _asked(args: argparse.Namespace) -> "Run":
     from nnunetv2_mscs.errors import MscsError
     from nnunetv2_mscs.nnunet_files.environment import folders_of
     from nnunetv2_mscs.pipeline.run import Run
-    from nnunetv2_mscs.pipeline.settings import RunSettings
 
     given = {**(_from_file(args.config) if args.config else {}), **_given(args)}
     if lacking := [name.upper() for name in POSITIONAL if name not in given]:
         raise MscsError(f"{lacking[0]} is not given.", "Usage: mscs run SOURCE DATASET_ID NAME, or --config FILE.yaml.")
     folders = folders_of(given.pop("workspace", None))
     execution = _execution(given)
-    memory = given.pop("gpu_memory_target", None)
-    pattern = given.pop("patient_pattern", None)
     for place in ("source", "unlabelled"):
         if place in given:
             given[place] = str(Path(given[place]).absolute())
-    settings = {**given, "gpu_memory_target_gb": memory, "patient_pattern": pattern.pattern if pattern else None}
-    return Run(RunSettings.from_json(settings), folders, execution)
+    return Run(RunSettings.from_json(given), folders, execution)
 
 
 def _execution(given: dict[str, Any]) -> Any:

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from nnunetv2_mscs.cli.arguments import voxel_size_mm, whole
+from nnunetv2_mscs.workplace.arguments import voxel_size_mm, whole
 
 SUMMARY = "pictures of scans, with or without masks"
 EXAMPLE = """mscs show patient_adc.nii.gz patient_dwi.nii.gz --prediction mask.nii.gz

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunetv2_mscs.cli.arguments import dataset_id
+from nnunetv2_mscs.workplace.arguments import dataset_id
 
 if TYPE_CHECKING:
     from nnunetv2_mscs.pipeline.state import RunFolder

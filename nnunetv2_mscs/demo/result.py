@@ -76,7 +76,7 @@ def read_result(folder: Path) -> Result:
 
 
 def result_table(result: Result) -> str:
-    """A line a case: Dice and volumes."""
+    """One line per case: Dice and volumes."""
     lines = [f"{'unseen case':<16} {'Dice':>6} {'true, mL':>9} {'predicted, mL':>14}"]
     for score in result.scores:
         dice = "-" if math.isnan(score.dice) else f"{score.dice:.2f}"

@@ -1,84 +1,134 @@
-"""The demo's stages: the commands that a person would type, and what tells that one is through."""
+"""The demo's stages: the commands that a person would type, in order; all paths are relative to the demo's folder."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_mscs.demo.settings import DemoSettings
+from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT
 from nnunetv2_mscs.nnunet_files.commands import device_options, nnunet_command, predict_words
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_TS, LABELS_TS, dataset_name
 from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED, RAW, RESULTS, VARIABLES, Folders, process_variables
-from nnunetv2_mscs.nnunet_files.model_folder import SUMMARY, Model, ModelSet
+from nnunetv2_mscs.nnunet_files.model_folder import SUMMARY, VALIDATION, Model, ModelSet, fold_folder
+from nnunetv2_mscs.nnunet_files.plans import preprocessed_folder
 from nnunetv2_mscs.pipeline.commands import mscs_command
+from nnunetv2_mscs.pipeline.stage import Stage, Training, all_of
 from nnunetv2_mscs.workplace.parallel import default_processes
 
-PLANS = "MSCSPlans"
+PLANNER, PLANS = "MSCSPlanner", "MSCSPlans"
 DATASET_ID, NAME = 1, "Phantoms"
 DATASET = dataset_name(DATASET_ID, NAME)
 PHANTOMS, PREDICTIONS = "phantoms", "predictions"
 FOLD = 0
 
 
-@dataclass(frozen=True)
-class DemoStage:
-    """One command of the demo.
-
-    Args:
-        title: what it does, for the progress bar.
-        words: the command.
-        makes: what it writes, in the demo's folder; removed before it, or a stage before it, starts anew.
-        resumes: whether the command goes on by itself where it was interrupted.
-        epochs: of a training, for its progress.
-    """
-
-    title: str
-    words: Sequence[str]
-    makes: str
-    resumes: bool = False
-    epochs: int | None = None
-
-
-def stages(settings: DemoSettings, *, device: str, epochs: int) -> list[DemoStage]:
-    """The stages in order; all paths are relative to the demo's folder."""
-    raw = f"{RAW}/{DATASET}"
-    workers = default_processes()
-    model = ("-tr", settings.trainer, "-p", PLANS)
-    phantom = mscs_command(
-        "phantom",
-        *(PHANTOMS, "--cases", settings.cases, "--seed", settings.seed),
-        *("--size", *settings.size, "--spacing", *settings.spacing_mm, "-np", workers),
-    )
-    convert = mscs_command(
-        "convert",
-        *(PHANTOMS, DATASET_ID, NAME),
-        *("--test-fraction", settings.unseen_fraction, "--seed", settings.seed, "-np", workers),
-    )
-    plan = nnunet_command(
-        "nnUNetv2_plan_and_preprocess",
-        *("-d", DATASET_ID, "-pl", "MSCSPlanner", "-c", settings.configuration),
-        *("-gpu_memory_target", settings.memory_target_gb, "-np", workers, "-npfp", workers),
-    )
-    train = nnunet_command(
-        "nnUNetv2_train",
-        *(DATASET_ID, settings.configuration, FOLD, *model, "-device", device, "--c"),
-    )
-    models = ModelSet(DATASET, (Model(settings.trainer, PLANS, settings.configuration),), (str(FOLD),))
-    predict = nnunet_command(
-        *predict_words(models, models.models[0], f"{raw}/{IMAGES_TS}", PREDICTIONS, *device_options(device, 1))
-    )
-    evaluate = nnunet_command(
-        "nnUNetv2_evaluate_folder",
-        *(f"{raw}/{LABELS_TS}", PREDICTIONS, "-djfile", f"{raw}/{DATASET_JSON}"),
-        *("-pfile", f"{PREPROCESSED}/{DATASET}/{PLANS}.json", "-o", SUMMARY, "-np", workers),
-    )
+def demo_stages(folder: Path, settings: DemoSettings) -> list[Stage]:
+    """The stages of the demo in a folder."""
     return [
-        DemoStage("phantoms", phantom, makes=PHANTOMS),
-        DemoStage("convert", convert, makes=raw),
-        DemoStage("plan and preprocess", plan, makes=f"{PREPROCESSED}/{DATASET}"),
-        DemoStage("train", train, makes=f"{RESULTS}/{DATASET}", resumes=True, epochs=epochs),
-        DemoStage("predict unseen cases", predict, makes=PREDICTIONS),
-        DemoStage("evaluate", evaluate, makes=SUMMARY),
+        _phantoms(folder, settings),
+        _convert(folder, settings),
+        _plan(folder, settings),
+        _train(folder, settings),
+        _predict(folder, settings),
+        _evaluate(folder),
     ]
+
+
+def _phantoms(folder: Path, settings: DemoSettings) -> Stage:
+    words = (
+        *(PHANTOMS, "--cases", settings.cases, "--seed", settings.seed),
+        *("--size", *settings.size, "--spacing", *settings.spacing_mm),
+    )
+    return Stage(
+        "phantoms",
+        "phantoms",
+        lambda here: [mscs_command("phantom", *words, "-np", here.workers)],
+        parameters={
+            "seed": settings.seed,
+            "cases": settings.cases,
+            "size": list(settings.size),
+            "spacing_mm": list(settings.spacing_mm),
+        },
+        makes=(folder / PHANTOMS,),
+    )
+
+
+def _convert(folder: Path, settings: DemoSettings) -> Stage:
+    words = (PHANTOMS, DATASET_ID, NAME, "--test-fraction", settings.unseen_fraction, "--seed", settings.seed)
+    return Stage(
+        "convert",
+        "convert",
+        lambda here: [mscs_command("convert", *words, "-np", here.workers)],
+        parameters={"seed": settings.seed, "unseen_fraction": settings.unseen_fraction},
+        needs=all_of("phantoms"),
+        makes=(folder / RAW / DATASET,),
+    )
+
+
+def _plan(folder: Path, settings: DemoSettings) -> Stage:
+    words = (
+        *("-d", DATASET_ID, "-pl", PLANNER, "-c", settings.configuration),
+        *("-gpu_memory_target", settings.memory_target_gb),
+    )
+    made = folder / PREPROCESSED / DATASET
+    return Stage(
+        "plan",
+        "plan and preprocess",
+        lambda here: [
+            nnunet_command("nnUNetv2_plan_and_preprocess", *words, "-np", here.workers, "-npfp", here.workers)
+        ],
+        parameters={"configuration": settings.configuration, "memory_target_gb": settings.memory_target_gb},
+        needs=all_of("convert"),
+        makes=(made,),
+        checked=(made / f"{PLANS}.json", made / preprocessed_folder(PLANNER, PLANS, settings.configuration)),
+    )
+
+
+def _train(folder: Path, settings: DemoSettings) -> Stage:
+    words = (DATASET_ID, settings.configuration, FOLD, "-tr", settings.trainer, "-p", PLANS)
+    model = Model(settings.trainer, PLANS, settings.configuration)
+    fold = fold_folder(folder / RESULTS / DATASET / model.identifier, FOLD)
+    final = fold / FINAL_CHECKPOINT
+    return Stage(
+        "train",
+        "train",
+        lambda here: [nnunet_command("nnUNetv2_train", *words, "-device", here.device, "--c")],
+        parameters={"trainer": settings.trainer},
+        needs=all_of("plan"),
+        makes=(folder / RESULTS / DATASET,),
+        checked=(final, fold / VALIDATION),
+        training=Training(settings.trainer, PLANS, final),
+    )
+
+
+def _predict(folder: Path, settings: DemoSettings) -> Stage:
+    model = Model(settings.trainer, PLANS, settings.configuration)
+    models = ModelSet(DATASET, (model,), (str(FOLD),))
+    images = f"{RAW}/{DATASET}/{IMAGES_TS}"
+    return Stage(
+        "predict",
+        "predict unseen cases",
+        lambda here: [
+            nnunet_command(*predict_words(models, model, images, PREDICTIONS, *device_options(here.device, 1)))
+        ],
+        parameters={},
+        needs=all_of("convert", "train"),
+        makes=(folder / PREDICTIONS,),
+    )
+
+
+def _evaluate(folder: Path) -> Stage:
+    raw = f"{RAW}/{DATASET}"
+    words = (
+        *(f"{raw}/{LABELS_TS}", PREDICTIONS, "-djfile", f"{raw}/{DATASET_JSON}"),
+        *("-pfile", f"{PREPROCESSED}/{DATASET}/{PLANS}.json", "-o", SUMMARY),
+    )
+    return Stage(
+        "evaluate",
+        "evaluate",
+        lambda here: [nnunet_command("nnUNetv2_evaluate_folder", *words, "-np", here.workers)],
+        parameters={},
+        needs=all_of("convert", "predict"),
+        makes=(folder / SUMMARY,),
+    )
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -173,7 +173,7 @@ def _named(evaluations: Sequence[Evaluation], request: EvaluationRequest) -> lis
     """The evaluations under the names asked for, else under their own; two of one name go by their folders."""
     names = list(request.names) if request.names else [one.model for one in evaluations]
     if len(names) != len(evaluations):
-        raise MscsError(f"{len(names)} names were given to {len(evaluations)} models.", "Give one name a model.")
+        raise MscsError(f"{len(names)} names were given to {len(evaluations)} models.", "Give one name for each model.")
     if not request.names and len(set(names)) < len(names):
         names = _distinct([Path(one.predictions) for one in evaluations])
     clean = [NOT_IN_A_FOLDER_NAME.sub("_", name).lstrip(". ") or "model" for name in names]

@@ -33,7 +33,7 @@ from nnunetv2_mscs.nnunet_files.model_folder import (
 )
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.scans.findings import Findings
-from nnunetv2_mscs.scans.formats import IMAGE_ENDINGS, unread_files, unread_format
+from nnunetv2_mscs.scans.formats import IMAGE_ENDINGS, ending_of, unread_files, unread_format
 from nnunetv2_mscs.scans.words import SEPARATORS, channel_of_words, is_like_dwi, words_of
 
 MOST_UNNAMED_CHANNELS = 4
@@ -68,7 +68,7 @@ class Masks:
 
 def case_of(file: Path) -> str:
     """The case identifier of a mask: its file name without the ending; empty if it is no image file."""
-    ending = _ending(file)
+    ending = ending_of(file, IMAGE_ENDINGS)
     return file.name[: -len(ending)] if ending and not file.name.startswith(".") else ""
 
 
@@ -234,7 +234,7 @@ def images_folder(references: Masks, predictions: Masks) -> Path | None:
 
 
 def channel_names(images: Path | None, references: Masks, predictions: Masks) -> Mapping[str, str]:
-    """`channel_names` of the data set that the scans belong to; empty if none tells them."""
+    """`channel_names` of the data set that the scans belong to; empty if no file says them."""
     beside = _read_json(images.parent / DATASET_JSON) if images is not None else {}
     for dataset_json in (beside, references.dataset_json, predictions.dataset_json):
         named = dataset_json.get("channel_names")
@@ -261,7 +261,7 @@ def find_images(folder: Path, case: str, channels: Mapping[str, str]) -> dict[st
             if name not in found and file.is_file():
                 found[name] = file
     for file in [] if {"ADC", "DWI"} <= found.keys() else _named_after(case, folder):
-        words = words_of(file.name[len(case) : -len(_ending(file))])
+        words = words_of(file.name[len(case) : -len(ending_of(file, IMAGE_ENDINGS))])
         channel = channel_of_words(words)
         if channel and all(word.kind in ("channel", "passed over") for word in words):
             found.setdefault("DWI" if is_like_dwi(channel) else channel, file)
@@ -279,11 +279,7 @@ def _named_after(case: str, folder: Path) -> list[Path]:
 @functools.lru_cache(maxsize=4)
 def _image_names(folder: Path, changed: int) -> list[str]:
     """Names of the image files of a folder that last changed at this time, in order."""
-    return sorted(path.name for path in folder.iterdir() if _ending(path)) if changed else []
-
-
-def _ending(file: Path) -> str:
-    return next((ending for ending in IMAGE_ENDINGS if file.name.lower().endswith(ending)), "")
+    return sorted(path.name for path in folder.iterdir() if ending_of(path, IMAGE_ENDINGS)) if changed else []
 
 
 def _files(folder: Path, findings: Findings) -> dict[str, Path]:

@@ -23,7 +23,6 @@ CLASSES = {
         "nnunetv2.preprocessing.normalization.default_normalization_schemes",
         "normalization.mscs_normalization",
     ),
-    "reader": ("nnunetv2.imageio.base_reader_writer", "reader.mscs_reader"),
 }
 
 
@@ -34,6 +33,10 @@ def make_findable() -> None:
             continue
         if name == "trainer":  # nnU-Net has a variable for these, and takes one folder
             os.environ["nnUNet_extTrainer"] = str(shim_source(name))  # noqa: SIM112
+        elif name == "reader":
+            from nnunetv2_mscs.nnunet_files.reader import READERS
+
+            vars(importlib.import_module("nnunetv2.imageio.base_reader_writer")).update(READERS)
         elif name in CLASSES:
             searched, shim = CLASSES[name]
             homes = importlib.import_module(f"nnunetv2_mscs.nnunet_shims.{shim}").HOMES

@@ -17,7 +17,7 @@ AIR_THRESHOLD = 0.06
 
 
 def coil_sensitivity(points: Points, axes: Axes, rng: np.random.Generator) -> np.ndarray:
-    """A smooth factor around 1: coils near the skin see the rim of the head better than its middle.
+    """A smooth factor around 1: coils near the skin receive more from the rim of the head than from its middle.
 
     Args:
         points: coordinates in the head's frame of the voxels, mm.

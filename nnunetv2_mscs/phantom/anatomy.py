@@ -14,7 +14,7 @@ LONGEST_DIRECTION_MM = 60.0
 
 @dataclass(frozen=True)
 class Build:
-    """What makes one brain differ from the next beside its size.
+    """Differences between brains other than their size.
 
     Args:
         atrophy: 0 in the young to 1: wide sulci, large ventricles, more fluid around the brain.
@@ -88,7 +88,7 @@ def level_sets(points: Points, axes: Axes, build: Build, rng: np.random.Generato
 
 
 def _bent(points: Points, axes: Axes, by_mm: float, wavelength_mm: float, rng: np.random.Generator) -> Points:
-    """The points moved about smoothly, which bends what is drawn on them."""
+    """The points after a smooth random displacement, which bends the shapes drawn on them."""
     u, v, w = (p + np.float32(by_mm) * smooth_field(rng, axes, wavelength_mm) for p in points)
     return u, v, w
 
@@ -129,7 +129,7 @@ def _sylvian(half: Points, build: Build) -> np.ndarray:
 
 
 def _above_callosum(v: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Below 0 where a fissure parts the hemispheres: outside the corpus callosum and what lies beneath it."""
+    """A level below 0 in the fissure between the hemispheres: outside the corpus callosum and what lies beneath it."""
     bridge = np.hypot(np.maximum(np.abs(v + 3) - 18, 0), np.maximum(w - 8, 0)) - 20
     return np.where(w > -14, -bridge, np.minimum(-bridge, 30 - v)).astype(np.float32)
 
@@ -175,7 +175,7 @@ def _deep_grey(half: Points, build: Build) -> tuple[np.ndarray, np.ndarray, np.n
 def _folding(
     points: Points, axes: Axes, cerebrum: np.ndarray, build: Build, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Sulci: sheets on which a random field that changes only along the brain's surface is 0.
+    """Sulci: the sheets where a random field, which varies only along the brain's surface, is 0.
 
     Returns:
         sulcus, the distance to the nearest sheet, signed by its side; and sulcus_floor, below 0 where sulci reach.

@@ -35,7 +35,7 @@ class PhantomCase:
         mask: uint8, 1 where at least half of the voxel is acute infarct; see `Struck.mask` for the smallest.
         grid: where the voxels lie.
         pose: of the head, which knows its mid-plane.
-        facts: what is known of it.
+        facts: the truth about it.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Struck(NamedTuple):
 
     @property
     def mask(self) -> np.ndarray:
-        """The voxels (z, y, x) of which it fills at least half; where there are none, the fullest one."""
+        """The voxels (z, y, x) that it fills at least by half; if there are none, the fullest one."""
         mask = self.fraction >= 0.5
         if not self.fills_a_voxel:
             mask.flat[self.fraction.argmax()] = True
@@ -109,7 +109,7 @@ def phantom_case(settings: PhantomSettings, seed: int, index: int) -> PhantomCas
 
 
 def _place(grids: Grids, levels: dict[str, np.ndarray]) -> Place:
-    """The brain on the coarse grid; sulci too thin for it take their share of the tissue near the surface."""
+    """The brain on the coarse grid; sulci are too thin for it, so they reduce the share of tissue near the surface."""
     depth = -np.minimum(np.minimum(levels["cerebrum"], levels["cerebellum"]), levels["brainstem"])
     share = np.clip(depth / COARSE_MM, 0, 1) * np.where(depth < 14, 0.88, 1.0)
     for fluid in ("ventricles", "sylvian"):
@@ -126,7 +126,7 @@ def _within_volume(grids: Grids, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _strike(infarct: Infarct, place: Place, grids: Grids, labels: np.ndarray, rng: np.random.Generator) -> Struck:
-    """Put the infarct into the brain, grown up to a limit until it fills half of at least one voxel."""
+    """Put the infarct into the brain; it grows, up to a limit, until it fills half of at least one voxel."""
     level, volume = infarct_level(infarct, place, rng), infarct.volume_ml
     for _ in range(MOST_GROWTHS):
         struck = _fill(level, grids, labels)

@@ -18,7 +18,7 @@ class CaseFacts:
         adc_ratio: mean ADC of the mask over that of the mirrored tissue, as measured on the images.
         dwi_ratio: likewise of the DWI.
         shine_through: patches with a long T2 and no restricted diffusion.
-        old_lesions: infarcts of former times.
+        old_lesions: old infarcts.
         susceptibility: bright spots at the skull base.
         field_t: field strength in tesla.
         echo_time_ms: echo time.
@@ -40,7 +40,7 @@ class CaseFacts:
     echo_time_ms: float
 
     def as_row(self) -> dict[str, str]:
-        """The values as text, four digits of each, empty where there is none."""
+        """The values as text with four digits; a missing value is empty."""
         return {
             name: "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
             for name, value in asdict(self).items()

@@ -1,4 +1,4 @@
-"""Two grids over one head: a coarse one to make smooth level sets on, and a fine one to read them on."""
+"""Two grids over one head: smooth level sets are made on the coarse one and read on the fine one."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

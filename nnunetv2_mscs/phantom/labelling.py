@@ -49,7 +49,7 @@ def _add_cerebrum(labels: np.ndarray, levels: Mapping[str, np.ndarray], u: np.nd
 
 
 def _add_cerebellum(labels: np.ndarray, levels: Mapping[str, np.ndarray]) -> None:
-    """White matter inside, outside folia with a little fluid between them."""
+    """The cerebellum: white matter inside, and folia with a little fluid between them outside."""
     inside = levels["cerebellum"] < 0
     labels[inside] = Tissue.CEREBELLUM
     labels[levels["cerebellum"] < -CEREBELLAR_CORTEX_MM] = Tissue.WHITE

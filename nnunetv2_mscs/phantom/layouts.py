@@ -17,7 +17,7 @@ Store = Callable[[PhantomCase, Path, str], None]
 
 
 def split_of(position: int, cases: int) -> str:
-    """train, val or test: 70 %, 15 %, 15 % of the cases in their order, rounded, at least one of them to train on."""
+    """train, val or test: 70 %, 15 %, 15 % of the cases in their order, rounded; at least one is for training."""
     validation = round(cases * VALIDATION_SHARE)
     training = max(1, cases - validation - round(cases * TEST_SHARE))
     return "train" if position < training else "val" if position < training + validation else "test"
@@ -57,7 +57,7 @@ STORES: dict[str, Store] = {
 
 
 def scaled_by_slice(image: np.ndarray) -> np.ndarray:
-    """(x, y, z) float32 with every slice brought to [0, 1] by its own minimum and maximum; a constant one to 0."""
+    """(x, y, z) float32, every slice scaled to [0, 1] by its own minimum and maximum; a constant one becomes 0."""
     image = image.astype(np.float32)
     low, high = image.min(axis=(0, 1)), image.max(axis=(0, 1))
     scaled = (image - low) / np.where(high > low, high - low, 1)

@@ -1,4 +1,4 @@
-"""Where lesions lie and what they look like: level sets that are grown until a drawn volume is reached."""
+"""Places and shapes of lesions: level sets that grow until they have a randomly drawn volume."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ SHARES = (
 
 
 class Pattern(NamedTuple):
-    """What the infarcts of a set are like.
+    """The distribution of the infarcts of a set.
 
     Args:
         median_volume_ml: of all lesions of a case together; volumes are log-normal.
@@ -71,7 +71,7 @@ class Infarct:
 
 
 def draw_infarct(rng: np.random.Generator, lesions: Lesions = "any") -> Infarct:
-    """Volume, kind, side and age, and what they make of ADC and S0.
+    """Draw volume, kind, side and age, and their effect on ADC and S0.
 
     ADC falls within minutes and stays low for days; T2 rises with the water taken up over the first days
     (Schlaug et al., Neurology 49 (1997) 113; Lansberg et al., AJNR 22 (2001) 637).
@@ -133,7 +133,7 @@ def _radius_mm(volume_ml: float) -> float:
 
 
 def _somewhere(place: Place, where: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:
-    """A random point of the brain where `where` holds; anywhere in it if it holds nowhere."""
+    """A random point of the brain where `where` is true; anywhere in the brain if it is true nowhere."""
     brain = place.volume_ml > 0
     found = np.flatnonzero(where & brain)
     if not found.size:
@@ -210,7 +210,7 @@ SHAPES: dict[str, Shape] = {"lacunar": _lacunar, "wedge": _wedge, "territory": _
 
 
 class Traps(NamedTuple):
-    """What looks like an acute infarct and is none, on the coarse grid.
+    """Lesions that look like an acute infarct but are not, on the coarse grid.
 
     Args:
         shine_through: 0 to 1, where a long T2 shines through.

@@ -1,4 +1,4 @@
-"""Smooth random fields, made on a few knots and interpolated: what no two heads share."""
+"""Smooth random fields, made on a few knots and interpolated; they make every head different."""
 
 import numpy as np
 from scipy import ndimage
@@ -34,7 +34,7 @@ def smooth_field(rng: np.random.Generator, axes: Axes, wavelength_mm: float) -> 
 
 
 def smooth_field_at(rng: np.random.Generator, points: Points, wavelength_mm: float) -> np.ndarray:
-    """The same at any points, arrays of coordinates in mm; beyond 150 mm from 0 the field repeats."""
+    """The field at any points, given as arrays of coordinates in mm; beyond 150 mm from 0 it repeats."""
     places = np.stack([(p + np.float32(REACH_MM)) / np.float32(wavelength_mm / 2) + 1 for p in points])
     knots = _knots(rng, wavelength_mm)
     return np.asarray(

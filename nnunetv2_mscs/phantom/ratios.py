@@ -1,4 +1,4 @@
-"""Lesion against mirrored tissue: how dark in ADC, how bright in DWI."""
+"""Lesion compared with mirrored tissue: how dark it is in the ADC, how bright in the DWI."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from nnunetv2_mscs.scans.grid import Grid
 
 
 def mirrored_indices(mask: np.ndarray, grid: Grid, pose: Pose) -> np.ndarray:
-    """The voxels across the head's mid-plane of those of a mask, without those that are lesion themselves.
+    """The voxels that mirror those of a mask across the head's mid-plane, without those that are lesion themselves.
 
     Args:
         mask: (x, y, z).
@@ -26,7 +26,7 @@ def mirrored_indices(mask: np.ndarray, grid: Grid, pose: Pose) -> np.ndarray:
 
 
 def lesion_ratio(image: np.ndarray, mask: np.ndarray, mirrored: np.ndarray) -> float | None:
-    """Mean over the mask's voxels divided by the mean over the mirrored ones; None without either."""
+    """Mean over the mask's voxels divided by the mean over the mirrored ones; None if either set is empty."""
     if not mask.any() or not len(mirrored):
         return None
     healthy = float(image[tuple(mirrored.T)].mean())

@@ -1,4 +1,4 @@
-"""What may be chosen of a set of phantoms, and which choices can hold a head."""
+"""The settings of a set of phantoms, and their limits: the volume must hold a head."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -24,7 +24,7 @@ class PhantomSettings:
 
     Args:
         size: voxels along x, y, z.
-        spacing: voxel size in mm; by default what spreads the size over 230 x 230 x 130 mm.
+        spacing: voxel size in mm; by default the volume covers 230 x 230 x 130 mm.
         noise: standard deviation of the receiver's noise as a fraction of white matter's b0 signal, up to 0.15.
         lesion_free: probability that a case has no acute lesion.
         air: the ADC where there is no signal: 0, as most scanners write, or what noise gives.

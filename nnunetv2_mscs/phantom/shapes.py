@@ -1,4 +1,4 @@
-"""Signed distances, in mm, negative inside, of the few solids that anatomy is put together from."""
+"""Signed distances (mm, negative inside) of the few solids of which the anatomy is composed."""
 
 from collections.abc import Sequence
 

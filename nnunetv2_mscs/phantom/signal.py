@@ -1,4 +1,4 @@
-"""The signal of every fine cell: S = S0 exp(-b ADC), with what disease does to S0 and ADC."""
+"""The signal of every fine cell: S = S0 exp(-b ADC), with the changes of S0 and ADC by disease."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -15,7 +15,7 @@ RIM_MM, RIM_SHARE = 1.5, 0.4
 
 
 class Signals(NamedTuple):
-    """What decides on the signals of one case.
+    """The parameters of the signals of one case.
 
     Args:
         tables: S0 relative to white matter's, and ADC in 10^-3 mm2/s, by label.
@@ -29,7 +29,7 @@ class Signals(NamedTuple):
 
 
 def parenchyma(labels: np.ndarray) -> np.ndarray:
-    """Where there is brain that an infarct can be in."""
+    """The cells of brain in which an infarct can be."""
     return (labels >= FIRST_PARENCHYMA) & (labels <= LAST_PARENCHYMA)
 
 

@@ -29,7 +29,7 @@ def write_phantoms(
     """Write cases `first` to `first + cases - 1` of the set `seed`, and phantoms.csv with the truth about them.
 
     Args:
-        out: a folder that is not there yet or empty, or with `overwrite` a former set.
+        out: a new or empty folder, or, with `overwrite`, a former set.
         settings: how the cases are scanned.
         cases: how many, 1 or more.
         seed: of the set; a case depends on settings, seed and its index alone.

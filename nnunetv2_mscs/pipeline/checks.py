@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
+from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
 from nnunetv2_mscs.errors import MscsError, did_you_mean
 from nnunetv2_mscs.nnunet_files.dataset import FOLDS
 from nnunetv2_mscs.nnunet_files.environment import Folders
@@ -18,7 +19,7 @@ from nnunetv2_mscs.pipeline.data_stages import SPLITS as SPLITS_STAGE
 from nnunetv2_mscs.pipeline.disk import GIGABYTE, check_disks, estimate
 from nnunetv2_mscs.pipeline.models import own_models, planner_class, rival_models
 from nnunetv2_mscs.pipeline.run import LOCAL, Execution, Run
-from nnunetv2_mscs.pipeline.settings import CONVERSION, RunSettings
+from nnunetv2_mscs.pipeline.settings import RunSettings
 from nnunetv2_mscs.pipeline.source import Scans, look_at_source, measure_scans
 from nnunetv2_mscs.pipeline.state import read_record
 from nnunetv2_mscs.pipeline.training_stages import LENGTH
@@ -26,8 +27,14 @@ from nnunetv2_mscs.pipeline.write_splits import SPLITS, check_splits
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.findings_table import findings_table
 from nnunetv2_mscs.workplace.devices import look_for_gpus
-from nnunetv2_mscs.workplace.resources import SHARED_MEMORY, free_memory_bytes, shared_memory_bytes, write_failure
-from nnunetv2_mscs.workplace.shared_memory import lack_of_shared_memory
+from nnunetv2_mscs.workplace.options import flag_of, options_of
+from nnunetv2_mscs.workplace.resources import (
+    SHARED_MEMORY,
+    free_memory_bytes,
+    lack_of_shared_memory,
+    shared_memory_bytes,
+    write_failure,
+)
 
 # A process of nnU-Net's with torch; and for each value of a scan ten copies in float32, as resampling makes them.
 PROCESS_BYTES, BYTES_PER_VALUE = 0.7e9, 40
@@ -127,11 +134,10 @@ def _check_name(settings: RunSettings, folders: Folders) -> None:
 
 def _check_nothing_to_convert(settings: RunSettings, findings: Findings) -> None:
     """Options of the conversion change nothing in a data set that is taken as it is."""
-    plain = RunSettings(settings.source, settings.dataset_id, settings.name)
-    for name in CONVERSION:
-        if getattr(settings, name) != getattr(plain, name):
-            option = f"--{name.replace('_', '-')}"
-            findings.error(f"{option}, but SOURCE is in nnU-Net's raw format already", "Leave it out.")
+    for option in options_of(ConversionOptions):
+        if getattr(settings, option.name) != option.default:
+            text = f"{flag_of(option)}, but SOURCE is in nnU-Net's raw format already"
+            findings.error(text, "Leave it out.")
 
 
 def _check_folds(run: Run, scans: Scans, is_raw: bool) -> None:

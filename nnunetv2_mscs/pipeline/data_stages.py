@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.commands import nnunet_command
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_TR, LABELS_TR, REFERENCES
@@ -18,6 +19,7 @@ from nnunetv2_mscs.pipeline.settings import RunSettings
 from nnunetv2_mscs.pipeline.source import Source
 from nnunetv2_mscs.pipeline.stage import ADOPTED, REPLACED, Here, Stage, all_of
 from nnunetv2_mscs.pipeline.write_splits import check_splits
+from nnunetv2_mscs.workplace.options import recorded, typed_words
 
 CONVERT, FINGERPRINT, SPLITS, REFERENCES_STAGE = "convert", "fingerprint", "splits", "references"
 TRAINING_DATA = (DATASET_JSON, IMAGES_TR, LABELS_TR)
@@ -62,20 +64,8 @@ def of_raw(source: Source, *parts: str, needs: Sequence[str] = ()) -> dict[str, 
 
 
 def _convert(settings: RunSettings, source: Source) -> Stage:
-    options: dict[str, list[object]] = {
-        "--seed": [settings.seed],
-        "--layout": _given(settings.layout),
-        "--test-fraction": _given(settings.test_fraction),
-        "--patient-pattern": _given(settings.patient_pattern),
-        "--unlabelled": _given(settings.unlabelled),
-        "--spacing": list(settings.spacing or ()),
-        "--channels": list(settings.channels),
-    }
-    words = [word for option, values in options.items() if values for word in (option, *values)]
-    words += ["--resample"] if settings.resample else []
-    large = ["--allow-large-masks"] if settings.allow_large_masks else []
-    words += large
-    arguments = [settings.source, settings.dataset_id, settings.name, *words]
+    options = recorded(settings, ConversionOptions)
+    arguments = [settings.source, settings.dataset_id, settings.name, *typed_words(options)]
 
     def commands(here: Here) -> Sequence[Sequence[str]]:
         overwrite = ["--overwrite"] if source.raw.exists() else []
@@ -85,20 +75,11 @@ def _convert(settings: RunSettings, source: Source) -> Stage:
         CONVERT,
         "convert",
         commands,
-        parameters={
-            "SOURCE": settings.source,
-            **options,
-            "--resample": settings.resample,
-            **dict.fromkeys(large, True),
-        },
+        parameters={"SOURCE": settings.source, **options},
         sources=tuple(Path(folder) for folder in (settings.source, settings.unlabelled) if folder),
         makes=(source.raw,),
         former=REPLACED,
     )
-
-
-def _given(value: object) -> list[object]:
-    return [] if value is None else [value]
 
 
 def _fingerprint(settings: RunSettings, source: Source, preprocessed: Path) -> Stage:

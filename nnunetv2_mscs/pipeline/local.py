@@ -62,7 +62,7 @@ class Outcome:
     """How a run on this machine ended.
 
     Args:
-        failed: stage -> what to tell the user.
+        failed: stage -> the message for the user.
         blocked: stages that were not started, as one that they need failed.
     """
 

@@ -129,7 +129,7 @@ class _Attempt:
         The record says so until it is done: a run that is killed meanwhile must not continue from the rest of it.
         """
         for place in places:
-            _remove(place)
+            remove(place)
         if not keep_log:
             self.log.unlink(missing_ok=True)
         adopted = [str(place) for place in self.stage.makes if place.exists()] if self.stage.former == ADOPTED else []
@@ -163,7 +163,8 @@ class _Attempt:
         stage.verify()
 
 
-def _remove(place: Path) -> None:
+def remove(place: Path) -> None:
+    """Remove a file, a link or a whole folder, if it is there."""
     if place.is_dir() and not place.is_symlink():
         shutil.rmtree(place)
     else:

@@ -6,54 +6,58 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.dataset import FOLDS, dataset_name
+from nnunetv2_mscs.workplace.arguments import count, number_from, whole
+from nnunetv2_mscs.workplace.options import from_values, option, switches
 
-# The fields that only `mscs convert` reads.
-CONVERSION = (
-    *("layout", "spacing", "channels", "test_fraction", "patient_pattern", "unlabelled", "resample"),
-    *("allow_large_masks", "seed"),
-)
+MOST_MEMORY_GB = 1024
 
 
 @dataclass(frozen=True)
-class RunSettings:
+class RunSettings(ConversionOptions):
     """What decides on a run's result; its fields are the keys of a YAML file and the options of `mscs run`.
 
     Args:
         source: folder of the scans, or the data set itself in nnUNet_raw, which is then taken as it is.
         dataset_id: nnU-Net's.
         name: of the data set, without its number.
-        layout, spacing, channels, test_fraction, patient_pattern, unlabelled, resample, allow_large_masks, seed: see
-            `mscs convert`.
-        configurations: those of nnU-Net's that compete.
-        trainer: its name, without a length if `epochs` gives one.
-        planner: its name; None for that of the trainer's network.
-        folds: of the cross-validation.
-        epochs: number for every training; None for the trainer's own.
-        gpu_memory_target_gb: memory that patch and batch are planned for; None for the planner's own.
-        compare: trainers of rivals on the same folds, each TRAINER or TRAINER:PLANNER.
     """
 
     source: str
     dataset_id: int
     name: str
-    layout: str | None = None
-    spacing: tuple[float, ...] | None = None
-    channels: tuple[str, ...] = ()
-    test_fraction: float | None = None
-    patient_pattern: str | None = None
-    unlabelled: str | None = None
-    resample: bool = False
-    allow_large_masks: bool = False
-    seed: int = 0
-    configurations: tuple[str, ...] = ("3d_fullres",)
-    trainer: str = "MSCSTrainer"
-    planner: str | None = None
-    folds: tuple[int, ...] = FOLDS
-    epochs: int | None = None
-    gpu_memory_target_gb: float | None = None
-    compare: tuple[str, ...] = ()
+    configurations: tuple[str, ...] = option(
+        ("3d_fullres",),
+        "nnU-Net's: 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres; several compete, and so do their ensembles "
+        "(default 3d_fullres)",
+        nargs="+",
+        metavar="C",
+    )
+    trainer: str = option("MSCSTrainer", "default MSCSTrainer", metavar="T")
+    planner: str | None = option(
+        None, "default MSCSPlanner, or ExperimentPlanner for trainers of nnU-Net's own", metavar="P"
+    )
+    folds: tuple[int, ...] = option(
+        FOLDS, "of the cross-validation (default 0 1 2 3 4)", nargs="+", type=whole(0, 4), metavar="F"
+    )
+    epochs: int | None = option(
+        None, "of every training (default: the trainer's own number, 1000)", type=count, metavar="N"
+    )
+    gpu_memory_target_gb: float | None = option(
+        None,
+        "memory that patch and batch are planned for (default: the planner's, 8)",
+        flag="--gpu-memory-target",
+        type=number_from(0.01, MOST_MEMORY_GB),
+        metavar="GB",
+    )
+    compare: tuple[str, ...] = option(
+        (),
+        "train rivals on the same folds, such as nnUNetTrainer, and say which is better",
+        nargs="+",
+        metavar="TRAINER[:PLANNER]",
+    )
 
     @property
     def dataset(self) -> str:
@@ -61,18 +65,16 @@ class RunSettings:
         return dataset_name(self.dataset_id, self.name)
 
     def as_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        values = dataclasses.asdict(self)
+        return {**values, "unlabelled": None if self.unlabelled is None else str(self.unlabelled)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "RunSettings":
-        fields: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
-        return cls(**fields)
+        return from_values(cls, values)
 
 
 SLURM = "slurm"
-SWITCHES = {"resample", "allow-large-masks"}
+SWITCHES = switches(RunSettings)
 ON, OFF = {"true", "yes", "on"}, {"false", "no", "off", ""}
 
 
@@ -101,7 +103,7 @@ def as_words(values: Mapping[str, Any]) -> list[str]:
 
 
 def _words(key: str, value: Any) -> Iterator[str]:
-    if key in SWITCHES:
+    if f"--{key}" in SWITCHES:
         if str(value).lower() not in ON | OFF:
             raise MscsError(f"{key}: {value} is neither true nor false.", "Mend the file.")
         if str(value).lower() in ON:

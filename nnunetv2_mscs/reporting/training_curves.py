@@ -148,7 +148,7 @@ def _record(checkpoint: Path) -> dict[str, Any]:
 
 def _tells_nothing(checkpoint: Path, error: Exception) -> MscsError:
     return MscsError(
-        f"{checkpoint} tells nothing of its training ({error}).",
+        f"{checkpoint} says nothing about its training ({error}).",
         f"Copy {LOGS} of the fold beside it, or take the checkpoint away.",
     )
 
@@ -215,7 +215,7 @@ def draw_training_curves(models: Sequence[TrainingCurves]) -> Figure:
 
 
 def _legend(models: Sequence[TrainingCurves]) -> list[Line2D]:
-    """A line a fold; of several models one line per model, then one kind of line per fold."""
+    """One line per fold; with several models one line per model, and one kind of line per fold."""
     folds = max((model.folds for model in models), key=len)
     if len(models) == 1:
         return [Line2D([], [], label=f"fold {c.fold}", **_look(0, f, several=False)) for f, c in enumerate(folds)]

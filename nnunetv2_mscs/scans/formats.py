@@ -1,7 +1,7 @@
 """Which file formats are read, by the endings of their names: the one list of them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -64,9 +64,9 @@ CONVERT_DICOM = "convert them first: dcm2niix -z y -o NIFTI_FOLDER DICOM_FOLDER"
 MOST_LOOKED_AT = 2000
 
 
-def ending_of(path: Path) -> str:
-    """The ending that makes the file a scan, such as ".nii.gz", or "" if it is none."""
-    return next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), "")
+def ending_of(path: Path, endings: Iterable[str] = ENDINGS) -> str:
+    """The first of the endings that the file has, such as ".nii.gz", in small letters; "" if it has none of them."""
+    return next((ending for ending in endings if path.name.lower().endswith(ending)), "")
 
 
 def is_array_file(path: Path) -> bool:
@@ -85,10 +85,9 @@ def is_part_of_another(path: Path) -> bool:
 
 def unread_format(path: Path) -> str:
     """The format of a file of scans in a format that is not read, such as "MRtrix"; "" for any other file."""
-    name = path.name.lower()
     if ending_of(path) or is_part_of_another(path):
         return ""
-    known = next((kind for ending, kind in NOT_READ.items() if name.endswith(ending)), "")
+    known = NOT_READ.get(ending_of(path, NOT_READ), "")
     return known or ("DICOM" if is_dicom(path) else "")
 
 
@@ -122,8 +121,7 @@ def unread_files(folder: Path, start: str = "") -> str:
 
 def _shown_ending(path: Path) -> str:
     """The ending by which a file's format is known, as far as it has one."""
-    known = next((ending for ending in sorted(NOT_READ, key=len)[::-1] if path.name.lower().endswith(ending)), "")
-    return known or "without an ending"
+    return ending_of(path, sorted(NOT_READ, key=len)[::-1]) or "without an ending"
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from nnunetv2_mscs.scans.contents import EXPORT_AGAIN, check_content
 from nnunetv2_mscs.scans.findings import ScanError
-from nnunetv2_mscs.scans.formats import NIFTI_ENDINGS, is_array_file
+from nnunetv2_mscs.scans.formats import NIFTI_ENDINGS, ending_of, is_array_file
 from nnunetv2_mscs.scans.grid import Grid, distance_mm, spacing_is_sane
 from nnunetv2_mscs.scans.intact import check_intact
 from nnunetv2_mscs.scans.nifti import as_plain_nifti
@@ -102,7 +102,7 @@ def _check_name(path: Path) -> None:
         str(path).encode()
     except UnicodeEncodeError:
         raise ScanError("its path is not written in UTF-8", "Rename it in plain letters.", path) from None
-    ending = next((ending for ending in NIFTI_ENDINGS[::-1] if path.name.lower().endswith(ending)), "")
+    ending = ending_of(path, NIFTI_ENDINGS)
     if ending and path.name[-len(ending) :] not in (ending, ending.upper()):
         raise ScanError("its ending mixes small and capital letters", f"Rename it to end in {ending}.", path)
 

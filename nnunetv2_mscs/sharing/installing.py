@@ -16,12 +16,11 @@ from nnunetv2_mscs.dataset_conversion.destination import Destination, refuse_nam
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.best_configuration import BEST_RECORD
 from nnunetv2_mscs.nnunet_files.commands import predict_commands
-from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED, RAW, check_folder_name, folder_if_named
+from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED, RAW, RESULTS, check_folder_name, folder_if_named
 from nnunetv2_mscs.sharing.allowed_files import CARD
 from nnunetv2_mscs.sharing.archive import look_into, opened, unpack
 from nnunetv2_mscs.sharing.foreign_text import plain
 from nnunetv2_mscs.sharing.manifest import compare_versions
-from nnunetv2_mscs.sharing.selecting import RESULTS
 from nnunetv2_mscs.sharing.unpacked import check_unpacked
 from nnunetv2_mscs.workplace.hidden_places import NEW, clear_leftovers, hidden_place, made, replace_together
 from nnunetv2_mscs.workplace.whole_files import DISK_FULL
@@ -123,16 +122,15 @@ def _writing(target: Path) -> Iterator[None]:
 
 def _target(results: Path | None) -> tuple[Path, bool]:
     """The folder of results, and whether it is the one of nnU-Net's variable."""
-    value = os.environ.get(RESULTS)
-    if results is None and not value:
-        raise MscsError(f"{RESULTS} is not set.", f"export {RESULTS}=FOLDER, or name it with --results.")
-    if results is None:
-        check_folder_name(RESULTS, str(value))
-    else:
+    if results is not None:
         check_folder_name("--results", str(results))
-    target = Path(os.path.abspath(results or str(value)))
+    named = results or folder_if_named(RESULTS)
+    if named is None:
+        raise MscsError(f"{RESULTS} is not set.", f"export {RESULTS}=FOLDER, or name it with --results.")
+    target = Path(os.path.abspath(named))
     if target.exists() and not target.is_dir():
         raise MscsError(f"{target} is a file, not a folder.", f"Set {RESULTS} to a folder.")
+    value = os.environ.get(RESULTS)
     return target, bool(value) and target == Path(os.path.abspath(str(value)))
 
 

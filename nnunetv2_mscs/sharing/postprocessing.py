@@ -52,7 +52,7 @@ def _integer(kind: _Type, content: bytes) -> int:
     return int.from_bytes(content, "big" if kind.order == "big" else "little", signed=kind.signed)
 
 
-class _Reader(pickle.Unpickler):
+class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in KNOWN:
             return _Named(name)
@@ -74,7 +74,7 @@ def read_postprocessing(file: Path) -> int:
             raise pickle.UnpicklingError("it is too large")
         content = file.read_bytes()
         _check_opcodes(content)
-        functions, settings = _Reader(BytesIO(content)).load()
+        functions, settings = _Unpickler(BytesIO(content)).load()
         whole = isinstance(functions, list) and isinstance(settings, list) and len(functions) == len(settings)
         if not whole or not all(isinstance(function, _Named) for function in functions):
             raise pickle.UnpicklingError("it is no pair of functions and settings")

@@ -20,14 +20,19 @@ LOOKS = 4
 
 
 @contextmanager
-def sole_run(state: Path, *, remedy: str = WAIT) -> Iterator[None]:
+def sole_run(state: Path, *, place: Path | None = None, remedy: str = WAIT) -> Iterator[None]:
     """Hold the folder `state` for this process alone; what a killed run left running is ended first.
+
+    Args:
+        state: the folder; it is made if it is not there.
+        place: where the run works, for messages; by default the folder that `state` lies in.
+        remedy: for others who want it meanwhile.
 
     Raises:
         MscsError: another process holds it, or the system or its disk has no locks.
     """
     state.mkdir(parents=True, exist_ok=True)
-    with sole_holder(state / LOCK, state.parent, remedy=remedy):
+    with sole_holder(state / LOCK, place or state.parent, remedy=remedy):
         end_leftovers(marked(state))
         yield
 

@@ -13,6 +13,8 @@ MEMORY_FILES = {
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 }
 SHARED_MEMORY = Path("/dev/shm")
+# Shared memory by the number of processes that hand a training its data: none, one, several.
+LEAST_SHARED_BYTES = (0.0, 32e6, 1e9)
 PROBE_BYTES = 64 * 1024
 
 
@@ -94,6 +96,19 @@ def _free_in_group(group: Path, version: int) -> float:
 def shared_memory_bytes(folder: Path = SHARED_MEMORY) -> float:
     """Size of the shared memory; infinite where there is none, as on macOS."""
     return shutil.disk_usage(folder).total if folder.is_dir() else math.inf
+
+
+def lack_of_shared_memory(size: float, workers: int) -> tuple[str, str] | None:
+    """What is wrong with the shared memory for so many processes, and what to do; None if it is large enough.
+
+    Args:
+        size: of the shared memory, in bytes; infinite where there is none to look at.
+        workers: processes that augment the data of one training.
+    """
+    if size >= LEAST_SHARED_BYTES[min(max(workers, 0), 2)]:
+        return None
+    shown = f"{size / 1e9:.2g} GB" if size >= 5e8 else f"{size / 1e6:.2g} MB"
+    return f"the shared memory has {shown}", "Give the container more: docker run --shm-size=8g."
 
 
 def free_disk_bytes(place: Path) -> int:

@@ -78,3 +78,12 @@ def test_planners_are_known_too():
         planner_class("MSCSPlaner")
     with pytest.raises(MscsError, match="Known are MSCSPlanner, "):
         planner_class("Another")
+
+
+def test_unlabelled_may_be_spelled_both_ways():
+    from nnunetv2_mscs.cli.main import build_parser
+
+    given = [
+        build_parser().parse_args(["convert", "a", "1", "X", word, "new"]) for word in ("--unlabelled", "--unlabeled")
+    ]
+    assert given[0] == given[1]

@@ -10,8 +10,14 @@ import pytest
 
 from nnunetv2_mscs.dataset_conversion.cases import natural_key
 from nnunetv2_mscs.dataset_conversion.file_names import ImageName, KnownCases, channel_name, parse_image_name
+from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS
+from nnunetv2_mscs.dataset_conversion.options import LAYOUT_NAMES
 from nnunetv2_mscs.scans.findings import Finding
 from nnunetv2_mscs.scans.findings_table import findings_table
+
+
+def test_every_layout_can_be_chosen():
+    assert tuple(LAYOUTS) == LAYOUT_NAMES
 
 
 def rewrite(path, array=None, affine=None):

@@ -228,7 +228,7 @@ REFUSED = {
     ),
     "no DWI by its name": (
         ("{}/{}_ADC", "{}/{}_xyz", "{}/{}_mask"),
-        "no file is its DWI by its name; the names of others tell nothing: p001_xyz.nii .*--channels ADC",
+        "no file is its DWI by its name; the names of others say nothing: p001_xyz.nii .*--channels ADC",
     ),
     "b0 is no DWI": (("{}/ADC", "{}/DWI_b0", "{}/mask", "{}/qqq"), "no file is its DWI .*qqq.nii"),
     "no mask by its name": (("{}/ADC", "{}/DWI", "{}/xyz"), "image without a mask; is it xyz.nii.* stroke"),

@@ -22,10 +22,12 @@ from nnunetv2_mscs.demo.result import (
     result_table,
     summary_lines,
 )
-from nnunetv2_mscs.demo.run import MARK, STATE, check_folder, run_demo
+from nnunetv2_mscs.demo.run import run_demo
 from nnunetv2_mscs.demo.settings import DemoSettings
-from nnunetv2_mscs.demo.stages import stages
+from nnunetv2_mscs.demo.stages import demo_stages
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.pipeline import run_stage
+from nnunetv2_mscs.pipeline.state import RunFolder, State
 
 TINY = DemoSettings(cases=10, size=(48, 48, 6), spacing_mm=(4.0, 4.0, 12.0), trainer="MSCSTrainer_6epochs_2iterations")
 RUN = """
@@ -51,21 +53,20 @@ def start(folder: Path) -> subprocess.Popen:
 def files(folder: Path) -> set[str]:
     """What a demo leaves that does not depend on time: no logs, no state."""
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    return {name for name in found if not name.startswith((STATE, "logs")) and "training_log" not in name}
+    return {name for name in found if not name.startswith("logs") and "training_log" not in name}
 
 
 def finished(folder: Path) -> set[str]:
     """The stages that the demo's folder says are through."""
-    return set(json.loads((folder / MARK).read_text())["seconds"])
+    records = [json.loads(file.read_text()) for file in RunFolder(folder).records.glob("*.json")]
+    return {record["stage"] for record in records if record["state"] == State.DONE.value}
 
 
-def kill_in(folder: Path, command: str, until: str = "*") -> None:
-    """Start the demo, and kill it in the stage of this command, once a file is there."""
+def kill_in_training(folder: Path) -> None:
+    """Start the demo, and kill it as soon as its training has written a checkpoint."""
     process = start(folder)
-    assert process.stdout is not None
-    next(line for line in process.stdout if line.startswith("$") and command in line)
-    for _ in range(600):
-        if list(folder.glob(until)):
+    for _ in range(6000):
+        if list(folder.glob("nnUNet_results/*/*/fold_0/checkpoint_latest.pth")) or process.poll() is not None:
             break
         time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
@@ -73,11 +74,13 @@ def kill_in(folder: Path, command: str, until: str = "*") -> None:
 
 
 @pytest.mark.slow
-def test_killed_and_called_again_it_goes_on_and_ends_as_if_undisturbed(tmp_path):
-    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+def test_killed_in_its_training_it_goes_on_and_comes_to_its_end(tmp_path):
+    names = [stage.name for stage in demo_stages(tmp_path, TINY)]
+    folder = tmp_path / "demo"
+    kill_in_training(folder)
+    assert finished(folder) == set(names[:3])
     said: list[str] = []
-    run_demo(undisturbed, TINY, say=said.append)
-    titles = [stage.title for stage in stages(TINY, device="cpu", epochs=6)]
+    run_demo(folder, TINY, say=said.append)
     assert [line.split()[1] for line in said if line.startswith("$")] == [
         "mscs",
         "mscs",
@@ -86,52 +89,68 @@ def test_killed_and_called_again_it_goes_on_and_ends_as_if_undisturbed(tmp_path)
         "nnUNetv2_predict",
         "nnUNetv2_evaluate_folder",
     ]
-    kill_in(disturbed, "convert")
-    assert finished(disturbed) == set(titles[:1])
-    kill_in(disturbed, "nnUNetv2_train", until="nnUNet_results/*/*/fold_0/checkpoint_latest.pth")
-    assert finished(disturbed) == set(titles[:3])
-    kill_in(disturbed, "nnUNetv2_predict")
-    assert finished(disturbed) == set(titles[:4])
-    run_demo(disturbed, TINY, say=lambda line: None)
-    assert finished(disturbed) == set(titles)
-    assert files(disturbed) == files(undisturbed)
-    trainings = (disturbed / "logs/train.log").read_text().split("$ nnUNetv2_train")[1:]
+    assert sum("done before" in line for line in said) == 3
+    assert finished(folder) == set(names)
+    trainings = (folder / "logs/train.log").read_text().split("$ nnUNetv2_train")[1:]
     first_epochs = [int(re.findall(r"Epoch (\d+)", training)[0]) for training in trainings]
     assert first_epochs[0] == 0
     assert first_epochs[1] > 0
 
-    again: list[str] = []
-    run_demo(undisturbed, TINY, say=again.append)
-    assert sum("done before" in line for line in again) == 6
+    said.clear()
+    run_demo(folder, TINY, say=said.append)
+    assert sum("done before" in line for line in said) == 6
 
-    result = read_result(undisturbed)
+    result = read_result(folder)
     assert len(result.scores) == 2
     assert "unseen case" in result_table(result)
-    assert draw_result(undisturbed, result).stat().st_size > 10_000
+    assert draw_result(folder, result).stat().st_size > 10_000
 
 
-def test_other_settings_are_refused(tmp_path):
-    (tmp_path / MARK).write_text(json.dumps({"settings": asdict(TINY), "seconds": {}}))
-    with pytest.raises(MscsError, match="other settings: seed 0"):
-        run_demo(tmp_path, replace(TINY, seed=1))
+@pytest.fixture
+def begun(tmp_path, monkeypatch):
+    """A demo whose phantoms are made; each command makes nothing but its stage's first place."""
+
+    def make(words, folder, **others):
+        made = folder / ("phantoms" if "phantom" in words else "nowhere")
+        made.mkdir()
+        (made / "file").write_text("made")
+
+    monkeypatch.setattr(run_stage, "run_command", make)
+    with pytest.raises(MscsError, match="did not make"):
+        run_demo(tmp_path, TINY)
+    assert finished(tmp_path) == {"phantoms"}
+    (tmp_path / "nowhere/file").unlink()
+    (tmp_path / "nowhere").rmdir()
+    return tmp_path
 
 
-def test_starting_over_can_be_interrupted(tmp_path, monkeypatch):
-    """Killed while it removes the former demo, it has begun the new one, and can be called again."""
-    (tmp_path / MARK).write_text(json.dumps({"settings": asdict(TINY), "seconds": {"phantoms": 1}}))
-    (tmp_path / "phantoms").mkdir()
+def test_other_settings_are_refused_and_start_over_if_asked(begun):
+    before = files(begun)
+    with pytest.raises(MscsError, match="phantoms: seed 1 instead of 0"):
+        run_demo(begun, replace(TINY, seed=1))
+    assert files(begun) == before
+    with pytest.raises(MscsError, match="did not make"):
+        run_demo(begun, replace(TINY, seed=1), overwrite=True)
+    assert json.loads((begun / "stages/phantoms.json").read_text())["parameters"]["seed"] == 1
+
+
+def test_starting_over_can_be_interrupted(begun, monkeypatch):
+    """Killed while it removes the former demo, it is still a demo's folder, and can be called again."""
+    removed = []
 
     def interrupted(path):
-        raise KeyboardInterrupt
+        if removed:
+            raise KeyboardInterrupt
+        removed.append(path)
+        path.unlink()
 
-    monkeypatch.setattr(run, "_remove", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run_demo(tmp_path, replace(TINY, seed=1), overwrite=True)
-    assert json.loads((tmp_path / MARK).read_text()) == {
-        "settings": json.loads(json.dumps(asdict(replace(TINY, seed=1)))),
-        "seconds": {},
-    }
-    check_folder(tmp_path, replace(TINY, seed=1), overwrite=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "remove", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_demo(begun, TINY, overwrite=True)
+    with pytest.raises(MscsError, match="did not make"):
+        run_demo(begun, TINY, overwrite=True)
+    assert finished(begun) == {"phantoms"}
 
 
 def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path):

@@ -2,17 +2,11 @@
 
 import json
 import os
-import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 
 pytestmark = pytest.mark.slow
 
@@ -78,8 +72,7 @@ def test_networks_of_all_plans_are_mscs_net_of_their_topology(preprocessed, plan
     assert len(outputs) == len(chosen.pool_op_kernel_sizes) - 1
 
 
-@pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
-@pytest.mark.parametrize("plans", ["MSCSPlans", "nnUNetPlans"])
+@pytest.mark.parametrize(("plans", "configuration"), [("MSCSPlans", "3d_fullres"), ("nnUNetPlans", "2d")])
 def test_training_and_prediction(preprocessed, folders, command, tmp_path, plans, configuration):
     """One epoch of a few steps, validation, and the masks of a new and of a labelled scan on the scans' own grids."""
     log = command("nnUNetv2_train", 501, configuration, 0, "-tr", TRAINER, "-p", plans, "-device", "cpu", "--npz")
@@ -101,51 +94,3 @@ def test_training_and_prediction(preprocessed, folders, command, tmp_path, plans
         mask = tmp_path / "masks" / f"{case}.nii.gz"
         np.testing.assert_allclose(grid(mask), grid(scans / f"{case}_0001.nii.gz"), rtol=0, atol=1e-5)
         assert set(np.unique(sitk.GetArrayFromImage(sitk.ReadImage(str(mask))))) <= {0, 1}
-
-
-def test_a_killed_training_goes_on_from_its_checkpoint(preprocessed, folders, command, variables):
-    trainer = "MSCSTrainer_6epochs_2iterations"
-    train = ["nnUNetv2_train", "501", "2d", "1", "-tr", trainer, "-p", "MSCSPlans", "-device", "cpu"]
-    fold = model_folder(folders, trainer, "MSCSPlans", "2d") / "fold_1"
-    latest = fold / "checkpoint_latest.pth"
-    program = str(Path(sys.executable).parent / train[0])
-    first = subprocess.Popen(
-        [program, *train[1:]], env=variables, cwd=folders, stdout=subprocess.DEVNULL, start_new_session=True
-    )
-    deadline = time.monotonic() + 300
-    while not (latest.is_file() and _next_epoch(latest) >= 2):
-        assert first.poll() is None, "the training ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
-    resumed_at = _next_epoch(latest)
-    assert 2 <= resumed_at < 6
-
-    log = command(*train, "--c")
-    epochs = [int(number) for number in re.findall(r"Epoch (\d+) ?$", log, re.MULTILINE)]
-    assert epochs == list(range(resumed_at, 6))
-    final = torch.load(fold / "checkpoint_final.pth", weights_only=False, map_location="cpu")
-    assert final["current_epoch"] == 6
-    assert len(final["logging"]["train_losses"]) == 6
-    assert not list(fold.glob("*.part"))
-
-
-def _next_epoch(checkpoint: Path) -> int:
-    return torch.load(checkpoint, weights_only=False, map_location="cpu")["current_epoch"]
-
-
-def test_validation_alone_and_training_from_pretrained_weights(preprocessed, folders, command):
-    fold = model_folder(folders, TRAINER, "MSCSPlans", "2d") / "fold_0"
-    if not (fold / "checkpoint_final.pth").is_file():
-        command("nnUNetv2_train", 501, "2d", 0, "-tr", TRAINER, "-p", "MSCSPlans", "-device", "cpu")
-    summary = fold / "validation" / "summary.json"
-    summary.unlink()
-    common = ["nnUNetv2_train", 501, "2d"]
-    command(*common, 0, "-tr", TRAINER, "-p", "MSCSPlans", "-device", "cpu", "--val")
-    assert summary.is_file()
-
-    weights = fold / "checkpoint_final.pth"
-    log = command(*common, 2, "-tr", TRAINER, "-p", "MSCSPlans", "-device", "cpu", "-pretrained_weights", weights)
-    assert "Loading pretrained weights" in log
-    assert "Validation complete" in log

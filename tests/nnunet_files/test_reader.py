@@ -27,7 +27,7 @@ def write_scan(folder, affine=AFFINE, *, adc_axes="LPS", dwi_axes="LPS") -> list
 
 
 def test_there_is_a_class_for_every_order_of_axes_and_the_shim_hands_it_out():
-    assert set(mscs_reader.HOMES) == set(reader.READERS) == {reader_along(axes) for axes in ALL_AXES}
+    assert set(reader.READERS) == {reader_along(axes) for axes in ALL_AXES}
     for name, found in reader.READERS.items():
         assert getattr(mscs_reader, name) is found
         assert pickle.loads(pickle.dumps(found)) is found

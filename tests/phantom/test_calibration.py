@@ -10,7 +10,7 @@ from nnunetv2_mscs.phantom.ratios import lesion_ratio, mirrored_indices
 from nnunetv2_mscs.workplace.parallel import run_parallel
 
 SETTINGS = PhantomSettings(size=(96, 96, 12), lesion_free=0.0)
-CASES, SEED = 40, 3
+CASES, SEED = 25, 3
 
 
 def measured(case: PhantomCase) -> tuple[float, float, float, int]:

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.pipeline import checks, disk
 from nnunetv2_mscs.pipeline.checks import EarlyChecksFailed, early_checks, early_findings
 from nnunetv2_mscs.pipeline.run import SLURM, Execution, Run
@@ -18,19 +17,8 @@ GB = 1e9
 
 
 @pytest.fixture
-def folders(tmp_path):
-    return folders_of(tmp_path / "workspace")
-
-
-@pytest.fixture
-def settings(tmp_path):
-    """Of a run on six small cases."""
-    for case in range(6):
-        for name in (f"images/c{case}_adc", f"images/c{case}_dwi", f"masks/c{case}"):
-            file = tmp_path / "scans" / f"{name}.nii.gz"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            sitk.WriteImage(sitk.GetImageFromArray(np.zeros((5, 6, 7), np.float32)), str(file))
-    return RunSettings(str(tmp_path / "scans"), 1, "Stroke")
+def settings(scans):
+    return RunSettings(str(scans), 1, "Stroke")
 
 
 @pytest.fixture(autouse=True)

@@ -2,12 +2,10 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
-import SimpleITK as sitk
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED, RAW, RESULTS, folders_of
+from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED, RAW, RESULTS
 from nnunetv2_mscs.pipeline.disk import estimate
 from nnunetv2_mscs.pipeline.settings import RunSettings
 from nnunetv2_mscs.pipeline.source import Scans, measure_scans
@@ -40,32 +38,21 @@ def test_models_share_data_of_the_same_plans_and_keep_probabilities_for_ensemble
     assert estimate(SETTINGS, PHANTOMS, at_a_time=4)[RESULTS] > least[RESULTS]
 
 
-@pytest.fixture
-def scans(tmp_path):
-    """Six cases of ADC and DWI."""
-    for case in range(6):
-        for name in (f"images/c{case}_adc", f"images/c{case}_dwi", f"masks/c{case}"):
-            file = tmp_path / "scans" / f"{name}.nii.gz"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            sitk.WriteImage(sitk.GetImageFromArray(np.zeros((5, 6, 7 + case), np.float32)), str(file))
-    return tmp_path / "scans"
-
-
-def test_a_source_is_measured_by_names_and_some_scans(scans, tmp_path):
-    measured = measure_scans(replace(SETTINGS, source=str(scans), test_fraction=1 / 3), folders_of(tmp_path / "ws"))
+def test_a_source_is_measured_by_names_and_some_scans(scans, folders):
+    measured = measure_scans(replace(SETTINGS, source=str(scans), test_fraction=1 / 3), folders)
     assert measured == Scans(labelled=4, test=2, values=2 * 30 * 9)
 
 
-def test_scans_that_cannot_be_read_are_named(scans, tmp_path):
+def test_scans_that_cannot_be_read_are_named(scans, folders):
     for file in scans.rglob("*.nii.gz"):
         file.write_bytes(b"no scan")
     with pytest.raises(MscsError, match="is text, not NIfTI") as error:
-        measure_scans(replace(SETTINGS, source=str(scans)), folders_of(tmp_path / "ws"))
+        measure_scans(replace(SETTINGS, source=str(scans)), folders)
     assert error.value.file.endswith("c0_adc.nii.gz")
 
 
-def test_a_data_set_in_nnunets_raw_format(scans, tmp_path):
-    raw = tmp_path / "ws" / "nnUNet_raw" / "Dataset001_Stroke"
+def test_a_data_set_in_nnunets_raw_format(scans, folders):
+    raw = folders.raw / "Dataset001_Stroke"
     for folder in ("imagesTr", "imagesTs", "labelsTr"):
         (raw / folder).mkdir(parents=True)
     (raw / "dataset.json").write_text('{"channel_names": {"0": "ADC", "1": "DWI"}, "file_ending": ".nii.gz"}')
@@ -75,5 +62,5 @@ def test_a_data_set_in_nnunets_raw_format(scans, tmp_path):
         (scans / "masks" / f"c{case}.nii.gz").rename(raw / f"labelsTr/c{case}.nii.gz")
     (raw / "imagesTs/t_0000.nii.gz").touch()
     (raw / "imagesTs/t_0001.nii.gz").touch()
-    measured = measure_scans(replace(SETTINGS, source=str(raw)), folders_of(tmp_path / "ws"))
+    measured = measure_scans(replace(SETTINGS, source=str(raw)), folders)
     assert measured == Scans(labelled=3, test=1, values=2 * 30 * 8)

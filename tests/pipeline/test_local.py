@@ -22,12 +22,6 @@ NO_GPU = "import os, sys; open(sys.argv[-3], 'w').write(str('CUDA_VISIBLE_DEVICE
 FAILS = "raise SystemExit('no')"
 
 
-@pytest.fixture
-def run(tmp_path):
-    (tmp_path / "run").mkdir()
-    return RunFolder(tmp_path / "run")
-
-
 def carry_out(run, stages, slots=None, follower=None):
     return run_local(run, stages, slots or [Slot()], Here(), environment={}, follower=follower or Follower())
 

@@ -6,7 +6,6 @@ import json
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.pipeline.local import Follower, Slot, run_local
 from nnunetv2_mscs.pipeline.run import Execution, Run, agree, carry_out
 from nnunetv2_mscs.pipeline.run_stage import run_stage
@@ -19,12 +18,8 @@ from tests.pipeline.small_stages import by_name, writing_stage
 
 
 @pytest.fixture
-def run(tmp_path):
-    for name in ("images", "masks"):
-        (tmp_path / "scans" / name).mkdir(parents=True)
-        (tmp_path / "scans" / name / "a.nii.gz").touch()
-    settings = RunSettings(str(tmp_path / "scans"), 5, "Stroke", folds=(0, 1, 2))
-    return Run(settings, folders_of(tmp_path / "workspace"), Execution())
+def run(source, folders):
+    return Run(RunSettings(str(source), 5, "Stroke", folds=(0, 1, 2)), folders, Execution())
 
 
 def finish(run: Run, name: str) -> None:

@@ -12,18 +12,12 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.pipeline.run_stage import run_stage
 from nnunetv2_mscs.pipeline.stage import ADOPTED, Here
 from nnunetv2_mscs.pipeline.standing import DONE, NOT_YET, REPEATS, RESUMES, standing, standings
-from nnunetv2_mscs.pipeline.state import RunFolder, State, read_record, record_file, write_record
+from nnunetv2_mscs.pipeline.state import State, read_record, record_file, write_record
 from nnunetv2_mscs.workplace.running import Interrupted
 from tests.pipeline.small_stages import by_name, writing_stage
 
 FAILS = "import sys; print('the reason'); sys.exit(3)"
 APPENDS = "import sys; open(sys.argv[-3], 'a').write('x')"
-
-
-@pytest.fixture
-def run(tmp_path):
-    (tmp_path / "run").mkdir()
-    return RunFolder(tmp_path / "run")
 
 
 def carry_out(run, *stages, **options):

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline.commands import as_typed
 from nnunetv2_mscs.pipeline.models import own_models, plans_of, rival_models
 from nnunetv2_mscs.pipeline.settings import RunSettings
@@ -16,16 +15,8 @@ from nnunetv2_mscs.pipeline.stages import build_stages
 
 
 @pytest.fixture
-def folders(tmp_path):
-    return Folders(*(tmp_path / name for name in ("raw", "pre", "res")))
-
-
-@pytest.fixture
-def settings(tmp_path):
-    for name in ("images", "masks"):
-        (tmp_path / "scans" / name).mkdir(parents=True)
-        (tmp_path / "scans" / name / "a.nii.gz").touch()
-    return RunSettings(str(tmp_path / "scans"), 5, "Stroke")
+def settings(source):
+    return RunSettings(str(source), 5, "Stroke")
 
 
 def typed(stages, name, here=None):
@@ -49,6 +40,36 @@ def test_every_stage_comes_after_those_it_needs(settings, folders):
         assert seen.issuperset(stage.needs)
         seen.add(name)
     assert len([name for name in seen if name.startswith("train_")]) == 3 * 3 * 5
+
+
+@pytest.mark.parametrize(
+    ("options", "differs"),
+    [
+        ({}, {}),
+        (
+            {
+                "layout": "images-masks",
+                "spacing": (1.0, 1.5, 5.0),
+                "channels": ("ADC", "T1"),
+                "test_fraction": 0.25,
+                "seed": 7,
+            }
+            | {"patient_pattern": "^x", "unlabelled": Path("new"), "resample": True, "allow_large_masks": True},
+            {"--layout": ["images-masks"], "--spacing": [1.0, 1.5, 5.0], "--channels": ["ADC", "T1"], "--seed": [7]}
+            | {"--test-fraction": [0.25], "--patient-pattern": ["^x"], "--unlabelled": ["new"]}
+            | {"--resample": True, "--allow-large-masks": True},
+        ),
+    ],
+)
+def test_the_record_of_the_conversion_is_that_of_earlier_versions(settings, folders, options, differs, monkeypatch):
+    """Otherwise every run finished before would begin anew."""
+    monkeypatch.chdir(settings.source)
+    Path("new").mkdir()
+    none = ("--layout", "--test-fraction", "--patient-pattern", "--unlabelled", "--spacing", "--channels")
+    plain = {"SOURCE": settings.source, "--seed": [0], **{key: [] for key in none}, "--resample": False}
+    asked = with_options(settings, **options)
+    assert json.loads(json.dumps(build_stages(asked, folders)["convert"].parameters)) == plain | differs
+    assert RunSettings.from_json(json.loads(json.dumps(asked.as_json()))) == asked
 
 
 def test_the_plain_run(settings, folders):

@@ -21,6 +21,7 @@ from nnunetv2_mscs.pipeline.state import FOLDER, RunFolder, State, read_record
 DATASET_ID, DATASET = 7, "Dataset007_Tiny"
 TRAINER = "MSCSTrainer_2epochs_4iterations"
 MODEL = f"{TRAINER}__MSCSPlans__2d"
+FOLDS = (0, 1)
 FEW_WORKERS = {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"}
 ON_THIS_MACHINE = ("-np", 1)
 LONGEST_S = 900
@@ -71,7 +72,7 @@ def run_words(
     """The command of the run that all of this is about; `executor` is what differs from one executor to another."""
     return mscs(
         *("run", source, DATASET_ID, DATASET.split("_")[1], "--workspace", workspace, "--test-fraction", 0.2),
-        *("--configurations", "2d", "--trainer", TRAINER, "--gpu-memory-target", 0.82),
+        *("--configurations", "2d", "--folds", *FOLDS, "--trainer", TRAINER, "--gpu-memory-target", 0.82),
         *("--device", "cpu", *executor, *options),
     )
 
@@ -152,7 +153,7 @@ def differences(one: Path, other: Path) -> list[str]:
     found += [
         f"not the same: {file}" for file in SAME_CONTENT if (one / file).read_text() != (other / file).read_text()
     ]
-    for fold in range(5):
+    for fold in FOLDS:
         epochs, others = (epochs_trained(place, fold) for place in (one, other))
         if epochs != others or epochs is None:
             found.append(f"fold {fold} has {epochs} and {others} epochs")
@@ -186,7 +187,7 @@ def stage_names(workspace: Path) -> list[str]:
 
 ALL_STAGES = (
     *("convert", "fingerprint", "splits", "references", "plan_MSCSPlans", "preprocess_MSCSPlans_2d"),
-    *(f"train_{MODEL}_fold{fold}" for fold in range(5)),
+    *(f"train_{MODEL}_fold{fold}" for fold in FOLDS),
     *("best_configuration", "predict", "evaluate", "report", "evaluate_test", "report_test"),
 )
 

@@ -6,19 +6,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-import SimpleITK as sitk
 
-from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.pipeline.best import read_best
 from nnunetv2_mscs.sharing.exporting import ExportRequest, export
 from nnunetv2_mscs.sharing.installing import install
-from tests.sharing.test_predictions import write_scans
 from tests.sharing.tiny_models import (
     CROSS_VALIDATION,
     DATASET,
-    ENSEMBLE,
     MSCS,
     NNUNET,
     RECORD,
@@ -27,7 +23,6 @@ from tests.sharing.tiny_models import (
     rewrite,
     with_json,
     write_best,
-    write_decision,
 )
 
 
@@ -147,22 +142,3 @@ def test_other_folds_than_the_best_go_without_the_record(results, tmp_path):
     done = export(tmp_path / "one.zip", ExportRequest("901", folds=("0", "0")))
     assert done.models.folds == ("0",)
     assert f"{DATASET}/{RECORD}" not in contents(tmp_path / "one.zip")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("trainers", [("MSCSTrainer",), ("MSCSTrainer", "nnUNetTrainer")])
-def test_predict_best_works_where_the_model_was_installed(results, tmp_path, workspace, monkeypatch, trainers):
-    write_best(results, *trainers)
-    if len(trainers) > 1:
-        write_decision(results / DATASET / ENSEMBLE, steps=1)
-    export(tmp_path / "best.zip", ExportRequest(str(results / DATASET)))
-    shutil.rmtree(results)
-    assert main(["install", str(tmp_path / "best.zip")]) == 0
-    write_scans(tmp_path / "scans")
-    words = ["901", "-i", str(tmp_path / "scans"), "-o", str(tmp_path / "masks"), "--device", "cpu", "-np", "1"]
-    assert main(["predict-best", *words]) == 0
-    mask = sitk.ReadImage(str(tmp_path / "masks" / "case0.nii.gz"))
-    assert mask.GetSize() == (20, 24, 4)
-    assert not (tmp_path / "masks.log").exists()
-    if len(trainers) == 1:
-        assert main(["predict-best", *words, "--overwrite"]) == 0

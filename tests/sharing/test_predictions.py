@@ -11,6 +11,7 @@ import SimpleITK as sitk
 
 from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.nnunet_files.commands import nnunet_command, predict_commands
+from nnunetv2_mscs.nnunet_files.environment import VARIABLES
 from nnunetv2_mscs.nnunet_files.model_folder import Model, ModelSet
 from tests.kept_variables import kept_variables
 from tests.sharing.tiny_models import DATASET, write_best, write_decision, write_model
@@ -64,17 +65,22 @@ def test_the_ensemble_predicts_the_same_masks_byte_for_byte_where_it_is_installe
     for place in ("here", "there"):
         (tmp_path / place).mkdir()
         write_scans(tmp_path / place / "SCANS")
-    before = predict(predict_commands(models, postprocess=True), tmp_path / "here", results)
+    commands = predict_commands(models, postprocess=True)
+    before = predict(commands, tmp_path / "here", results)
     assert len(before) == CASES
     assert any(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "here/MASKS" / name))).any() for name in before)
 
     assert main(["export", str(results / DATASET), str(tmp_path / "best.zip"), "--small"]) == 0
     shutil.rmtree(results)
-    empty = tmp_path / "there" / "results"
-    monkeypatch.setenv("nnUNet_results", str(empty))
+    for name in VARIABLES:
+        monkeypatch.setenv(name, str(tmp_path / "there" / name))
     capsys.readouterr()
     assert main(["install", str(tmp_path / "best.zip")]) == 0
     printed = capsys.readouterr().out
-    commands = [line.strip() for line in printed.split("To predict:\n")[1].splitlines()]
-    assert len(commands) == 4
-    assert predict(commands, tmp_path / "there", empty) == before
+    printed_commands = [line.strip() for line in printed.split("To predict:\n")[1].splitlines()]
+    assert printed_commands == commands
+    words = ["901", "-i", str(tmp_path / "there/SCANS"), "-o", str(tmp_path / "there/MASKS"), "--device", "cpu"]
+    assert main(["predict-best", *words, "-np", "1"]) == 0
+    after = {file.name: file.read_bytes() for file in sorted((tmp_path / "there/MASKS").glob("*.nii.gz"))}
+    assert after == before
+    assert not (tmp_path / "there/MASKS.log").exists()

@@ -13,7 +13,7 @@ from nnunetv2_mscs.pipeline.slurm_queue import SlurmJobState, job_states, read_s
 from nnunetv2_mscs.pipeline.state import Record, State, read_record
 from tests.pipeline.whole_runs import ALL_STAGES, MODEL, call, differences, mscs, run_folder, run_words
 
-REQUEUED, KILLED = f"train_{MODEL}_fold1", f"train_{MODEL}_fold2"
+REQUEUED, KILLED = f"train_{MODEL}_fold0", f"train_{MODEL}_fold1"
 SLURM = ("--executor", "slurm", "--slurm", "cpus=1", "memory_gb=4", "time=30")
 
 

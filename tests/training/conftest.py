@@ -18,6 +18,8 @@ from nnunetv2.experiment_planning.plan_and_preprocess_api import (
 from nnunetv2_mscs.planning.planner import MSCSPlanner
 from nnunetv2_mscs.training import MSCSTrainer
 from tests.few_samples import FewSamples
+from tests.forked_workers import call_in_workers, forked_pools
+from tests.sharing import tiny_models
 
 CASES = 5
 LABELS = {
@@ -62,6 +64,12 @@ def _add_cascade(plans_file: Path) -> None:
     configurations["3d_lowres"] = {"inherits_from": "3d_fullres", "next_stage": "3d_cascade_fullres"}
     configurations["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
     plans_file.write_text(json.dumps(plans))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pools_that_import_nothing() -> Iterator[None]:
+    with forked_pools():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -113,3 +121,17 @@ def new_trainer(preprocessed, tmp_path, monkeypatch) -> Callable[..., MSCSTraine
         return trainer_class(plans, configuration, fold, dataset, torch.device(device))
 
     return make
+
+
+@pytest.fixture
+def in_two_workers(tmp_path, monkeypatch) -> Callable[..., None]:
+    """A function that calls `_work` of a file in two processes, with a folder for results and what else is given."""
+    monkeypatch.setenv("nnUNet_results", str(tmp_path))
+    return lambda file, *arguments: call_in_workers(file, "_work", tmp_path, *arguments)
+
+
+@pytest.fixture
+def tiny_configuration() -> dict:
+    """What of a 2D configuration makes a training quick: a network of three levels and four features, small batches."""
+    tiny = tiny_models.plans()["configurations"]["2d"]
+    return {name: tiny[name] for name in ("architecture", "patch_size", "batch_size")}

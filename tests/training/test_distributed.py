@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from nnunetv2_mscs.training.trainer import MSCSTrainer
 
 
-def _work(rank: int, folder: Path, preprocessed: Path, scaler: bool) -> None:
+def _work(folder: Path, preprocessed: Path, scaler: bool, rank: int) -> None:
     plans = json.loads((preprocessed / "MSCSPlans.json").read_text()) | {"continue_training": False}
     dataset = json.loads((preprocessed / "dataset.json").read_text())
     torch.manual_seed(0)
@@ -56,12 +54,8 @@ def _same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("scaler", [False, True], ids=["no scaler", "scaler"])
-def test_a_nan_on_one_worker_stops_the_step_on_both(preprocessed, tmp_path, monkeypatch, scaler):
-    monkeypatch.setenv("nnUNet_results", str(tmp_path))
-    command = [sys.executable, __file__, str(tmp_path), str(preprocessed(601)), str(int(scaler))]
-    workers = [subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(2)]
-    errors = [worker.communicate(timeout=300)[1] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], errors
+def test_a_nan_on_one_worker_stops_the_step_on_both(preprocessed, tmp_path, in_two_workers, scaler):
+    in_two_workers(__file__, preprocessed(601), scaler)
     first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
     start, stepped, poisoned, stepped_again = first[0]
     assert not _same(start, stepped)
@@ -71,7 +65,3 @@ def test_a_nan_on_one_worker_stops_the_step_on_both(preprocessed, tmp_path, monk
     assert first[1] == second[1]
     assert math.isfinite(first[1])
     assert first[2:] == second[2:] == (1024.0 if scaler else None, 1)
-
-
-if __name__ == "__main__":
-    _work(int(sys.argv[4]), Path(sys.argv[1]), Path(sys.argv[2]), bool(int(sys.argv[3])))

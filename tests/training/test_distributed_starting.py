@@ -1,8 +1,6 @@
 """Two distributed workers begin anew together, with the same weights, by what both of them saw."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
@@ -62,12 +60,8 @@ def _with_lesion(batch: dict, there: bool) -> dict:
     return batch
 
 
-def test_workers_begin_anew_together(preprocessed, tmp_path, monkeypatch):
-    monkeypatch.setenv("nnUNet_results", str(tmp_path))
-    command = [sys.executable, __file__, str(tmp_path), str(preprocessed(601))]
-    workers = [subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(2)]
-    errors = [worker.communicate(timeout=300)[1] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], errors
+def test_workers_begin_anew_together(preprocessed, tmp_path, in_two_workers):
+    in_two_workers(__file__, preprocessed(601))
     first, second = (torch.load(tmp_path / f"{rank}.pth", weights_only=False) for rank in range(2))
     ((epochs, weights),), ((other_epochs, other_weights),) = first[0], second[0]
     # In epoch 0 one worker's foreground was enough for both; epochs 1 and 2 had none.
@@ -77,7 +71,3 @@ def test_workers_begin_anew_together(preprocessed, tmp_path, monkeypatch):
     heads, start, epoch = first[1:]
     assert heads[0].reference_voxels * 2 == heads[0].predicted_voxels
     assert (start.number, epoch) == (2, 4)
-
-
-if __name__ == "__main__":
-    _work(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

@@ -1,8 +1,6 @@
 """Two distributed workers: they stop alike, end with the same weights, and share one Dice and one batch size."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -46,12 +44,8 @@ def _half_of_a_batch(rank: int) -> float:
 
 
 @pytest.mark.slow
-def test_workers_stop_alike_with_the_same_weights(preprocessed, tmp_path, monkeypatch):
-    monkeypatch.setenv("nnUNet_results", str(tmp_path))
-    command = [sys.executable, __file__, str(tmp_path), str(preprocessed(601))]
-    workers = [subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(2)]
-    errors = [worker.communicate(timeout=300)[1] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], errors
+def test_workers_stop_alike_with_the_same_weights(preprocessed, tmp_path, in_two_workers):
+    in_two_workers(__file__, preprocessed(601))
     first, second = (torch.load(tmp_path / f"{rank}.pth", weights_only=False) for rank in range(2))
     assert first[0] == second[0]
     trained = {name for name, tensor in first[1].items() if "running" not in name and tensor.is_floating_point()}
@@ -63,7 +57,3 @@ def test_workers_stop_alike_with_the_same_weights(preprocessed, tmp_path, monkey
     assert first[3] == second[3] == 2.0
     # A Dice of the whole batch, and the mean of two focal losses, as gradients are averaged over workers.
     assert (first[4] + second[4]) / 2 == pytest.approx(SoftDiceAndFocalLoss()(*_batch()).item(), abs=1e-6)
-
-
-if __name__ == "__main__":
-    _work(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

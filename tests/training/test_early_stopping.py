@@ -1,12 +1,7 @@
 """When training stops, what it keeps, and that a resumed training counts on."""
 
-import json
 import math
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -306,32 +301,6 @@ def test_nothing_learned_stops_after_the_patience(new_trainer, monkeypatch, trai
     trainer.run_training()
     assert len(trainer.logger.get_value("val_losses", step=None)) == 3
     assert checkpoint(trainer, "best")["current_epoch"] == 1
-
-
-@pytest.mark.slow
-def test_a_killed_process_is_resumed_with_the_patience_it_had(preprocessed, tmp_path, monkeypatch):
-    """kill -9 in the middle of nnUNetv2_train, then --c: the history goes on, and training stops where it says."""
-    monkeypatch.setenv("nnUNet_results", str(tmp_path))
-    preprocessed(601)
-    name = "MSCSTrainerEarlyStopping_2patience_12epochs_1iterations"
-    program = str(Path(sys.executable).parent / "nnUNetv2_train")
-    command = [program, "601", "2d", "0", "-tr", name, "-p", "MSCSPlans", "-device", "cpu"]
-    folder = tmp_path / "Dataset601_Small" / f"{name}__MSCSPlans__2d" / "fold_0"
-    latest, final = folder / "checkpoint_latest.pth", folder / "checkpoint_final.pth"
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while not latest.is_file() and process.poll() is None:
-            time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
-    assert not final.is_file()
-    before = torch.load(latest, weights_only=False)["logging"]["mean_fg_dice"]
-    result = subprocess.run([*command, "--c"], capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    logged = torch.load(final, weights_only=False)["logging"]
-    assert logged["mean_fg_dice"][: len(before)] == before
-    progress, epochs = PSEUDO_DICE.progress(logged), len(logged["mean_fg_dice"])
-    assert epochs == min(progress.best_epoch + 3, 12)
-    assert torch.load(folder / "checkpoint_best.pth", weights_only=False)["current_epoch"] == progress.best_epoch + 1
-    assert json.loads((folder / "validation" / "summary.json").read_text())["metric_per_case"]
 
 
 def test_prediction_finds_the_best_weights(new_trainer):

@@ -27,12 +27,12 @@ GOES_ON = re.compile(r"Epoch (\d+) goes on after (\d+) of (\d+) iterations")
 
 
 @pytest.fixture
-def words(preprocessed, tmp_path, monkeypatch) -> list[str]:
-    """The arguments of a training on small batches, which checkpoints twice a second."""
+def words(preprocessed, tiny_configuration, tmp_path, monkeypatch) -> list[str]:
+    """The arguments of a training of a tiny network on tiny batches, which checkpoints twice a second."""
     monkeypatch.setenv("nnUNet_results", str(tmp_path))
     monkeypatch.setenv(MINUTES, "0.008")
     plans = json.loads((preprocessed(601) / "MSCSPlans.json").read_text())
-    plans["configurations"]["2d"]["batch_size"] = 2
+    plans["configurations"]["2d"] |= tiny_configuration
     (preprocessed(601) / "SmallPlans.json").write_text(json.dumps(plans | {"plans_name": "SmallPlans"}))
     return ["601", "2d", "0", "-p", "SmallPlans", "-device", "cpu"]
 
@@ -116,15 +116,13 @@ def test_plain_nnunet_with_its_own_trainer_stays_as_it_is(words, tmp_path, monke
 
 
 @pytest.mark.slow
-def test_workers_write_their_steps_together_and_go_on_with_their_own(preprocessed, tmp_path, monkeypatch):
-    monkeypatch.setenv("nnUNet_results", str(tmp_path))
+def test_workers_write_their_steps_together_and_go_on_with_their_own(
+    preprocessed, tmp_path, monkeypatch, in_two_workers
+):
     monkeypatch.setenv(MINUTES, "0")
     losses = []
     for resume in (0, 1):
-        command = [sys.executable, __file__, str(tmp_path), str(preprocessed(601)), str(resume)]
-        workers = [subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(2)]
-        errors = [worker.communicate(timeout=300)[1] for worker in workers]
-        assert [worker.returncode for worker in workers] == [0, 0], errors
+        in_two_workers(__file__, preprocessed(601), bool(resume))
         losses.append([torch.load(tmp_path / f"{resume}{rank}.pth", weights_only=False) for rank in range(2)])
     (first_0, _), (first_1, _) = losses[0]
     (second_0, epoch_0), (second_1, epoch_1) = losses[1]
@@ -174,7 +172,3 @@ def _work(folder: Path, preprocessed: Path, resume: bool, rank: int) -> None:
 
 def _leave() -> None:
     raise KeyboardInterrupt
-
-
-if __name__ == "__main__":
-    _work(Path(sys.argv[1]), Path(sys.argv[2]), bool(int(sys.argv[3])), int(sys.argv[4]))

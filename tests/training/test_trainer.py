@@ -1,11 +1,13 @@
 """MSCSTrainer inside nnU-Net's own training loop."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from nnunetv2.run.run_training import run_training
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 
@@ -60,6 +62,22 @@ def test_configurations_train_and_validate(new_trainer, dataset_id, configuratio
         checkpoint = torch.load(folder / "checkpoint_final.pth", weights_only=False)
         assert checkpoint["trainer_name"] == "MSCSTrainer_2epochs_2iterations"
         assert isinstance(trainer.network, MSCSNet)
+
+
+def test_validation_alone_and_training_from_pretrained_weights(preprocessed, tmp_path, monkeypatch, capsys):
+    """As nnUNetv2_train with --val, and with -pretrained_weights."""
+    monkeypatch.setenv("nnUNet_results", str(tmp_path))
+    preprocessed(601)
+    train = partial(run_training, "601", "2d", trainer_class_name=SHORT.__name__, device=torch.device("cpu"))
+    train = partial(train, plans_identifier="MSCSPlans")
+    train(0)
+    fold = tmp_path / f"Dataset601_Small/{SHORT.__name__}__MSCSPlans__2d/fold_0"
+    (fold / "validation/summary.json").unlink()
+    train(0, only_run_validation=True)
+    assert json.loads((fold / "validation/summary.json").read_text())["metric_per_case"]
+    train(1, pretrained_weights=str(fold / "checkpoint_final.pth"))
+    assert "Loading pretrained weights" in capsys.readouterr().out
+    assert (fold.with_name("fold_1") / "validation/summary.json").is_file()
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def _on_the_cluster(asked: "Run", *, yes: bool, wait: bool) -> int:
 
     for line in submit(asked, yes=yes):
         print(line)
-    print(f"See how far it is: mscs status {asked.settings.dataset_id}", flush=True)
+    print(f"See how far it is: {asked.folder.command('status')}", flush=True)
     if not wait:
         return 0
     from nnunetv2_mscs.pipeline.slurm_queue import wait_for_jobs
@@ -121,7 +121,7 @@ def _on_the_cluster(asked: "Run", *, yes: bool, wait: bool) -> int:
     try:
         undone = wait_for_jobs(asked.folder, lambda line: print(line, flush=True))
     except KeyboardInterrupt:
-        print(f"The jobs continue. To end them: mscs cancel {asked.settings.dataset_id}", file=sys.stderr)
+        print(f"The jobs continue. To end them: {asked.folder.command('cancel')}", file=sys.stderr)
         raise
     if undone:
         print(f"Not done: {', '.join(undone)}", file=sys.stderr)

@@ -82,6 +82,7 @@ class Narration:
         if outcome.blocked:
             print(f"Not started because of this failure: {', '.join(outcome.blocked)}", file=sys.stderr)
         if outcome.failed:
-            print("The same command continues from here. mscs status shows the usual remedies.", file=sys.stderr)
+            remedies = f"{self.run.command('status')} shows the usual remedies."
+            print(f"The same command continues from here. {remedies}", file=sys.stderr)
             return
         print("\n".join(["", *results_of(self.run)]))

@@ -206,5 +206,4 @@ def _sole_of_data(run: Run) -> Iterator[None]:
 
 
 def _remedy(run: Run) -> str:
-    number = run.settings.dataset_id
-    return f"See how far it is with mscs status {number}, or end it with mscs cancel {number}."
+    return f"See how far it is: {run.folder.command('status')}; or end it: {run.folder.command('cancel')}"

@@ -46,7 +46,7 @@ def check_no_jobs(run: RunFolder) -> None:
     if live := live_jobs(run):
         raise MscsError(
             f"Jobs {', '.join(live)} of the run in {run.path} are queued or running already.",
-            "See mscs status, and end them with mscs cancel first if you want to start anew.",
+            f"See {run.command('status')}; to start anew, end them first: {run.command('cancel')}",
         )
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +13,7 @@ from typing import Any
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.nnunet_files.environment import VARIABLES, Folders
+from nnunetv2_mscs.nnunet_files.environment import RESULTS, VARIABLES, Folders
 from nnunetv2_mscs.pipeline.settings import RunSettings
 from nnunetv2_mscs.workplace.whole_files import write_whole
 
@@ -66,6 +68,15 @@ class RunFolder:
 
     def log(self, stage: str) -> Path:
         return self.logs / f"{stage}.log"
+
+    def command(self, name: str) -> str:
+        """`mscs NAME` for this run as it can be typed; with --workspace if nnU-Net's variables name other folders."""
+        dataset, results = self.path.absolute().parent, self.path.absolute().parent.parent
+        words = ["mscs", name, str(int(dataset.name[len("Dataset") :].partition("_")[0]))]
+        named = os.environ.get(RESULTS)
+        if not named or Path(os.path.abspath(named)) != results:
+            words += ["--workspace", str(results.parent)]
+        return shlex.join(words)
 
     def mark(self, stage: str) -> dict[str, str]:
         """The variable that marks the processes of a stage."""

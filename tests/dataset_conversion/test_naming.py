@@ -155,7 +155,7 @@ def test_a_name_that_is_not_utf8_is_an_error_of_its_file(raw, mscs, source):
     outcome = mscs("convert", source, 1, "X")
     assert outcome.code == 1
     assert re.search(r"error .*ller_adc.nii +its path is not written in UTF-8 +Rename it", outcome.err)
-    assert "2 errors in 1 case" in outcome.err or "3 errors in 1 case" in outcome.err
+    assert "2 errors in 1 case" in outcome.err
 
 
 @pytest.mark.parametrize("ending", [".Nii", ".nII"])

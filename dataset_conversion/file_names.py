@@ -31,7 +31,7 @@ class ImageName:
 
     @property
     def numbered(self) -> bool:
-        """Whether the channel is told by a number, which does not say what the file holds."""
+        """Whether the channel is a number, which does not say what the file holds."""
         return self.token.isdigit()
 
 
@@ -51,7 +51,7 @@ def is_passed_over(folder: Path) -> bool:
 
 
 def scan_files(folder: Path, findings: Findings) -> list[Path]:
-    """The scans in a folder by name; other files, and hidden folders, are noted as ignored, one note an ending."""
+    """The scans in a folder by name; other files and hidden folders are noted as ignored, with one note per ending."""
     found: list[Path] = []
     ignored: dict[str, list[str]] = {}
     for path in sorted(folder.iterdir()):

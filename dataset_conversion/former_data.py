@@ -15,7 +15,7 @@ def warn_of_former_data(name: str, folds: Sequence[Mapping[str, Sequence[str]]],
     Args:
         name: the dataset's name.
         folds: its new splits.
-        findings: where the warnings go.
+        findings: takes the warnings.
 
     Returns:
         Whether nnU-Net must be told to make its fingerprint anew (--clean).

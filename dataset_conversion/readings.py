@@ -1,8 +1,8 @@
 """Assign files to cases, channels and masks by the names of all files together.
 
-Names are read strictly first: the case, then the channel as the last word. Where that leaves files without a partner,
-the words of the vocabulary are looked for anywhere in the name, and the reading under which most files find their
-place is taken. So a name that the strict reading understands keeps its case.
+Names are read strictly first: the case, then the channel as the last word. If that leaves files without a partner, the
+words of the vocabulary may be anywhere in the name, and the reading that gives most files a place is chosen. So a name
+that the strict reading understands keeps its case.
 """
 
 import re
@@ -45,13 +45,13 @@ class Image(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """What the names say.
+    """The cases and channels that the names of all files say.
 
     Args:
         images: case and channel of each image.
         masks: the case of each mask.
         passed_over: words that were passed over; empty for the strict reading.
-        example: one name and what it is read as, where the words of the vocabulary were looked for anywhere in names.
+        example: one name and its reading, if words of the vocabulary were accepted anywhere in names; else empty.
     """
 
     images: Sequence[ImageName]
@@ -71,7 +71,7 @@ def read_names(
 
     Args:
         images: of all cases.
-        masks: stems of the masks; None where the images have none.
+        masks: stems of the masks; None if the images have no masks.
         channel_names: the user's own channel names.
     """
     channel_names = tuple(channel_names)
@@ -144,8 +144,8 @@ def _wide(
     Args:
         images, masks, channel_names: as of `read_names`.
         strict: the strict reading, for images without such a word.
-        settled: cases that it stays with.
-        series: numbers behind the channel are those of series, as dcm2niix adds them, and not of cases.
+        settled: cases that keep the strict reading.
+        series: whether numbers behind the channel are of series, as dcm2niix adds them, and not of cases.
         shared: words that the names of all images of a channel, or of all masks, share say nothing of the case.
     """
     words = [words_of(image.stem, channel_names) for image in images]

@@ -65,8 +65,8 @@ def _holds_cases(folder: Folder) -> bool:
 def channel_folders(folders: Sequence[Folder]) -> dict[str, Folder]:
     """The folders that hold one channel each, by its name; empty if any folder with scans is something else.
 
-    A folder is that of a channel if its name says that and nothing else, or nothing but what all say; and if none of
-    its files says that it is of another channel. Two folders of one channel are folders of two cases.
+    A folder holds a channel if its name says the channel, and otherwise only words that all folder names have, and if
+    no file in it says another channel. Two folders of one channel are taken as two cases.
     """
     found: dict[str, Folder] = {}
     rests: set[tuple[str, ...]] = set()

@@ -52,8 +52,8 @@ def fitted_adc(b0: np.ndarray, dwi: np.ndarray, air: Air, threshold: float) -> n
     Args:
         b0: whole numbers, 0 and above.
         dwi: likewise.
-        air: "zero" sets the map to 0 below the threshold, and where it would be negative; "noise" leaves what the
-            logarithm of noise gives, negative values too, and 0 only where a magnitude is 0.
+        air: "zero" sets the map to 0 below the threshold, and where it would be negative; "noise" keeps the logarithm
+            of the noise, negative values included, and has 0 only where a magnitude is 0.
         threshold: of b0.
     """
     known = (b0 > 0) & (dwi > 0)

@@ -14,7 +14,7 @@ SHIFT_DEVIATION_MM = (2.5, 3.0, 3.0)
 
 @dataclass(frozen=True)
 class Pose:
-    """Between the scanner's world (LPS, mm) and the head's own frame: left, front, up, in mm of a standard head.
+    """The transform from the scanner's world (LPS, mm) to the head's frame: left, front, up, in mm of a standard head.
 
     Args:
         matrix: (3, 3); its columns are the head's axes in the world, each as long as the head is large along it.

@@ -18,7 +18,7 @@ def smooth_field(rng: np.random.Generator, axes: Axes, wavelength_mm: float) -> 
     Args:
         rng: gives the knots.
         axes: the positions in mm along the three axes of the field, within 150 mm of 0.
-        wavelength_mm: about the distance from one crest to the next; knots lie half of it apart.
+        wavelength_mm: the approximate distance between two crests; the distance between knots is half of it.
 
     Returns:
         Of the axes' lengths, float32.

@@ -1,6 +1,7 @@
 """The bench of trainers runs as its help says, on equal batches, and keeps what it has done."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,11 @@ def test_table_json_and_curves(tmp_path):
 
 
 @pytest.mark.parametrize("words", [("--steps", "10"), ("--trainers", "MSCSTrainer:dropout"), ("--epoch-steps", "0")])
-def test_wrong_use(tmp_path, words):
-    assert bench(*words, cwd=tmp_path).returncode == 2
+def test_wrong_use(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *words])
+    with pytest.raises(SystemExit) as refused:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert refused.value.code == 2
     assert not list(tmp_path.iterdir())

@@ -243,7 +243,7 @@ def test_more_channels_follow_by_alphabet_and_can_be_chosen(tmp_path, raw, mscs,
     assert outcome.code == 0, outcome.err
     names = json.loads((raw / "Dataset002_Two/dataset.json").read_text())["channel_names"]
     assert list(names.values()) == ["ADC", "DWI"]
-    assert "none of --channels" in outcome.out
+    assert "--channels does not name B0" in outcome.out
 
 
 def test_combined_files_in_another_order(tmp_path, raw, mscs, tools, phantoms):

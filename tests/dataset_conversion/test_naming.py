@@ -91,10 +91,10 @@ def test_a_folder_that_tells_no_channel_is_an_error_unless_channels_are_named(tm
     tools.save(phantoms["p0"].dwi, tmp_path / "source/images/derived/p0.nii")
     refused = mscs("convert", tmp_path / "source", 1, "X")
     assert refused.code == 1
-    assert re.search("error .*images/derived .*tells no channel .*--channels", refused.err)
+    assert re.search("error .*images/derived .*says no channel .*--channels", refused.err)
     outcome = mscs("convert", tmp_path / "source", 1, "X", "--channels", "ADC", "DWI")
     assert outcome.code == 0, outcome.err
-    assert re.search("note .*images/derived .*none of --channels", outcome.out)
+    assert re.search("note .*images/derived .*--channels does not name it", outcome.out)
 
 
 def test_folders_of_no_one_are_noted_and_do_no_harm(raw, mscs, source):
@@ -155,7 +155,7 @@ def test_a_name_that_is_not_utf8_is_an_error_of_its_file(raw, mscs, source):
     outcome = mscs("convert", source, 1, "X")
     assert outcome.code == 1
     assert re.search(r"error .*ller_adc.nii +its path is not written in UTF-8 +Rename it", outcome.err)
-    assert "2 errors in 1 case" in outcome.err or "3 errors in 1 case" in outcome.err
+    assert "2 errors in 1 case" in outcome.err
 
 
 @pytest.mark.parametrize("ending", [".Nii", ".nII"])

@@ -30,7 +30,8 @@ def preprocessed(real_folder, folders, command) -> Path:
     for planner in ("ExperimentPlanner", "nnUNetPlannerResEncM"):
         command("nnUNetv2_plan_experiment", "-d", 501, "-pl", planner)
     stock = "nnUNetv2_plan_and_preprocess"
-    command(stock, "-d", 501, "-pl", "MSCSPlanner", "-c", "2d", "3d_fullres", "-np", 2)
+    small = ("-gpu_memory_target", 2)  # a CPU trains and predicts with it
+    command(stock, "-d", 501, "-pl", "MSCSPlanner", "-c", "2d", "3d_fullres", *small, "-np", 2)
     return folders / "nnUNet_preprocessed" / DATASET
 
 

@@ -75,7 +75,7 @@ def test_none_or_several_is_refused(tmp_path, mscs, forms):
     write_nifti(tmp_path / "r/case.nii", REFERENCE, AFFINE, **forms["r"])
     ended = mscs("evaluate", tmp_path / "p", tmp_path / "r", "-o", tmp_path / "out", "-np", 1)
     assert ended.code == 1
-    assert "r/case.nii" in ended.err or "case.nii" in ended.err
+    assert "case.nii" in ended.err
     assert "its qform and sform contradict each other" in ended.err
     assert not (tmp_path / "out").exists()
 

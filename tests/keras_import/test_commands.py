@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprint_dataset
 
+from nnunetv2_mscs.cli.main import main
 from tests.few_samples import FewSamples
 
 CASES = 3
@@ -78,7 +79,7 @@ def test_predict_gives_the_originals_probabilities(command, keras_files, golden_
     np.testing.assert_array_equal(sitk.GetArrayFromImage(mask).T[sure], original.argmax(-1)[sure])
 
 
-def test_training_goes_on_from_the_weights(command, keras_files, nnunet_folders):
+def test_training_goes_on_from_the_weights(command, keras_files, nnunet_folders, monkeypatch, capsys):
     random = np.random.default_rng(0)
     raw = nnunet_folders / "nnUNet_raw" / "Dataset701_Small"
     for case in range(CASES):
@@ -96,8 +97,9 @@ def test_training_goes_on_from_the_weights(command, keras_files, nnunet_folders)
     (preprocessed / "splits_final.json").write_text(json.dumps(folds))
 
     options = ("--dataset", "701", "--patch-size", "32", "32", "16")
-    printed = command("mscs", "import-keras", keras_files["weights.h5"], "model", *options)
-    typed = [line.split() for line in printed.splitlines() if line.strip().startswith("nnUNetv2_")]
+    monkeypatch.chdir(nnunet_folders)
+    assert main(["import-keras", str(keras_files["weights.h5"]), "model", *options]) == 0
+    typed = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip().startswith("nnUNetv2_")]
     _, preprocess, train = typed
     command(*preprocess, "-np", "1")
     trainer = train.index("-tr") + 1

@@ -2,13 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.pipeline.write_splits import check_splits
+from nnunetv2_mscs.pipeline.write_references import write_references
+from nnunetv2_mscs.pipeline.write_splits import check_splits, write_splits
 
 DATASET = "Dataset005_Stroke"
 CASES = [f"case_{number}" for number in range(6)]
@@ -31,28 +30,23 @@ def preprocessed(raw):
     return raw.parent.parent / "nnUNet_preprocessed" / DATASET
 
 
-def write(what: str) -> subprocess.CompletedProcess:
-    words = [sys.executable, "-m", f"nnunetv2_mscs.pipeline.write_{what}", DATASET]
-    return subprocess.run(words, capture_output=True, text=True, env=dict(os.environ), timeout=300)
-
-
 def folds(*validated, train=None):
     return [{"train": train or [case for case in CASES if case not in val], "val": list(val)} for val in validated]
 
 
 def test_nnunets_own_splits_are_made_once(raw, preprocessed):
-    assert write("splits").returncode == 0
+    write_splits(DATASET)
     made = json.loads((preprocessed / "splits_final.json").read_text())
     assert sorted(case for fold in made for case in fold["val"]) == CASES
     check_splits(preprocessed / "splits_final.json", raw, range(5))
     (preprocessed / "splits_final.json").write_text("the user's")
-    write("splits").check_returncode()
+    write_splits(DATASET)
     assert (preprocessed / "splits_final.json").read_text() == "the user's"
 
 
 def test_those_of_the_raw_data_set_come_first(raw, preprocessed):
     (raw / "splits_final.json").write_text(json.dumps(folds(CASES[:2], CASES[2:])))
-    write("splits").check_returncode()
+    write_splits(DATASET)
     assert json.loads((preprocessed / "splits_final.json").read_text()) == folds(CASES[:2], CASES[2:])
 
 
@@ -91,7 +85,7 @@ def test_references_are_those_of_now_and_no_others(raw, preprocessed):
     for case in ("gone", "case_0"):
         (place / f"{case}.nii.gz").write_text("former")
     os.utime(raw / "labelsTr" / "case_0.nii.gz", (1, 1))
-    write("references").check_returncode()
+    write_references(DATASET)
     assert {file.name: file.read_text() for file in place.iterdir()} == {
         f"{case}.nii.gz": f"mask of {case}" for case in CASES
     }

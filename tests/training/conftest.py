@@ -14,6 +14,7 @@ from nnunetv2.experiment_planning.plan_and_preprocess_api import (
     plan_experiment_dataset,
     preprocess_dataset,
 )
+from nnunetv2.training.logging.nnunet_logger import MetaLogger
 
 from nnunetv2_mscs.planning.planner import MSCSPlanner
 from nnunetv2_mscs.training import MSCSTrainer
@@ -67,8 +68,10 @@ def _add_cascade(plans_file: Path) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def pools_that_import_nothing() -> Iterator[None]:
-    with forked_pools():
+def quick_nnunet() -> Iterator[None]:
+    """Pools whose workers import nothing, and no curves, which take half a second of every epoch."""
+    with forked_pools(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MetaLogger, "plot_progress_png", lambda _logger, _folder: None)
         yield
 
 

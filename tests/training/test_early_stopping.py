@@ -64,7 +64,6 @@ def with_losses(trainer: MSCSTrainerEarlyStopping, losses: list[float]) -> None:
         trainer.logger.log("val_losses", losses[epoch], epoch)
 
     trainer.on_validation_epoch_end = validation
-    trainer.logger.plot_progress_png = lambda _folder: None  # half a second an epoch
 
 
 def epoch_of_weights(state: dict[str, torch.Tensor]) -> int:
@@ -297,7 +296,6 @@ def test_nothing_learned_stops_after_the_patience(new_trainer, monkeypatch, trai
     for module in trainer.network.modules():
         if hasattr(module, "momentum"):
             module.momentum = 0.0
-    trainer.logger.plot_progress_png = lambda _folder: None
     trainer.run_training()
     assert len(trainer.logger.get_value("val_losses", step=None)) == 3
     assert checkpoint(trainer, "best")["current_epoch"] == 1

@@ -57,7 +57,6 @@ def begin(new_trainer) -> Callable[..., MSCSTrainer]:
         maybe_load_checkpoint(trainer, continue_training=resume, validation_only=False)
         if not trainer.was_initialized:
             trainer.initialize()
-        trainer.logger.plot_progress_png = lambda _folder: None  # half a second an epoch
         trainer.plot_network_architecture = lambda: None
         trainer.print_plans = lambda: None
 

@@ -35,7 +35,6 @@ def start(new_trainer):
         trainer = new_trainer(trainer_class)
         trainer.configuration_manager.configuration["batch_size"] = 2
         maybe_load_checkpoint(trainer, continue_training=resume, validation_only=False)
-        trainer.logger.plot_progress_png = lambda _folder: None  # half a second an epoch
         trainer.plot_network_architecture = lambda: None
         trainer.losses = {"train_step": [], "validation_step": []}
         for name, losses in trainer.losses.items():

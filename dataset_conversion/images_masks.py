@@ -170,7 +170,12 @@ def _image_files(images: Folder, channel_names: Sequence[str], findings: Finding
     """Every image file, and what its name and its folder's name are; a subfolder's name is the channel of its files."""
     files = scan_files(images.path, findings)
     entries = [Image(stem_of(path)) for path in files]
+    named = files_named_by_folder(images.subfolders(), channel_names)
+    files += named
+    entries += [Image(folder.name) for folder in named.values()]
     for folder in images.subfolders():
+        if folder in named.values():
+            continue
         channel = folder_channel(folder.name, channel_names)
         if ending_of(folder.path) or not channel:
             _note_no_channel(folder, channel_names, findings)
@@ -179,6 +184,22 @@ def _image_files(images: Folder, channel_names: Sequence[str], findings: Finding
             files.append(path)
             entries.append(Image(stem_of(path), channel, folder.name))
     return files, entries
+
+
+def files_named_by_folder(folders: Sequence[Folder], channel_names: Sequence[str] = ()) -> dict[Path, Folder]:
+    """The one scan of each of these folders, where their names say case and channel, as p1_ADC/ and p1_DWI/ do.
+
+    Empty unless that is so of all that hold scans, and both words come twice: a case has several of the folders, and so
+    has a channel, whose single folder would hold all cases.
+    """
+    held = {folder: scan_files(folder.path, Findings()) for folder in folders}
+    held = {folder: files for folder, files in held.items() if files}
+    told = [folder_channel(folder.name, channel_names) for folder in held]
+    cases = [[word.text.lower() for word in words_of(folder.name) if word.kind == "case"] for folder in held]
+    is_doubled = len(set(told)) < len(told) and len(set(map(tuple, cases))) < len(cases)
+    if not is_doubled or not all(told) or not all(cases) or any(len(files) != 1 for files in held.values()):
+        return {}
+    return {files[0]: folder for folder, files in held.items()}
 
 
 def _note_wide_reading(reading: Reading, images: Folder, findings: Findings) -> None:

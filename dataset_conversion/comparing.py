@@ -36,17 +36,18 @@ def _check_channels(reports: Sequence[CaseReport], findings: Findings) -> None:
 
 
 def _check_order(reports: Sequence[CaseReport], findings: Findings) -> None:
-    """See whether the lesions look like acute ones; where most look like the opposite, ADC and DWI may be swapped."""
+    """See whether the lesions look like acute ones; where they look like the opposite, ADC and DWI may be swapped."""
     for assumed in (True, False):
         judged = [report for report in reports if report.contrast and report.order_assumed == assumed]
         odd = [report for report in judged if report.contrast and report.contrast.looks_swapped]
-        if not odd or len(odd) < SWAPPED_SHARE * len(judged):
+        if not odd:
             continue
+        are_most = len(odd) >= SWAPPED_SHARE * len(judged)
         finding = (
             f"ADC and DWI look swapped: in {len(odd)} of {len(judged)} cases the lesion is brighter than the rest of "
             f"the head in the ADC and darker in the DWI ({shown([report.case.name for report in odd])})"
         )
-        if assumed:
+        if assumed and are_most:
             this, other = " ".join(odd[0].channels), " ".join(swapped(odd[0].channels))
             findings.error(finding, f"Give --channels {other} if the order is so, or --channels {this} to insist.")
         else:
@@ -76,8 +77,9 @@ def _check_labels(reports: Sequence[CaseReport], findings: Findings) -> None:
             "Use 0 for background and 1 for lesion (or 0 and 255).",
         )
     elif len(values) > 2:
+        more = "; ".join(f"{value} in {shown(cases_of[value], 3)}" for value in values[2:])
         findings.warning(
-            f"the masks hold labels 0 to {values[-1]}: taken as {values[-1]} kinds of lesion",
+            f"the masks hold labels 0 to {values[-1]}: taken as {values[-1]} kinds of lesion ({more})",
             "If they only number the pieces, set all of them to 1.",
         )
 

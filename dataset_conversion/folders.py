@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion.file_names import is_passed_over
 from nnunetv2_mscs.scans.findings import Findings
+from nnunetv2_mscs.scans.formats import unread_files
 
 
 @dataclass(frozen=True)
@@ -46,3 +47,11 @@ class Folder:
 
     def _is_left_out(self, path: Path) -> bool:
         return self.left_out is not None and path.is_dir() and path.samefile(self.left_out)
+
+
+def note_without_scans(folder: Path, finding: str, findings: Findings) -> None:
+    """Note that a folder is ignored; warn if it holds scans in formats that are not read."""
+    if unread := unread_files(folder):
+        findings.warning("ignored: its scans are in a format that is not read", unread, file=folder)
+    else:
+        findings.note(f"ignored: {finding}", file=folder)

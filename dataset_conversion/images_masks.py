@@ -17,7 +17,7 @@ from nnunetv2_mscs.dataset_conversion.file_names import (
     scan_files,
     stem_of,
 )
-from nnunetv2_mscs.dataset_conversion.folders import Folder
+from nnunetv2_mscs.dataset_conversion.folders import Folder, note_without_scans
 from nnunetv2_mscs.dataset_conversion.readings import Image, Reading, read_names
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_TR, IMAGES_TS, LABELS_TR, LABELS_TS
 from nnunetv2_mscs.scans.channels import COMBINED, DWI
@@ -150,7 +150,7 @@ def _add_cases(
     for name, mask in mask_of.items():
         findings.error(
             "mask without an image",
-            unread_files(images.path, name)
+            unread_files(images.path, name if files else "")
             or f"Add {images.name}/{name} or take the mask away. A mask is named as its case, with words such as "
             f"{KNOWN_MASK_WORDS}.",
             case=name,
@@ -177,7 +177,7 @@ def _image_files(images: Folder, channel_names: Sequence[str], findings: Finding
         if folder in named.values():
             continue
         channel = folder_channel(folder.name, channel_names)
-        if ending_of(folder.path) or not channel:
+        if ending_of(folder.path) or not channel or not scan_files(folder.path, Findings()):
             _note_no_channel(folder, channel_names, findings)
             continue
         for path in scan_files(folder.path, findings):
@@ -218,7 +218,7 @@ def _note_wide_reading(reading: Reading, images: Folder, findings: Findings) -> 
 def _note_no_channel(folder: Folder, channel_names: Sequence[str], findings: Findings) -> None:
     """Tell of a folder among the images that is no channel: an error, unless it holds no scans or is none of ours."""
     if ending_of(folder.path) or not scan_files(folder.path, Findings()):
-        findings.note("ignored: a folder without scans of a channel", file=folder.path)
+        note_without_scans(folder.path, "a folder without scans of a channel", findings)
     elif channel_names:
         findings.note("ignored: its name is none of --channels", file=folder.path)
     else:

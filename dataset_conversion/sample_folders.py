@@ -19,7 +19,7 @@ from nnunetv2_mscs.dataset_conversion.case_folders import (
 )
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
 from nnunetv2_mscs.dataset_conversion.file_names import composed, folder_channel, scan_files, stem_of
-from nnunetv2_mscs.dataset_conversion.folders import Folder
+from nnunetv2_mscs.dataset_conversion.folders import Folder, note_without_scans
 from nnunetv2_mscs.dataset_conversion.images_masks import IMAGE_FOLDERS, MASK_FOLDERS, PREDICT_ON, is_copy
 from nnunetv2_mscs.scans.channels import ADC, DWI
 from nnunetv2_mscs.scans.findings import Findings
@@ -79,7 +79,7 @@ def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split =
         found = case_files(folder, findings, channel_names)
         files, mask = _with_derived(found, derived.get(folder.name, {}), folder, channel_names, findings)
         if not files and mask is None:
-            findings.note("ignored: a folder without scans", file=folder.path)
+            note_without_scans(folder.path, "a folder without scans", findings)
             continue
         if not files:
             findings.error(

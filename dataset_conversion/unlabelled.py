@@ -6,7 +6,7 @@ from pathlib import Path
 from nnunetv2_mscs.dataset_conversion.case_folders import CaseFolder, case_folders
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery
 from nnunetv2_mscs.dataset_conversion.file_names import ImageName, folder_channel, scan_files, stem_of
-from nnunetv2_mscs.dataset_conversion.folders import Folder
+from nnunetv2_mscs.dataset_conversion.folders import Folder, note_without_scans
 from nnunetv2_mscs.dataset_conversion.images_masks import (
     IMAGE_FOLDERS,
     TEST_FOLDERS,
@@ -160,7 +160,7 @@ def _add_case_folder(folder: CaseFolder, files: Sequence[Path], channels: Sequen
     if images:
         _add(Case(folder.name, images, split="unlabelled"), channels, discovery)
     else:
-        discovery.findings.note("ignored: a folder without scans of this dataset's channels", file=folder.path)
+        note_without_scans(folder.path, "a folder without scans of this dataset's channels", discovery.findings)
 
 
 def _add(case: Case, channels: Sequence[str], discovery: Discovery) -> None:

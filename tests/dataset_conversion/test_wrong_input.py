@@ -204,6 +204,41 @@ def test_refused(kind, source, raw, mscs):
     assert listing(raw) == []
 
 
+DICOM = b"\0" * 128 + b"DICM" + b"\0" * 99
+UNREAD = {
+    "DICOM without ending": ("c/ADC/IM0001", DICOM, "DICOM.*dcm2niix"),
+    "DICOM": ("c/DWI/1.dcm", DICOM, "DICOM.*dcm2niix"),
+    "MRtrix": ("c/adc.mif", b"mrtrix image", "MRtrix"),
+}
+
+
+@pytest.mark.parametrize("new", [False, True], ids=["SOURCE", "unlabelled"])
+@pytest.mark.parametrize("kind", UNREAD)
+def test_a_case_in_a_format_that_is_not_read_is_warned_of(kind, new, source, raw, mscs, tools, tmp_path):
+    name, content, words = UNREAD[kind]
+    for i, case in enumerate(("m", "n")):
+        phantom = tools.make_phantom(70 + i)
+        for what in ("adc", "dwi", "mask"):
+            if what != "mask" or not new:
+                tools.save(getattr(phantom, what), tmp_path / f"cases/{case}/{what}.nii")
+    path = tmp_path / "cases" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    what = (source, 1, "X", "--unlabelled", tmp_path / "cases") if new else (tmp_path / "cases", 1, "X")
+    outcome = mscs("convert", *what)
+    assert outcome.code == 0, outcome.err
+    assert re.search(rf"warning .* c .*format that is not read.*{words}", outcome.out), outcome.out
+
+
+def test_pictures_of_dicom_alone_beside_masks_are_called_so(source, raw, mscs):
+    for path in (source / "images").iterdir():
+        path.rename(path.with_name(f"IMG{path.stem}.IMA"))
+        path.with_name(f"IMG{path.stem}.IMA").write_bytes(DICOM)
+    outcome = mscs("convert", source, 1, "X")
+    assert outcome.code == 1
+    assert re.search("mask without an image .*DICOM.*dcm2niix", outcome.err)
+
+
 def test_all_findings_come_in_one_table(source, raw, mscs):
     adc(source).write_bytes(b"")
     put(source / "images/a_dwi.nii", (3, 3, 3), np.nan)

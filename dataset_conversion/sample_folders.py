@@ -58,11 +58,14 @@ class CaseFiles:
 
 def recognise(source: Folder) -> bool:
     ours = [folder for folder in source.subfolders() if folder.name.lower() not in OTHER_LAYOUTS]
-    if any(_is_case(folder.path) for folder in ours):
+    if any(_is_case(folder) for folder in ours):
         return True
-    if len(ours) < len(source.subfolders()) or not is_tree(source):
+    if len(ours) < len(source.subfolders()):
         return False
-    return any(_tells_scan(_parts(case, _files_of(case, Findings()), (ADC, DWI))) for case in case_folders(source))
+    cases = case_folders(source)
+    return is_tree(source, cases) and any(
+        _tells_scan(_parts(case, _files_of(case, Findings()), (ADC, DWI))) for case in cases
+    )
 
 
 def _files_of(folder: CaseFolder, findings: Findings) -> list[Path]:
@@ -197,9 +200,9 @@ def _parts(folder: CaseFolder, files: Sequence[Path], channels: Sequence[str]) -
     return parts
 
 
-def _is_case(folder: Path) -> bool:
-    files = [path for path in folder.iterdir() if path.is_file() and ending_of(path)]
-    return _tells_scan(_telling_parts(folder, files, (ADC, DWI)))
+def _is_case(folder: Folder) -> bool:
+    files = [path for path in folder.files() if ending_of(path)]
+    return _tells_scan(_telling_parts(folder.path, files, (ADC, DWI)))
 
 
 def _tells_scan(parts: Mapping[Path, str]) -> bool:

@@ -402,3 +402,17 @@ def test_spacing_is_for_new_arrays_too(tmp_path, mscs, tools, source, raw):
     assert outcome.code == 0, outcome.err
     zooms = nibabel.load(raw / "Dataset001_X/imagesTs/n_0000.nii.gz").header.get_zooms()
     assert zooms == pytest.approx((1.2, 1.2, 5.0))
+
+
+@pytest.mark.parametrize("place", ["sub-{}/dwi/sub-{}_{what}.nii", "p{}/{what}/image.nii"], ids=["BIDS", "channels"])
+def test_links_that_lead_back_end(place, tmp_path, raw, mscs, tools):
+    for i in (1, 2, 3):
+        phantom = tools.make_phantom(i)
+        for what in ("adc", "dwi", "mask"):
+            path = tmp_path / "source" / place.replace("{}", str(i)).format(what=what)
+            tools.save(getattr(phantom, what), path)
+        (path.parent / "back").symlink_to("../..")
+        (path.parent / "itself").symlink_to("itself")
+    outcome = mscs("convert", tmp_path / "source", 1, "X")
+    assert outcome.code == 0, outcome.err
+    assert len(list((raw / "Dataset001_X/labelsTr").iterdir())) == 3

@@ -295,14 +295,14 @@ def test_permissions(source, raw, mscs):
 
 
 def test_a_folder_that_cannot_be_listed(source, raw, mscs, monkeypatch):
-    iterdir = Path.iterdir
+    iterdir, scandir = Path.iterdir, os.scandir
 
-    def closed(self):
-        if self.name == "masks":
-            raise PermissionError(13, "Permission denied", str(self))
-        return iterdir(self)
+    def refuse(folder):
+        if Path(folder).name == "masks":
+            raise PermissionError(13, "Permission denied", str(folder))
 
-    monkeypatch.setattr(Path, "iterdir", closed)
+    monkeypatch.setattr(Path, "iterdir", lambda self: (refuse(self), iterdir(self))[1])
+    monkeypatch.setattr(os, "scandir", lambda folder=".": (refuse(folder), scandir(folder))[1])
     outcome = mscs("convert", source, 1, "X")
     assert outcome.code == 1
     assert f"{source / 'masks'} cannot be listed: Permission denied" in outcome.err

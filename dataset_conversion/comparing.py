@@ -40,14 +40,13 @@ def _check_order(reports: Sequence[CaseReport], findings: Findings) -> None:
     for assumed in (True, False):
         judged = [report for report in reports if report.contrast and report.order_assumed == assumed]
         odd = [report for report in judged if report.contrast and report.contrast.looks_swapped]
-        if not odd:
+        if not odd or (assumed and len(odd) < SWAPPED_SHARE * len(judged)):  # one order is assumed for all cases
             continue
-        are_most = len(odd) >= SWAPPED_SHARE * len(judged)
         finding = (
             f"ADC and DWI look swapped: in {len(odd)} of {len(judged)} cases the lesion is brighter than the rest of "
             f"the head in the ADC and darker in the DWI ({shown([report.case.name for report in odd])})"
         )
-        if assumed and are_most:
+        if assumed:
             this, other = " ".join(odd[0].channels), " ".join(swapped(odd[0].channels))
             findings.error(finding, f"Give --channels {other} if the order is so, or --channels {this} to insist.")
         else:

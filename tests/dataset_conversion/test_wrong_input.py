@@ -230,6 +230,16 @@ def test_a_case_in_a_format_that_is_not_read_is_warned_of(kind, new, source, raw
     assert re.search(rf"warning .* c .*format that is not read.*{words}", outcome.out), outcome.out
 
 
+@pytest.mark.parametrize("factor", [0.1, 10])
+def test_a_header_in_another_unit_than_the_others_is_warned_of(factor, source, raw, mscs):
+    for path in (*(source / "images").glob("a_*"), source / "masks/a.nii"):
+        image = nibabel.load(path)
+        nibabel.save(nibabel.Nifti1Image(image.get_fdata(), np.diag([factor] * 3 + [1]) @ image.affine), path)
+    outcome = mscs("convert", source, 1, "X")
+    assert outcome.code == 0, outcome.err
+    assert re.search("warning .* a .* mm large, most cases .* is its header in mm", outcome.out)
+
+
 def test_pictures_of_dicom_alone_beside_masks_are_called_so(source, raw, mscs):
     for path in (source / "images").iterdir():
         path.rename(path.with_name(f"IMG{path.stem}.IMA"))

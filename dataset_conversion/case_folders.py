@@ -61,9 +61,9 @@ def used_folders(source: Folder) -> list[Folder]:
     return [folder for folder in tops if folder is not None] if _raw(source) else source.subfolders()
 
 
-def is_tree(source: Folder) -> bool:
+def is_tree(source: Folder, cases: Sequence[CaseFolder]) -> bool:
     """Whether cases lie deeper than one folder per case: in a BIDS tree, or with a folder per channel of a case."""
-    return any(case.is_deep or case.patient for case in case_folders(source)) or _raw(source) is not None
+    return any(case.is_deep or case.patient for case in cases) or _raw(source) is not None
 
 
 def has_subjects(folder: Folder) -> bool:
@@ -164,12 +164,12 @@ def _mask_word(name: str) -> str:
 
 
 def _holds_scans(folder: Folder) -> bool:
-    return any(path.is_file() and ending_of(path) and not is_passed_over(path) for path in folder.entries())
+    return any(ending_of(path) and not is_passed_over(path) for path in folder.files())
 
 
 def _scans_below(folder: Folder) -> Iterator[Path]:
-    for path in folder.entries():
-        if path.is_file() and ending_of(path) and not is_passed_over(path):
+    for path in folder.files():
+        if ending_of(path) and not is_passed_over(path):
             yield path
     for inner in folder.subfolders():
         yield from _scans_below(inner)

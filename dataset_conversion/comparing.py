@@ -3,12 +3,15 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+import numpy as np
+
 from nnunetv2_mscs.dataset_conversion.checking import CaseReport, shown
 from nnunetv2_mscs.scans.channels import COMBINED, swapped
 from nnunetv2_mscs.scans.findings import Findings
 from nnunetv2_mscs.scans.units import SCALED
 
 SWAPPED_SHARE = 2 / 3
+MOST_TIMES_THE_USUAL = 4.0
 
 
 def check_together(reports: Sequence[CaseReport], findings: Findings) -> None:
@@ -17,6 +20,7 @@ def check_together(reports: Sequence[CaseReport], findings: Findings) -> None:
     _check_channels(readable, findings)
     _check_order(readable, findings)
     _check_units(readable, findings)
+    _check_extents(readable, findings)
     _check_labels([report for report in readable if report.volume_ml is not None], findings)
     _check_lesions(reports, findings)
     _check_copies(readable, findings)
@@ -40,7 +44,7 @@ def _check_order(reports: Sequence[CaseReport], findings: Findings) -> None:
     for assumed in (True, False):
         judged = [report for report in reports if report.contrast and report.order_assumed == assumed]
         odd = [report for report in judged if report.contrast and report.contrast.looks_swapped]
-        if not odd or len(odd) < SWAPPED_SHARE * len(judged):
+        if not odd or (assumed and len(odd) < SWAPPED_SHARE * len(judged)):  # one order is assumed for all cases
             continue
         finding = (
             f"ADC and DWI look swapped: in {len(odd)} of {len(judged)} cases the lesion is brighter than the rest of "
@@ -63,6 +67,22 @@ def _check_units(reports: Sequence[CaseReport], findings: Findings) -> None:
         )
 
 
+def _check_extents(reports: Sequence[CaseReport], findings: Findings) -> None:
+    """Warn of scans that are many times smaller or larger than most: a header in cm looks like a tiny head in mm."""
+    extents = [np.sort(np.multiply(report.grid.size, report.grid.spacing)) for report in reports if report.grid]
+    if len(extents) < len(reports) or not extents:
+        return
+    usual = np.median(extents, axis=0)
+    for report, extent in zip(reports, extents, strict=True):
+        if not 1 / MOST_TIMES_THE_USUAL < np.median(extent / usual) < MOST_TIMES_THE_USUAL:
+            found, expected = (" x ".join(f"{length:.0f}" for length in one) for one in (extent, usual))
+            findings.warning(
+                f"is {found} mm large, most cases {expected} mm: is its header in mm?",
+                "Correct its voxel size, if the heads are of one size.",
+                case=report.case.name,
+            )
+
+
 def _check_labels(reports: Sequence[CaseReport], findings: Findings) -> None:
     cases_of: dict[int, list[str]] = defaultdict(list)
     for report in reports:
@@ -76,8 +96,9 @@ def _check_labels(reports: Sequence[CaseReport], findings: Findings) -> None:
             "Use 0 for background and 1 for lesion (or 0 and 255).",
         )
     elif len(values) > 2:
+        more = "; ".join(f"{value} in {shown(cases_of[value], 3)}" for value in values[2:])
         findings.warning(
-            f"the masks hold labels 0 to {values[-1]}: taken as {values[-1]} kinds of lesion",
+            f"the masks hold labels 0 to {values[-1]}: taken as {values[-1]} kinds of lesion ({more})",
             "If they only number the pieces, set all of them to 1.",
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_mscs.scans.findings import Findings
-from nnunetv2_mscs.scans.formats import ending_of, is_part_of_another
+from nnunetv2_mscs.scans.formats import ending_of, is_part_of_another, unread_format
 from nnunetv2_mscs.scans.words import ADC, DWI, LAST_WORDS, MASK_WORDS, SEPARATORS, channel_of_words, words_of
 
 MASK_SUFFIX = re.compile(rf"[{SEPARATORS}](?:{'|'.join(MASK_WORDS)})$", re.IGNORECASE)
@@ -60,7 +60,9 @@ def scan_files(folder: Path, findings: Findings) -> list[Path]:
         if ending_of(path) and not is_passed_over(path):
             found.append(path)
         else:
+            unread = "" if is_passed_over(path) else unread_format(path)
             kind = "hidden" if is_passed_over(path) else path.suffix or "no ending"
+            kind += f": {unread}" if unread else ""
             ignored.setdefault(kind, []).append(path.name)
     for kind, names in ignored.items():
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

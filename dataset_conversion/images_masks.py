@@ -17,7 +17,7 @@ from nnunetv2_mscs.dataset_conversion.file_names import (
     scan_files,
     stem_of,
 )
-from nnunetv2_mscs.dataset_conversion.folders import Folder
+from nnunetv2_mscs.dataset_conversion.folders import Folder, note_without_scans
 from nnunetv2_mscs.dataset_conversion.readings import Image, Reading, read_names
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_TR, IMAGES_TS, LABELS_TR, LABELS_TS
 from nnunetv2_mscs.scans.channels import COMBINED, DWI
@@ -150,7 +150,7 @@ def _add_cases(
     for name, mask in mask_of.items():
         findings.error(
             "mask without an image",
-            unread_files(images.path, name)
+            unread_files(images.path, name if files else "")
             or f"Add {images.name}/{name} or take the mask away. A mask is named as its case, with words such as "
             f"{KNOWN_MASK_WORDS}.",
             case=name,
@@ -170,15 +170,36 @@ def _image_files(images: Folder, channel_names: Sequence[str], findings: Finding
     """Every image file with its name and its folder's name; a subfolder's name is the channel of its files."""
     files = scan_files(images.path, findings)
     entries = [Image(stem_of(path)) for path in files]
+    named = files_named_by_folder(images.subfolders(), channel_names)
+    files += named
+    entries += [Image(folder.name) for folder in named.values()]
     for folder in images.subfolders():
+        if folder in named.values():
+            continue
         channel = folder_channel(folder.name, channel_names)
-        if ending_of(folder.path) or not channel:
+        if ending_of(folder.path) or not channel or not scan_files(folder.path, Findings()):
             _note_no_channel(folder, channel_names, findings)
             continue
         for path in scan_files(folder.path, findings):
             files.append(path)
             entries.append(Image(stem_of(path), channel, folder.name))
     return files, entries
+
+
+def files_named_by_folder(folders: Sequence[Folder], channel_names: Sequence[str] = ()) -> dict[Path, Folder]:
+    """The one scan of each of these folders, where their names say case and channel, as p1_ADC/ and p1_DWI/ do.
+
+    Empty unless that is so of all that hold scans, and both words come twice: a case has several of the folders, and so
+    has a channel, whose single folder would hold all cases.
+    """
+    held = {folder: scan_files(folder.path, Findings()) for folder in folders}
+    held = {folder: files for folder, files in held.items() if files}
+    told = [folder_channel(folder.name, channel_names) for folder in held]
+    cases = [[word.text.lower() for word in words_of(folder.name) if word.kind == "case"] for folder in held]
+    is_doubled = len(set(told)) < len(told) and len(set(map(tuple, cases))) < len(cases)
+    if not is_doubled or not all(told) or not all(cases) or any(len(files) != 1 for files in held.values()):
+        return {}
+    return {files[0]: folder for folder, files in held.items()}
 
 
 def _note_wide_reading(reading: Reading, images: Folder, findings: Findings) -> None:
@@ -197,7 +218,7 @@ def _note_wide_reading(reading: Reading, images: Folder, findings: Findings) -> 
 def _note_no_channel(folder: Folder, channel_names: Sequence[str], findings: Findings) -> None:
     """Report a folder among the images that is no channel: an error, unless it holds no scans or was not asked for."""
     if ending_of(folder.path) or not scan_files(folder.path, Findings()):
-        findings.note("ignored: a folder without scans of a channel", file=folder.path)
+        note_without_scans(folder.path, "a folder without scans of a channel", findings)
     elif channel_names:
         findings.note("ignored: --channels does not name it", file=folder.path)
     else:

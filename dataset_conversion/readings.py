@@ -5,6 +5,8 @@ words of the vocabulary may be anywhere in the name, and the reading that gives 
 that the strict reading understands keeps its case.
 """
 
+import functools
+import operator
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -154,8 +156,8 @@ def _wide(
     dropped: set[str] = set()
     named: list[ImageName] = []
     for image, found, channel, as_strict in zip(images, words, channels, strict.images, strict=True):
-        kept = _case_words(found, channel, image, common.get(channel, frozenset()), series=series)
-        case = joined(kept) or copy_number(image.stem)
+        kept = _case_words(found, channel, image, common.get(channel, Counter()), series=series)
+        case = joined(kept) or copy_number(image.stem) or _number_of_dwi(found)
         if not channel or as_strict.numbered or not case or as_strict.case in settled:
             named.append(as_strict)
             continue
@@ -165,7 +167,7 @@ def _wide(
     named = _spelled_alike(named)
     cases = {_key(name.case): name.case for name in named}
     words_of_masks = [words_of(stem, channel_names) for stem in masks]
-    alike = _shared_words([""] * len(masks), words_of_masks).get("", frozenset()) if shared else frozenset()
+    alike = _shared_words([""] * len(masks), words_of_masks).get("", Counter()) if shared else Counter()
     of_masks = []
     for stem, found, as_strict in zip(masks, words_of_masks, strict.masks, strict=True):
         if as_strict in settled:
@@ -178,6 +180,12 @@ def _wide(
             dropped |= {word.text for word in found if word.kind == "case" and word.text not in fitting}
     example = _example(images, named, masks, of_masks, strict)
     return Reading(named, of_masks, frozenset(dropped), example)
+
+
+def _number_of_dwi(words: Sequence[Word]) -> str:
+    """The number behind DWI, as in DWI3; it is the case's where a name has no other word for that."""
+    numbered = [word.text for word in words if re.fullmatch(r"dwi\d", word.text.lower())]
+    return numbered[0][-1] if numbered else ""
 
 
 def _example(
@@ -193,19 +201,28 @@ def _example(
     return ""
 
 
-def _shared_words(channels: Sequence[str], words: Sequence[Sequence[Word]]) -> dict[str, frozenset[str]]:
-    """Words about the case that all files of a channel have in their names, if there are two files or more."""
-    groups: dict[str, list[set[str]]] = defaultdict(list)
+def _shared_words(channels: Sequence[str], words: Sequence[Sequence[Word]]) -> dict[str, Counter[str]]:
+    """Words about the case that the names of all files of a channel share, if it has several, and how often each."""
+    groups: dict[str, list[Counter[str]]] = defaultdict(list)
     for channel, found in zip(channels, words, strict=True):
-        groups[channel].append({word.text.lower() for word in found if word.kind in ("case", "mask")})
-    return {channel: frozenset(set.intersection(*sets)) for channel, sets in groups.items() if len(sets) > 1}
+        groups[channel].append(Counter(word.text.lower() for word in found if word.kind in ("case", "mask")))
+    return {channel: functools.reduce(operator.and_, counts) for channel, counts in groups.items() if len(counts) > 1}
 
 
-def _case_words(
-    words: Sequence[Word], channel: str, image: Image, common: Collection[str], *, series: bool
-) -> list[Word]:
+def _without_shared(words: Sequence[Word], common: Counter[str]) -> list[Word]:
+    """The words without the shared ones: the last of those that occur more often, as the case's own stand in front."""
+    left, kept = Counter(common), []
+    for word in reversed(words):
+        if left[word.text.lower()]:
+            left[word.text.lower()] -= 1
+        else:
+            kept.append(word)
+    return kept[::-1]
+
+
+def _case_words(words: Sequence[Word], channel: str, image: Image, common: Counter[str], *, series: bool) -> list[Word]:
     """The words that name the case; numbers behind the channel count only if no other word names it."""
-    kept = [word for word in words if word.kind in ("case", "mask") and word.text.lower() not in common]
+    kept = _without_shared([word for word in words if word.kind in ("case", "mask")], common)
     if image.channel:
         kept += [word for word in words if word.channel and word.channel != channel and not _is_akin(word, channel)]
         kept.sort(key=list(words).index)
@@ -221,7 +238,7 @@ def _is_akin(word: Word, channel: str) -> bool:
     return all(name in (ADC, DWI, "B0") or is_like_dwi(name) for name in (word.channel, channel))
 
 
-def _mask_candidates(stem: str, words: Sequence[Word], common: Collection[str], *, series: bool) -> Iterator[str]:
+def _mask_candidates(stem: str, words: Sequence[Word], common: Counter[str], *, series: bool) -> Iterator[str]:
     """The names that the case of a mask may have, the least reduced name first."""
     yield from without_mask_words(stem)
     of_lesion = any(word.kind == "mask" and LESION_WORDS.fullmatch(word.text.lower()) for word in words)
@@ -242,7 +259,7 @@ def _mask_candidates(stem: str, words: Sequence[Word], common: Collection[str], 
         behind = [word for word in left[at:] if re.fullmatch(r"\d+[a-z]?", word.text.lower())]
         named = [word for word in named if word not in behind] or named
         yield joined(named)
-    yield joined([word for word in named if word.text.lower() not in common])
+    yield joined(_without_shared(named, common))
     if not named:
         yield copy_number(stem)
 

@@ -19,7 +19,7 @@ from nnunetv2_mscs.dataset_conversion.case_folders import (
 )
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
 from nnunetv2_mscs.dataset_conversion.file_names import composed, folder_channel, scan_files, stem_of
-from nnunetv2_mscs.dataset_conversion.folders import Folder
+from nnunetv2_mscs.dataset_conversion.folders import Folder, note_without_scans
 from nnunetv2_mscs.dataset_conversion.images_masks import IMAGE_FOLDERS, MASK_FOLDERS, PREDICT_ON, is_copy
 from nnunetv2_mscs.scans.channels import ADC, DWI
 from nnunetv2_mscs.scans.findings import Findings
@@ -58,11 +58,14 @@ class FolderFiles:
 
 def recognise(source: Folder) -> bool:
     ours = [folder for folder in source.subfolders() if folder.name.lower() not in OTHER_LAYOUTS]
-    if any(_is_case(folder.path) for folder in ours):
+    if any(_is_case(folder) for folder in ours):
         return True
-    if len(ours) < len(source.subfolders()) or not is_tree(source):
+    if len(ours) < len(source.subfolders()):
         return False
-    return any(_tells_scan(_parts(case, _files_of(case, Findings()), (ADC, DWI))) for case in case_folders(source))
+    cases = case_folders(source)
+    return is_tree(source, cases) and any(
+        _tells_scan(_parts(case, _files_of(case, Findings()), (ADC, DWI))) for case in cases
+    )
 
 
 def _files_of(folder: CaseFolder, findings: Findings) -> list[Path]:
@@ -79,7 +82,7 @@ def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split =
         found = case_files(folder, findings, channel_names)
         files, mask = _with_derived(found, derived.get(folder.name, {}), folder, channel_names, findings)
         if not files and mask is None:
-            findings.note("ignored: a folder without scans", file=folder.path)
+            note_without_scans(folder.path, "a folder without scans", findings)
             continue
         if not files:
             findings.error(
@@ -197,9 +200,9 @@ def _parts(folder: CaseFolder, files: Sequence[Path], channels: Sequence[str]) -
     return parts
 
 
-def _is_case(folder: Path) -> bool:
-    files = [path for path in folder.iterdir() if path.is_file() and ending_of(path)]
-    return _tells_scan(_telling_parts(folder, files, (ADC, DWI)))
+def _is_case(folder: Folder) -> bool:
+    files = [path for path in folder.files() if ending_of(path)]
+    return _tells_scan(_telling_parts(folder.path, files, (ADC, DWI)))
 
 
 def _tells_scan(parts: Mapping[Path, str]) -> bool:

@@ -6,10 +6,11 @@ from pathlib import Path
 from nnunetv2_mscs.dataset_conversion.case_folders import CaseFolder, case_folders
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery
 from nnunetv2_mscs.dataset_conversion.file_names import ImageName, folder_channel, scan_files, stem_of
-from nnunetv2_mscs.dataset_conversion.folders import Folder
+from nnunetv2_mscs.dataset_conversion.folders import Folder, note_without_scans
 from nnunetv2_mscs.dataset_conversion.images_masks import (
     IMAGE_FOLDERS,
     TEST_FOLDERS,
+    files_named_by_folder,
     group_channels,
     with_hidden_channel,
 )
@@ -40,8 +41,10 @@ def find_unlabelled(folder: Path, channels: Sequence[str]) -> Discovery:
         _add_case_folder(CaseFolder(folder, folder.name), flat, channels, discovery)
     elif by_channel and not flat:
         _add_channel_folders(folder, inner, by_channel, channels, discovery)
+    elif named := files_named_by_folder(inner, channels) if not flat else {}:
+        _add_flat(list(named), channels, discovery, [one.name for one in named.values()])
     else:
-        _add_flat(flat, channels, discovery)
+        _add_flat(flat, channels, discovery, [stem_of(path) for path in flat])
         for case in case_folders(Folder(folder)):
             files = list(case.files) if case.is_deep else scan_files(case.path, Findings())
             _add_case_folder(case, files, channels, discovery)
@@ -117,8 +120,9 @@ def _used_channels(by_channel: dict[str, Folder], channels: Sequence[str]) -> di
     return used
 
 
-def _add_flat(files: Sequence[Path], channels: Sequence[str], discovery: Discovery) -> None:
-    reading = read_names([Image(stem_of(path)) for path in files], None, channels)
+def _add_flat(files: Sequence[Path], channels: Sequence[str], discovery: Discovery, names: Sequence[str]) -> None:
+    """Add the cases of files by their names, which are those of their folders where each has its own."""
+    reading = read_names([Image(name) for name in names], None, channels)
     if reading.wide:
         discovery.findings.note(
             f"names are read by their words: {reading.example}",
@@ -156,7 +160,7 @@ def _add_case_folder(folder: CaseFolder, files: Sequence[Path], channels: Sequen
     if images:
         _add(Case(folder.name, images, split="unlabelled"), channels, discovery)
     else:
-        discovery.findings.note("ignored: a folder without scans of this dataset's channels", file=folder.path)
+        note_without_scans(folder.path, "a folder without scans of this dataset's channels", discovery.findings)
 
 
 def _add(case: Case, channels: Sequence[str], discovery: Discovery) -> None:

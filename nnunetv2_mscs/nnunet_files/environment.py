@@ -10,6 +10,9 @@ from nnunetv2_mscs.errors import MscsError
 RAW, PREPROCESSED, RESULTS = VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 QUOTES = "\"'\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb"
 UNRESOLVED = re.compile(r"\$\w+|\$\{[^}]*\}?|\$\([^)]*\)?|`[^`]*`?|%\w+%")
+# What a value begins with that was pasted with its name, or never filled in; two folders, as PATH has them.
+NAMED, UNFILLED, SEVERAL = re.compile(r"(?:export\s+)?(?:nnUNet_\w+)?="), re.compile(r"<[^<>/]*>"), re.compile(r"\w:/")
+UNSEEN = "\u00ad\u200b\u200e\u200f\u202a\u202b\u202c\u2060\ufeff"
 WINDOWS = re.compile(r"[A-Za-z]:[\\/]|.*\\")
 TRAINING_WORKERS = "nnUNet_n_proc_DA"
 PLACEHOLDER = "/path/to"
@@ -82,16 +85,19 @@ def check_folder_name(name: str, value: str) -> None:
         value: what it says.
 
     Raises:
-        MscsError: there are quotes around it, a ~ or $ in it, a drive or backslashes of Windows, or stray blanks.
+        MscsError: there are quotes around it, a ~ or $ in it, a drive or backslashes of Windows, stray blanks, signs
+            that cannot be seen, the name of a variable, a place to fill in, or several folders.
     """
-    meant = value.strip().strip(QUOTES).strip()
+    meant = NAMED.sub("", _without_blanks(value)).strip().strip(QUOTES).strip()
     if not (fault := _fault(value, meant)):
         return
     last = re.split(r"[/\\]", meant.rstrip("/\\"))[-1]
     if meant.startswith("~"):
         meant = meant.replace("~", "$HOME", 1) if meant[1:2] in ("", "/") else f"{PLACEHOLDER}/{last}"
-    elif "%" in meant or "://" in meant or WINDOWS.match(meant) or not meant:
+    elif "%" in meant or "://" in meant or WINDOWS.match(meant) or UNFILLED.search(meant) or not meant:
         meant = f"{PLACEHOLDER}/{last or name.lstrip('-')}"
+    elif SEVERAL.search(meant):
+        meant = meant.split(":/")[0]
     remedy = f'Write it as "{meant}".' if name.startswith("-") else f'Type: export {name}="{meant}"'
     raise MscsError(f"{name} is {value if value.isprintable() else ascii(value)}, {fault}.", remedy)
 
@@ -107,15 +113,28 @@ def _fault(value: str, meant: str) -> str:
         return "in which the shell left ~ as it is"
     if value.strip()[:1] in tuple(QUOTES) or value.strip()[-1:] in tuple(QUOTES):
         return "with stray quotes around it (files of variables keep them)"
-    if value.strip() != value or any(ord(sign) < ord(" ") for sign in value):
-        return "with blanks or an end of line around it"
+    if _without_blanks(value) != value or any(ord(sign) < ord(" ") for sign in value):
+        return "with blanks, signs that cannot be seen, or an end of line around it"
+    if NAMED.match(value):
+        return "with the name of a variable in it"
+    if found := UNFILLED.search(value):
+        return f"in which {found[0]} stands for a name of yours"
     if found := UNRESOLVED.search(value):
         return f"in which the shell left {found[0]} as it is"
     if "://" in value:
         return "an address, not a folder"
     if os.name != "nt" and WINDOWS.match(value):
         return "a path of Windows, with a drive or backslashes"
+    if value.startswith("/") and SEVERAL.search(value):
+        return "several folders, not one"
     return ""
+
+
+def _without_blanks(value: str) -> str:
+    """The value without blanks around it, and without signs that no one sees, which pages and chats paste along."""
+    while (shorter := value.strip().strip(UNSEEN)) != value:
+        value = shorter
+    return value
 
 
 def process_variables(*, augmenting: int, others: int) -> dict[str, str]:

@@ -48,9 +48,12 @@ STARTS = {
     GZIP_MAGIC: GZIP,
 }
 # What is no scan at all: first bytes, what they are of, what to do.
-FOREIGN = (
+POINTERS = (
     (b"version https://git-lfs", "a Git LFS pointer", "The scan itself was not fetched. Fetch it: git lfs pull"),
     (b"/annex/objects/", "a git-annex pointer", "The scan itself was not fetched. Fetch it: datalad get FILE"),
+)
+FOREIGN = (
+    *POINTERS,
     (b"BZh", "bzip2-compressed", "Unpack it with bunzip2."),
     (b"\xfd7zXZ", "xz-compressed", "Unpack it with unxz."),
     (b"\x28\xb5\x2f\xfd", "zstandard-compressed", "Unpack it with unzstd."),
@@ -111,6 +114,20 @@ def check_content(path: Path) -> None:
     if not is_compressed and ending in COMPRESSED_ENDINGS:
         remedy = f"Rename it to {PLAIN_ENDING[expected]}." if kind else EXPORT_AGAIN
         raise ScanError(f"is not gzip-compressed, though its name ends in {ending}", remedy, path)
+
+
+def check_voxel_file(path: Path, header: Path) -> None:
+    """Check that the file of a header's voxels, which may begin with any bytes, is no pointer and no web page.
+
+    Raises:
+        ScanError: it is one, or it is empty or cannot be opened.
+    """
+    head = _first_bytes(path)
+    for start, what, remedy in POINTERS:
+        if head.startswith(start):
+            raise ScanError(f"its voxels lie in {path.name}, which is {what}", remedy, header)
+    if HTML.match(head):
+        raise ScanError(f"its voxels lie in {path.name}, which is a web page (HTML)", DOWNLOAD_AGAIN, header)
 
 
 def _unpacking(path: Path) -> str:

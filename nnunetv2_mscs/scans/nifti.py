@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from nnunetv2_mscs.scans.compressed import GZIP_MAGIC
-from nnunetv2_mscs.scans.contents import EXPORT_AGAIN
+from nnunetv2_mscs.scans.contents import EXPORT_AGAIN, check_voxel_file
 from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.formats import MGH_ENDINGS, NIFTI_ENDINGS, PAIR_ENDING
 from nnunetv2_mscs.scans.grid import spacing_is_sane
 from nnunetv2_mscs.scans.intact import FIRST_VOXEL
 
 SIZE_1, SIZE_2 = 348, 540
+END_OF_HEADER = {SIZE_1: FIRST_VOXEL, SIZE_2: 544}  # with the four bytes that say whether extensions follow
 UNITS = {1: ("metres", 1000.0), 3: ("microns", 0.001)}
 SPATIAL, MILLIMETRES = 7, 2
 MOST_VOXELS_OF_AN_AXIS = 32767
@@ -102,10 +103,10 @@ def _plain(path: Path) -> tuple[bytes, list[str]] | None:
     _settle_scaling(mended, path)
     _settle_units(mended, path)
     _settle_dimensions(mended)
-    offset = float(stored["vox_offset"])
-    if not mended.changed and offset >= FIRST_VOXEL:
+    offset, end = float(stored["vox_offset"]), END_OF_HEADER[int(stored["sizeof_hdr"])] if is_single else 0
+    if not mended.changed and (offset > end or (offset == end and not _claims_extensions(_content(path, end), end))):
         return None
-    voxels = _voxels(mended, _content(path if is_single else _partner(path)), offset, is_single, path)
+    voxels = _voxels(mended, _content(path if is_single else _partner(path)), offset, end, path)
     mended.header["sizeof_hdr"], mended.header["magic"], mended.header["vox_offset"] = SIZE_1, b"n+1", FIRST_VOXEL
     return mended.header.binaryblock + bytes(FIRST_VOXEL - SIZE_1) + voxels, mended.warnings
 
@@ -137,6 +138,7 @@ def _partner(path: Path) -> Path:
     """The file of the voxels that belong to a header file."""
     for ending in (".img", ".IMG", ".img.gz"):
         if (partner := path.with_suffix(ending)).is_file():
+            check_voxel_file(partner, path)
             return partner
     raise ScanError(
         f"says that its voxels lie in {path.with_suffix('.img').name}, which is not there",
@@ -253,8 +255,16 @@ def _settle_dimensions(mended: _Mended) -> None:
             mended.changed, sizes[axis] = True, 1
 
 
-def _voxels(mended: _Mended, content: bytes, offset: float, is_single: bool, path: Path) -> bytes:
-    """The bytes of the voxels, from where they really begin."""
+def _voxels(mended: _Mended, content: bytes, offset: float, end: int, path: Path) -> bytes:
+    """The bytes of the voxels, from where they really begin.
+
+    Args:
+        mended: the header.
+        content: of the file that holds the voxels.
+        offset: the file's own vox_offset.
+        end: of the header in the same file; 0 if the voxels have a file of their own.
+        path: of the scan, for messages.
+    """
     from nibabel.spatialimages import HeaderDataError
 
     try:
@@ -263,19 +273,37 @@ def _voxels(mended: _Mended, content: bytes, offset: float, is_single: bool, pat
         raise ScanError(f"is damaged, truncated or not NIfTI: {error}", EXPORT_AGAIN, path) from error
     count = int(np.prod(shape)) * dtype.itemsize
     first = int(offset) if np.isfinite(offset) and offset >= 0 else -1
-    if is_single and first < FIRST_VOXEL:
-        # Less cannot be: the header fills the first 352 bytes. Without extensions the voxels follow it at once.
-        if len(content) != FIRST_VOXEL + count and (offset != 0 or any(content[SIZE_1:FIRST_VOXEL])):
+    if first < end or (first == end > 0 and _claims_extensions(content, end)):
+        # Less cannot be: the header and its extensions stand there. Without extensions the voxels follow it at once.
+        begin = _end_of_extensions(content, end, len(content) - count, mended.header.endianness)
+        if first < end and len(content) != begin + count and (offset != 0 or any(content[end - 4 : end])):
             raise ScanError(
                 f"its vox_offset is {offset:g}, where the header itself stands",
-                f"Set the header's vox_offset to where the voxels begin ({FIRST_VOXEL}), or export the file again.",
+                f"Set the header's vox_offset to where the voxels begin ({end}), or export the file again.",
                 path,
             )
-        mended.warn(f"its vox_offset is {offset:g}: the voxels were read where the header ends, at byte {FIRST_VOXEL}")
-        first = FIRST_VOXEL
+        if first != begin:
+            what = "the header ends" if begin == end else "the header's extensions end"
+            mended.warn(f"its vox_offset is {offset:g}: the voxels were read where {what}, at byte {begin}")
+        first = begin
     if first < 0 or len(content) < first + count:
         raise ScanError(f"is truncated: {len(content)} of {max(first, 0) + count} bytes", EXPORT_AGAIN, path)
     return content[first : first + count]
+
+
+def _claims_extensions(content: bytes, end: int) -> bool:
+    return any(content[end - 4 : end - 3])
+
+
+def _end_of_extensions(content: bytes, end: int, voxels: int, endianness: str) -> int:
+    """Where the header's extensions end: at byte `voxels` if they fill all up to there by their size, else at `end`."""
+    position = end
+    while _claims_extensions(content, end) and position + 8 <= voxels:
+        size = struct.unpack_from(f"{endianness}i", content, position)[0]
+        if size < 8:
+            break
+        position += size
+    return position if position == voxels else end
 
 
 def _plain_analyze(path: Path) -> bytes:

@@ -1,5 +1,6 @@
 """Which of a NIfTI header's records of geometry, qform and sform, may be in force: ITK chooses, and says nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +52,8 @@ def read_orientation(path: Path, grid: Grid) -> Orientation:
     used = min(apart, key=apart.__getitem__)
     sizes = np.linalg.norm(affines[used][:3, :3], axis=0)
     if np.abs(sizes / grid.spacing - 1).max() > SAME_VOXEL_SIZE:
+        if forms := _forms_of_two_sizes(affines, used, sizes, grid):
+            return Orientation(forms[0][1], forms, [])
         raise ScanError(
             f"has two voxel sizes in its header: {_shown(grid.spacing)} mm (pixdim), {_shown(sizes)} mm ({used})",
             "Find out which is right and correct the other, or export the file again.",
@@ -66,6 +69,18 @@ def read_orientation(path: Path, grid: Grid) -> Orientation:
         warning = f"the header's qform and sform differ by up to {apart[other]:.3g} mm; the {used} was used"
         return Orientation(grid, (), [warning])
     return Orientation(grid, ((used, grid), (other, other_grid)), [])
+
+
+def _forms_of_two_sizes(
+    affines: dict[str, np.ndarray], used: str, sizes: np.ndarray, grid: Grid
+) -> tuple[tuple[str, Grid], ...]:
+    """The forms of a header whose two records give two voxel sizes; empty if there is one record, or either shears."""
+    grids = {
+        name: _rectangular(affine, replace(grid, spacing=tuple(map(float, sizes))) if name == used else grid)
+        for name, affine in affines.items()
+    }
+    forms = tuple((name, one) for name, one in sorted(grids.items(), key=lambda item: item[0] != used) if one)
+    return forms if len(forms) > 1 else ()
 
 
 def _recorded_affines(header: Any) -> dict[str, np.ndarray]:

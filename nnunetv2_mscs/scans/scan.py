@@ -22,12 +22,15 @@ from nnunetv2_mscs.scans.forms import Placed, settle_forms
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.lesions import lesion_volume_ml
 from nnunetv2_mscs.scans.masks import to_labels
+from nnunetv2_mscs.scans.nifti import ANALYZE
 from nnunetv2_mscs.scans.orientation import NO_ORIENTATION
-from nnunetv2_mscs.scans.plausible import check_adc, check_mask_extent
+from nnunetv2_mscs.scans.plausible import bright_air, check_adc, check_mask_extent
 from nnunetv2_mscs.scans.reading import Volume, read_volume
 from nnunetv2_mscs.scans.units import AdcUnit, find_adc_unit
 
 LARGEST_VOLUME_CHANGE = 0.1
+SET_TO_0 = "If this value stands for no data, set it to 0; if the scan is inverted, export it again."
+NEEDS_ORIENTATION = "Export the file with its orientation: without one nothing says where its voxels lie."
 
 
 @dataclass
@@ -120,6 +123,7 @@ def _align(
         if volume.has_geometry or reference.has_geometry:
             findings.note(f"{name} or {reference_name} carries no geometry: matched voxel by voxel", file=path)
         return volume.array
+    lost = [warning for warning in (*volume.warnings, *reference.warnings) if warning in (NO_ORIENTATION, ANALYZE)]
     try:
         array, warnings = align(
             volume.array,
@@ -127,12 +131,12 @@ def _align(
             reference.grid,
             what=name,
             reference_name=reference_name,
-            resample=rules.resample,
+            resample=rules.resample and not lost,
             is_mask=is_mask,
         )
     except ScanError as error:
-        lost = [warning for warning in (*volume.warnings, *reference.warnings) if warning == NO_ORIENTATION]
-        findings.error("; ".join([error.finding, *lost[:1]]), error.remedy, file=path)
+        remedy = NEEDS_ORIENTATION if lost else error.remedy
+        findings.error("; ".join([error.finding, *lost[:1]]), remedy, file=path)
         return None
     for warning in warnings:
         findings.warning(warning, "Check the overlay.", file=path)
@@ -149,6 +153,9 @@ def _check_values(array: np.ndarray, name: str, path: Path, findings: Findings) 
         return False
     if array.min() == array.max():
         findings.error(f"{name} is constant ({array.flat[0]:g} everywhere)", "Export the scan again.", file=path)
+        return False
+    if (air := bright_air(array)) is not None:
+        findings.error(f"{name} is brightest in the air around the head ({air:.4g})", SET_TO_0, file=path)
         return False
     return True
 

@@ -57,12 +57,20 @@ PHRASES = (
     (r"trace[_\-. ]*weighted", "tracew"),
     (r"high[_\-. ]+b", "highb"),
     (r"low[_\-. ]+b", "lowb"),
+    (r"b0*\d{1,2}(?:[_\-. ]+(?:b\d{2,4}|[1-9]\d{1,2}0))+", "bvals"),
     (r"b[_\-. ]*val(?:ue)?[_\-. =]*(?P<bval>\d{1,4})", "b"),
     (r"b[_\-. =]+(?P<b>0|\d{3,4})", "b"),
     (r"ground[_\-. ]*truth", "gt"),
     (r"mm2[_\-. /]s", "unit"),
 )
-OF_PHRASES: dict[str, Kind] = {"gt": "mask", "unit": "passed over"}
+OF_PHRASES: dict[str, Kind] = {"gt": "mask", "unit": "passed over", "bvals": "passed over"}
+# A channel's name without a separator, set apart by digits or capital letters: p1ADC, ADC12, scan3Dwi.
+GLUED = re.compile(
+    r"(?<![A-Za-z])(?:adc|dwi|tracew?|flair)(?:maps?)?(?![a-z])"
+    r"|(?<![A-Z])(?:Adc|Dwi|Tracew?|Flair)(?:[Mm]aps?)?(?![a-z])"
+    r"|(?:(?<![A-Za-z])(?:exp|avg|mean|iso|[cdes])|(?<![A-Z]))(?:ADC|DWI|TRACEW?|FLAIR)(?:[Mm]aps?)?"
+    r"(?=[^A-Za-z]|[A-Z][a-z\d]|[a-z]+\d|$)"
+)
 COPY_MARK = re.compile(
     r"(?:[_\-. ]*\((?P<number>\d{1,2})\)|[_\-. ]+(?:copy|kopie|copie)(?:[_\-. ]*\(?\d{0,2}\)?)?)$"
     r"|^copy[_\-. ]of[_\-. ]",
@@ -165,13 +173,20 @@ def _next_word(stem: str, position: int, before: str, channel_names: tuple[str, 
             return Word(found[0], before, "channel" if channel else OF_PHRASES[meaning], channel)
     found = re.compile(rf"[^{BREAKS}]+").match(stem, position)
     assert found is not None
-    text = found[0]
+    text = _without_glued(found[0])
     if channel_of_word(text):
         return Word(text, before, "channel", channel_of_word(text))
     if WIDE_MASK_WORDS.fullmatch(text.lower()):
         return Word(text, before, "mask")
     noise = NOISE_WORDS.fullmatch(text.lower()) or HEAD_WORDS.fullmatch(text.lower())
     return Word(text, before, "passed over" if noise else "case")
+
+
+def _without_glued(text: str) -> str:
+    """The text as far as it is one word: up to a channel's name that stands in it without a separator, or that name."""
+    if channel_of_word(text) or not (glued := GLUED.search(text)):
+        return text
+    return text[: glued.start()] or glued[0]
 
 
 def channel_of_words(words: Sequence[Word]) -> str:

@@ -295,13 +295,15 @@ def test_an_assumed_order_is_checked_against_the_lesions(tmp_path, raw, mscs, to
     check_dataset(raw / "Dataset002_X", large_lesions, scaled=kind == "scaled")
 
 
-def test_names_that_swap_channels_are_a_warning(tmp_path, raw, mscs, tools, large_lesions):
-    for case, phantom in large_lesions.items():
-        phantom.adc, phantom.dwi = phantom.dwi, phantom.adc * 1e6
+@pytest.mark.parametrize("odd", [1, 3])
+def test_names_that_swap_channels_are_a_warning(odd, tmp_path, raw, mscs, tools, large_lesions):
+    for number, (case, phantom) in enumerate(large_lesions.items()):
+        if number < odd:
+            phantom.adc, phantom.dwi = phantom.dwi, phantom.adc * 1e6
         tools.save_case(tmp_path / "source", case, phantom)
     outcome = mscs("convert", tmp_path / "source", 1, "X")
     assert outcome.code == 0, outcome.err
-    assert re.search("warning.* look swapped", outcome.out)
+    assert re.search(f"warning.* look swapped: in {odd} of 3 cases", outcome.out)
 
 
 def test_a_right_order_that_is_assumed_is_told_all_the_same(tmp_path, raw, mscs, tools, large_lesions):
@@ -402,3 +404,17 @@ def test_spacing_is_for_new_arrays_too(tmp_path, mscs, tools, source, raw):
     assert outcome.code == 0, outcome.err
     zooms = nibabel.load(raw / "Dataset001_X/imagesTs/n_0000.nii.gz").header.get_zooms()
     assert zooms == pytest.approx((1.2, 1.2, 5.0))
+
+
+@pytest.mark.parametrize("place", ["sub-{}/dwi/sub-{}_{what}.nii", "p{}/{what}/image.nii"], ids=["BIDS", "channels"])
+def test_links_that_lead_back_end(place, tmp_path, raw, mscs, tools):
+    for i in (1, 2, 3):
+        phantom = tools.make_phantom(i)
+        for what in ("adc", "dwi", "mask"):
+            path = tmp_path / "source" / place.replace("{}", str(i)).format(what=what)
+            tools.save(getattr(phantom, what), path)
+        (path.parent / "back").symlink_to("../..")
+        (path.parent / "itself").symlink_to("itself")
+    outcome = mscs("convert", tmp_path / "source", 1, "X")
+    assert outcome.code == 0, outcome.err
+    assert len(list((raw / "Dataset001_X/labelsTr").iterdir())) == 3

@@ -95,7 +95,7 @@ def test_kinds_of_lesion_are_named(source, raw, mscs):
     outcome = mscs("convert", source, 1, "X")
     assert outcome.code == 0, outcome.err
     assert '"lesion_2": 2' in (raw / "Dataset001_X/dataset.json").read_text()
-    assert "2 kinds of lesion" in outcome.out
+    assert "2 kinds of lesion (2 in a)" in outcome.out
 
 
 def test_processes_change_nothing(source, raw, mscs):

@@ -163,6 +163,28 @@ NAMES = {
         "sub-p001_lesion_mask.nii +ignored: the derivatives are not needed",
     ),
     "BIDS, masks apart": (("sub-{}/sub-{}_adc", "sub-{}/sub-{}_dwi", "derivatives/sub-{}_stroke"), "sub-{}", ""),
+    "glued, capitals": (("images/{}ADC", "images/{}DWI", "masks/{}"), "{}", "p001ADC is the ADC of p001"),
+    "glued, small letters": (("images/{}adc", "images/{}dwi", "masks/{}"), "{}", "p001adc is the ADC of p001"),
+    "glued in front": (("images/ADC{}", "images/DWI{}", "masks/{}"), "{}", "ADCp001 is the ADC of p001"),
+    "glued numbers": (("images/ADC{1}", "images/TRACEW{1}", "masks/{1}"), "{1}", "taken as the DWI"),
+    "glued words": (("images/scan{1}Adc", "images/scan{1}Dwi", "masks/scan{1}"), "scan{1}", "read by their words"),
+    "folder a case and channel": (("images/{}_ADC/img", "images/{}_DWI/img", "masks/{}"), "{}", ""),
+    "b-values of a series": (
+        ("images/{}_ep2d_b0_b1000_ADC_7", "images/{}_ep2d_b0_b1000_TRACEW_6", "masks/{}"),
+        "{}",
+        "taken as the DWI",
+    ),
+    "b-values without b": (("images/{}_b50_400_800_ADC", "images/{}_b50_400_800_TRACEW", "masks/{}"), "{}", ""),
+    "a word of all that is a case, too": (
+        ("images/{}_tra_p002_ADC", "images/{}_tra_p002_DWI", "masks/{}"),
+        "{}",
+        "p001_tra_p002_ADC is the ADC of p001",
+    ),
+    "b-values of a series in case folders": (
+        ("{}/ep2d_diff_b0_b1000_ADC", "{}/ep2d_diff_b0_b1000_TRACEW", "{}/lesion"),
+        "{}",
+        "taken as the DWI",
+    ),
 }
 
 
@@ -365,6 +387,8 @@ UNLABELLED = {
     "channel first": (("ADC_{}", "DWI_{}", None, "FLAIR_{}"), "n1"),
     "trace": (("{}_adc", "{}_trace", None, "{}_flair"), "n1"),
     "dcm2niix": (("{}_ep2d_diff_ADC_7", "{}_ep2d_diff_TRACEW_6a", None, "{}_t2_tirm_FLAIR_3"), "n1"),
+    "glued": (("{}ADC", "{}DWI", None, "{}FLAIR"), "n1"),
+    "b-values of a series": (("{}_b0_b1000_ADC_7", "{}_b0_b1000_TRACEW_6", None, "{}_FLAIR_3"), "n1"),
     "BIDS keys": (("sub-{}_acq-ADC_dwi", "sub-{}_acq-b1000_dwi", None, "sub-{}_FLAIR"), "sub-n1"),
     "case folder": (("{}/ADC", "{}/trace", None, "{}/FLAIR"), "n1"),
     "BIDS tree": (
@@ -418,6 +442,18 @@ def test_case_folders_named_by_a_channel_stay_cases(tmp_path, raw, mscs, tools, 
     assert re.search("p3_FLAIR .*FLAIR is no channel of this dataset", outcome.out)
 
 
+@pytest.mark.parametrize("channels", [("ADC", "DWI"), ("DWI",)], ids=["both", "DWI"])
+def test_new_scans_in_folders_of_a_case_and_a_channel(channels, tmp_path, raw, mscs, tools, source):
+    new = {f"n{i}": tools.make_phantom(50 + i) for i in (1, 2)}
+    folder = fill(tmp_path / "new", tools, new, "{}_ADC/img", "{}_DWI/img")
+    outcome = mscs("convert", source, 1, "X", "--channels", *channels, "--unlabelled", folder)
+    assert outcome.code == 0, outcome.err
+    for name, phantom in new.items():
+        found = written(raw / "Dataset001_X", name, len(channels) - 1, "Ts")
+        np.testing.assert_allclose(found, phantom.dwi, rtol=1e-5)
+    assert len(list((raw / "Dataset001_X/imagesTs").iterdir())) == 2 * len(channels)
+
+
 @pytest.mark.parametrize(("channels", "count"), [(("ADC", "DWI"), 2), (("DWI",), 1)])
 def test_new_scans_of_the_field(channels, count, field_folder, raw, mscs):
     images = field_folder / "45_unlabelled_channel_folders/images"
@@ -446,6 +482,17 @@ def test_new_scans_of_the_field(channels, count, field_folder, raw, mscs):
         ("p_eADC", "EADC"),
         ("p_exponential_apparent_diffusion_coefficient", "EADC"),
         ("trauma_p1", ""),
+        ("p1ADC", "ADC"),
+        ("ADCp1", "ADC"),
+        ("PatientDWI12", "DWI"),
+        ("p1DWIb0", "B0"),
+        ("eADC12", "EADC"),
+        ("headc1", ""),
+        ("MADCAP1", ""),
+        ("adcp1", ""),
+        ("p_DWI_b0_1000", "DWI"),
+        ("p_b0_b1000", ""),
+        ("p_b1000_300", "B1000"),
     ],
 )
 def test_the_channel_that_words_tell_together(name, channel):

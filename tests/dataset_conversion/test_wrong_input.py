@@ -204,6 +204,51 @@ def test_refused(kind, source, raw, mscs):
     assert listing(raw) == []
 
 
+DICOM = b"\0" * 128 + b"DICM" + b"\0" * 99
+UNREAD = {
+    "DICOM without ending": ("c/ADC/IM0001", DICOM, "DICOM.*dcm2niix"),
+    "DICOM": ("c/DWI/1.dcm", DICOM, "DICOM.*dcm2niix"),
+    "MRtrix": ("c/adc.mif", b"mrtrix image", "MRtrix"),
+}
+
+
+@pytest.mark.parametrize("new", [False, True], ids=["SOURCE", "unlabelled"])
+@pytest.mark.parametrize("kind", UNREAD)
+def test_a_case_in_a_format_that_is_not_read_is_warned_of(kind, new, source, raw, mscs, tools, tmp_path):
+    name, content, words = UNREAD[kind]
+    for i, case in enumerate(("m", "n")):
+        phantom = tools.make_phantom(70 + i)
+        for what in ("adc", "dwi", "mask"):
+            if what != "mask" or not new:
+                tools.save(getattr(phantom, what), tmp_path / f"cases/{case}/{what}.nii")
+    path = tmp_path / "cases" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    what = (source, 1, "X", "--unlabelled", tmp_path / "cases") if new else (tmp_path / "cases", 1, "X")
+    outcome = mscs("convert", *what)
+    assert outcome.code == 0, outcome.err
+    assert re.search(rf"warning .* c .*format that is not read.*{words}", outcome.out), outcome.out
+
+
+@pytest.mark.parametrize("factor", [0.1, 10])
+def test_a_header_in_another_unit_than_the_others_is_warned_of(factor, source, raw, mscs):
+    for path in (*(source / "images").glob("a_*"), source / "masks/a.nii"):
+        image = nibabel.load(path)
+        nibabel.save(nibabel.Nifti1Image(image.get_fdata(), np.diag([factor] * 3 + [1]) @ image.affine), path)
+    outcome = mscs("convert", source, 1, "X")
+    assert outcome.code == 0, outcome.err
+    assert re.search("warning .* a .* mm large, most cases .* is its header in mm", outcome.out)
+
+
+def test_pictures_of_dicom_alone_beside_masks_are_called_so(source, raw, mscs):
+    for path in (source / "images").iterdir():
+        path.rename(path.with_name(f"IMG{path.stem}.IMA"))
+        path.with_name(f"IMG{path.stem}.IMA").write_bytes(DICOM)
+    outcome = mscs("convert", source, 1, "X")
+    assert outcome.code == 1
+    assert re.search("mask without an image .*DICOM.*dcm2niix", outcome.err)
+
+
 def test_all_findings_come_in_one_table(source, raw, mscs):
     adc(source).write_bytes(b"")
     put(source / "images/a_dwi.nii", (3, 3, 3), np.nan)
@@ -260,14 +305,14 @@ def test_permissions(source, raw, mscs):
 
 
 def test_a_folder_that_cannot_be_listed(source, raw, mscs, monkeypatch):
-    iterdir = Path.iterdir
+    iterdir, scandir = Path.iterdir, os.scandir
 
-    def closed(self):
-        if self.name == "masks":
-            raise PermissionError(13, "Permission denied", str(self))
-        return iterdir(self)
+    def refuse(folder):
+        if Path(folder).name == "masks":
+            raise PermissionError(13, "Permission denied", str(folder))
 
-    monkeypatch.setattr(Path, "iterdir", closed)
+    monkeypatch.setattr(Path, "iterdir", lambda self: (refuse(self), iterdir(self))[1])
+    monkeypatch.setattr(os, "scandir", lambda folder=".": (refuse(folder), scandir(folder))[1])
     outcome = mscs("convert", source, 1, "X")
     assert outcome.code == 1
     assert f"{source / 'masks'} cannot be listed: Permission denied" in outcome.err

@@ -55,6 +55,13 @@ FAULTS = {
     "\\\\server\\raw": ("a path of Windows", '="/path/to/raw"'),
     "/d/raw\r": ("an end of line", '="/d/raw"'),
     " /d/raw": ("blanks", '="/d/raw"'),
+    "\u200b/d/raw": ("signs that cannot be seen", '="/d/raw"'),
+    "/d/raw\ufeff ": ("signs that cannot be seen", '="/d/raw"'),
+    "=/d/raw": ("the name of a variable", '="/d/raw"'),
+    "nnUNet_raw='/d/raw'": ("stray quotes", '="/d/raw"'),
+    "nnUNet_raw=/d/raw": ("the name of a variable", '="/d/raw"'),
+    "<your folder>/raw": ("<your folder> stands for", '="/path/to/raw"'),
+    "/d/raw:/e/raw": ("several folders", '="/d/raw"'),
     "s3://d/raw": ("an address", '="/path/to/raw"'),
 }
 
@@ -95,7 +102,9 @@ def test_what_names_no_folder_is_refused_wherever_it_is_read(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("value", ["/d/O'Brien/raw", "/d/two words/größe", "./raw", "/d/100%/raw", "raw-1_$"])
+@pytest.mark.parametrize(
+    "value", ["/d/O'Brien/raw", "/d/two words/größe", "./raw", "/d/100%/raw", "raw-1_$", "lr=0.1/raw", "/d/a:b/raw"]
+)
 def test_odd_names_of_folders_are_theirs(value):
     check_folder_name("nnUNet_raw", value)
 

@@ -23,6 +23,7 @@ OTHER = {
     "qform moved": {"qform": FAR},
     "sform in the other hemisphere": {"sform": np.diag([-1.0, 1, 1, 1]) @ AFFINE},
     "qform tilted": {"qform": TILTED},
+    "sform of other voxels": {"sform": np.eye(4)},
     "sform along other axes": {"sform": AFFINE[:, [1, 0, 2, 3]] @ np.diag([1.0, 1, 1, 1])},
 }
 FILES = ("adc", "dwi", "mask")

@@ -158,6 +158,41 @@ def test_a_header_in_a_place_of_extensions_is_refused(tmp_path):
         read_volume(tmp_path / "scan.nii")
 
 
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("cls", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("extensions", [0, 1, 2])
+@pytest.mark.parametrize("offset", [0, 352, 544])
+def test_voxels_begin_behind_the_header_and_its_extensions(tmp_path, offset, extensions, order, cls, ending):
+    end = 352 if cls is nibabel.Nifti1Image else 544
+    image = cls(STORED, AFFINE, cls.header_class().as_byteswapped(order))
+    image.header.extensions += [nibabel.nifti1.Nifti1Extension("comment", b"where")] * extensions
+    image.set_sform(AFFINE, 0)
+    image.set_qform(AFFINE, 1)
+    content = bytearray(image.to_bytes())
+    struct.pack_into(f"{order}f" if end == 352 else f"{order}q", content, 108 if end == 352 else 168, offset)
+    path = tmp_path / f"scan{ending}"
+    path.write_bytes(gzip.compress(bytes(content)) if ending == ".nii.gz" else bytes(content))
+    if offset > end:
+        with pytest.raises(ScanError, match=r"vox_offset|truncated"):
+            read_volume(path)
+    else:
+        volume = read_volume(path)
+        np.testing.assert_array_equal(values(volume), STORED)
+        check_place(volume)
+        assert bool(volume.warnings) == (offset < end or extensions > 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"), [(b"version https://git-lfs.github.com/spec/v1", "LFS"), (b"<!DOCTYPE html>" * 99, "HTML")]
+)
+def test_a_header_whose_voxels_are_no_voxels_says_what_they_are(tmp_path, content, word):
+    path = pair(tmp_path / "scan.hdr")
+    path.with_suffix(".img").write_bytes(content)
+    with pytest.raises(ScanError, match=rf"voxels lie in scan.img, which is .*{word}"):
+        read_volume(path)
+
+
 @pytest.mark.parametrize("broken", ["sform", "qform"])
 def test_a_form_of_nan_gives_way_to_the_other(tmp_path, broken):
     fields = {"srow_x": (NAN, 0, 0, 0)} if broken == "sform" else {"quatern_b": NAN}

@@ -143,6 +143,51 @@ def test_a_malignant_infarct_is_no_brain_mask(tmp_path, slices, brightness, skul
     assert findings(tmp_path, scan, affine=np.diag([5.0, 5.0, 5.0, 1.0])) == []
 
 
+@pytest.mark.parametrize(("fluid", "says"), [(2900, "4 whole numbers alone (10^-3 mm2/s)"), (800, "2 whole numbers")])
+def test_an_adc_rounded_to_whole_numbers_of_too_large_a_unit_is_an_error(tmp_path, scan, fluid, says):
+    scan["ADC"][12:15, 11:13, 5:7] = fluid
+    scan["ADC"][15, 11, 6] = fluid * 0.7
+    assert findings(tmp_path, scan | {"ADC": np.rint(scan["ADC"])}) == []
+    [(severity, text)] = findings(tmp_path, scan | {"ADC": np.rint(scan["ADC"] / 1000)})
+    assert (severity, says in text) == ("error", True), text
+
+
+@pytest.mark.parametrize("channel", ["ADC", "DWI"])
+@pytest.mark.parametrize("value", [4095, 65535, "inverted"])
+def test_air_that_is_brighter_than_the_head_is_an_error(tmp_path, scan, head, channel, value):
+    inverted = scan[channel].max() - scan[channel]
+    scan[channel] = inverted if value == "inverted" else np.where(head, scan[channel], value)
+    texts = [text for severity, text in findings(tmp_path, scan) if severity == "error"]
+    assert [text for text in texts if text.startswith(f"{channel} is brightest in the air around the head")] == texts
+
+
+@pytest.mark.parametrize("brightness", [0.5, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize("part", ["brain", "brain without fluid", "smaller by a voxel"])
+def test_a_brain_mask_within_a_bright_scalp_is_refused(tmp_path, part, brightness):
+    made = adult(seed=1)
+    radius = np.sqrt(sum(axis**2 for axis in np.ogrid[tuple(slice(-1, 1, n * 1j) for n in (36, 44, 30))]))
+    scalp, fluid = (radius > 0.85) & (radius < 0.95), radius < 0.2
+    made["DWI"] = np.where(scalp, 200 * brightness, np.where(fluid, 60, made["DWI"]))
+    made["ADC"] = np.where(fluid, 2900, made["ADC"])
+    mask = {"brain": made["brain"], "brain without fluid": made["brain"] & ~fluid, "smaller by a voxel": radius < 0.7}
+    scan = {"mask": mask[part].astype(np.uint8), "ADC": made["ADC"], "DWI": made["DWI"]}
+    affine = np.diag([3.4, 3.4, 3.4, 1.0])
+    [(severity, text)] = findings(tmp_path, scan, affine=affine)
+    assert (severity, "mask of the brain?" in text) == ("error", True)
+
+
+@pytest.mark.parametrize("skull", [True, False])
+def test_infarcts_of_both_sides_are_no_brain_mask(tmp_path, skull):
+    made = adult(skull=skull)
+    x, y, _ = np.ogrid[tuple(slice(-1, 1, n * 1j) for n in (36, 44, 30))]
+    lesion = made["brain"] & (np.abs(x) > 0.3) & (np.abs(y) < 0.6)
+    made["DWI"] = np.where(lesion, made["DWI"] * 2, made["DWI"])
+    made["ADC"] = np.where(lesion, made["ADC"] * 0.5, made["ADC"])
+    scan = {"mask": lesion.astype(np.uint8), "ADC": made["ADC"], "DWI": made["DWI"]}
+    assert 400 < lesion.sum() * 0.125 < 700
+    assert findings(tmp_path, scan, affine=np.diag([5.0, 5.0, 5.0, 1.0])) == []
+
+
 def test_the_mask_of_a_whole_head_is_refused_without_a_channel_that_shows_it(tmp_path, head):
     [(severity, text)] = findings(tmp_path, {"T2": np.where(head, 300.0, 5.0), "mask": head.astype(np.uint8)})
     assert (severity, "of the head's tissue" in text) == ("error", True)

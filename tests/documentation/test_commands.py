@@ -36,6 +36,7 @@ RUN = {
     "mscs import-keras": "tests/keras_import/test_commands.py",
     "mscs install": "tests/sharing/test_installing.py",
     "mscs phantom": "tests/phantom/test_writing.py",
+    "mscs predict": "tests/models/test_predict.py",
     "mscs predict-best": "tests/sharing/test_best_record.py",
     "mscs report": "tests/reporting/test_report.py",
     "mscs run": "tests/pipeline/test_whole_run.py",

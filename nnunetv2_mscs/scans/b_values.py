@@ -55,8 +55,9 @@ def b_values_beside(path: Path) -> tuple[float, ...]:
 
 def b_value_in_name(stem: str) -> float | None:
     """The b-value that a file's name says, such as b1000; None if it says none, or several."""
-    found = {match[1] for word in words_of(stem) if (match := NAME.fullmatch(word.channel or word.text))}
-    value = float(found.pop()) if len(found) == 1 else 0.0
+    texts = [text for word in words_of(stem) for text in (word.channel, word.text)]
+    found = {float(match[1]) for text in texts if (match := NAME.fullmatch(text))}
+    value = found.pop() if len(found) == 1 else 0.0
     return value if value > HIGHEST_OF_B0 else None
 
 

@@ -89,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
         empty = f"no lesion (largest probability {record['largest_probability']:.2f})"
         marks = f", {len(record['warnings'])} warning(s)" if record["warnings"] else ""
         print(f"{record['case']}: {lesions if record['lesion_count'] else empty}{marks}")
+        for words in record["picked"]:
+            print(f"  {words}")
     if done.continued:
         print(f"done before: {len(done.continued)} of {len(done.records)}")
     print(f"written: {args.out}")

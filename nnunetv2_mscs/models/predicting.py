@@ -14,11 +14,13 @@ from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.models.prediction import Prediction
 from nnunetv2_mscs.models.records import FAILED, FORMAT, OK, PAGE, SHEETS, Results
+from nnunetv2_mscs.models.segmentation import check_can_write, write_segmentation
 from nnunetv2_mscs.models.studies import Study, find_studies
 from nnunetv2_mscs.reporting.pictures import png
 from nnunetv2_mscs.reporting.predictions import write_page
 from nnunetv2_mscs.reporting.sheet import draw_sheet, draw_thumbnail
 from nnunetv2_mscs.reporting.sheet_case import SEPARATOR, scan_to_show
+from nnunetv2_mscs.scans.dicom_study import DicomScan, read_dicom_study
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.writing import write_volume
 from nnunetv2_mscs.workplace.whole_files import whole_file, write_whole
@@ -179,10 +181,12 @@ def _predict_one(
     try:
         if study.problem:
             raise study.problem
-        assert study.files is not None
-        prediction = predictor.predict_files(study.files, b_value=study.b_value, spacing=request.spacing)
+        prediction, dicom = _run(study, predictor, request)
         start = perf_counter()
         _write_arrays(prediction, study.name, results, probabilities=request.probabilities)
+        if dicom:
+            with whole_file(results.segmentation(study.name)) as unfinished:
+                write_segmentation(prediction.mask, dicom.dwi_files, unfinished)
         _draw(prediction, study.name, results)
         seconds = {**prediction.seconds, "write": round(perf_counter() - start, 3)}
     except MscsError as error:
@@ -203,12 +207,23 @@ def _predict_one(
         "voxel_size_mm": [round(float(size), 6) for size in prediction.grid.spacing],
         "shape": list(prediction.grid.size),
         "warnings": [*found, *prediction.warnings],
+        "picked": dicom.picked if dicom else [],
         "notes": list(prediction.notes),
         "seconds": seconds,
         "device": predictor.device,
         "versions": versions(),
         "files": study.fingerprint,
     }
+
+
+def _run(study: Study, predictor: "Predictor", request: PredictRequest) -> tuple[Prediction, DicomScan | None]:
+    """The prediction of a study, and what was chosen of its series if it is DICOM."""
+    if study.dicom:
+        check_can_write()
+        dicom = read_dicom_study(study.dicom, chosen=study.chosen, b_value=study.b_value)
+        return predictor.predict_dicom(dicom), dicom
+    assert study.files is not None
+    return predictor.predict_files(study.files, b_value=study.b_value, spacing=request.spacing), None
 
 
 def _reason(error: MscsError) -> str:

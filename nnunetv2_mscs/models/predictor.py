@@ -14,10 +14,12 @@ from nnunetv2_mscs.models.ranges import range_warnings
 from nnunetv2_mscs.models.source import MIN_LESION, THRESHOLD, find_model
 from nnunetv2_mscs.scans.alignment import turn
 from nnunetv2_mscs.scans.channels import ADC, DWI, Channel, ReadingRules, ScanFiles
+from nnunetv2_mscs.scans.dicom_study import DicomScan
 from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.lesions import TOUCHING_BY_CORNER
 from nnunetv2_mscs.scans.new_scan import B0, NewChannels, NewScan, make_new_scan, read_new_channels
+from nnunetv2_mscs.scans.plausible import LARGEST_LESION_ML
 from nnunetv2_mscs.scans.reading import Volume, volume_of
 
 Image = str | Path | np.ndarray | sitk.Image
@@ -117,6 +119,10 @@ class Predictor:
         rules, start = ReadingRules(spacing=spacing), perf_counter()
         return self._predict(read_new_channels(files, rules, b_value=b_value), rules, start)
 
+    def predict_dicom(self, scan: DicomScan) -> Prediction:
+        """Predict a DICOM study whose series are chosen; as `predict`."""
+        return self._predict(scan.new, ReadingRules(), perf_counter())
+
     def _predict(self, new: NewChannels, rules: ReadingRules, start: float) -> Prediction:
         made = make_new_scan(new, self.channels, rules)
         turned = made.scan.turned_to(self._axes)
@@ -152,12 +158,15 @@ class Predictor:
         warnings = [_sentence(one.file, one.finding) for one in made.findings if one.severity == "warning"]
         warnings += range_warnings(made, self._source.first_folder, self._trained_adc_unit)
         inside = labels > 0
+        volumes = lesions_of(labels, scan.grid.voxel_volume_ml)
+        if made.measured and sum(volumes) > LARGEST_LESION_ML:
+            warnings.append(f"the mask has {sum(volumes):.0f} mL, more than any lesion fills: the model failed here")
         adc = scan.channels.get(ADC)
         return Prediction(
             mask=labels,
             probabilities=lesion,
             grid=scan.grid,
-            lesion_volumes_ml=lesions_of(labels, scan.grid.voxel_volume_ml),
+            lesion_volumes_ml=volumes,
             largest_probability=float(lesion.max()),
             mean_adc=float(adc[inside].mean()) if adc is not None and inside.any() else None,
             relative_dwi=mirrored_contrast(scan, inside) if DWI in scan.channels else None,

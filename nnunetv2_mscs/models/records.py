@@ -44,8 +44,12 @@ class Results:
     def thumbnail(self, case: str) -> Path:
         return self.out / SHEETS / f"{case}_small.png"
 
+    def segmentation(self, case: str) -> Path:
+        return self.out / f"{case}_seg.dcm"
+
     def files_of(self, case: str) -> tuple[Path, ...]:
-        return self.mask(case), self.probabilities(case), self.sheet(case), self.thumbnail(case), self.record(case)
+        arrays = (self.mask(case), self.probabilities(case), self.segmentation(case))
+        return *arrays, self.sheet(case), self.thumbnail(case), self.record(case)
 
     def records(self) -> dict[str, dict[str, Any]]:
         """All records in the folder by the name of their case."""

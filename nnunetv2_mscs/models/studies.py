@@ -1,6 +1,7 @@
 """The studies among what a user names: files, folders of studies, a BIDS tree, or a table of paths."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.scans.b_values import B_VALUE_ENDINGS
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ScanFiles
 from nnunetv2_mscs.scans.contents import check_content
+from nnunetv2_mscs.scans.dicom_headers import dicom_files, study_of
 from nnunetv2_mscs.scans.findings import Finding, ScanError
 from nnunetv2_mscs.scans.formats import READ, ending_of, is_dicom, unread_files
 from nnunetv2_mscs.scans.new_scan import B0
@@ -25,7 +27,6 @@ CHANNELS = (ADC, DWI, B0)
 CASE, B_VALUE = "case", "b_value"
 TABLE_ENDINGS = (".csv", ".tsv")
 DEEPEST = 6
-CONVERT_DICOM = "Convert it first: dcm2niix -b y -z y -o NIFTI_FOLDER DICOM_FOLDER, then predict NIFTI_FOLDER."
 NO_SCAN = "Name the files so that they say what they are, such as <case>_adc.nii.gz and <case>_dwi.nii.gz."
 
 
@@ -36,12 +37,16 @@ class Study:
     Args:
         name: the case identifier, which names the outputs.
         files: None if nothing can be predicted.
+        dicom: the DICOM files of the study, instead of `files`.
+        chosen: for a channel one DICOM file of the series that it is to be taken from.
         b_value: of its DWI in s/mm2, if the user says it.
         findings: on its files; errors forbid the prediction.
     """
 
     name: str
-    files: ScanFiles | None
+    files: ScanFiles | None = None
+    dicom: tuple[Path, ...] = ()
+    chosen: Mapping[str, Path] = field(default_factory=dict)
     b_value: float | None = None
     findings: tuple[Finding, ...] = field(default=())
 
@@ -99,7 +104,18 @@ def _of_files(files: Mapping[str, Path]) -> Study:
     if folder := next((path for path in files.values() if path.is_dir()), None):
         raise MscsError(f"{folder} is a folder.", "Name a file, or give the folder without --adc, --dwi and --b0.")
     path = files.get(DWI) or next(iter(files.values()))
+    if any(map(is_dicom, files.values())):
+        return _of_chosen_series(files)
     return Study(_name_of(path), ScanFiles(dict(files)))
+
+
+def _of_chosen_series(files: Mapping[str, Path]) -> Study:
+    """A DICOM study of which the user names one file of each series; the others lie in the same folders."""
+    if other := next((path for path in files.values() if not is_dicom(path)), None):
+        raise MscsError(f"{other} is no DICOM, and others are.", "Name DICOM files, or files of other formats.")
+    folders = dict.fromkeys(path.absolute().parent for path in files.values())
+    found = [path for folder in folders for path in dicom_files(folder)]
+    return Study(Path(os.path.commonpath(folders)).name, dicom=tuple(found), chosen=dict(files))
 
 
 def _name_of(path: Path) -> str:
@@ -117,7 +133,7 @@ def _of_loose_files(files: Sequence[Path]) -> list[Study]:
     names = read_names([Image(stem_of(path)) for path in files], None, CHANNELS).images
     for path, name in zip(files, names, strict=True):
         if not ending_of(path):
-            broken.append(Study(stem_of(path), None, findings=(_refused(path),)))
+            broken.append(Study(stem_of(path), findings=(_refused(path),)))
             continue
         is_bare = name.case.lower() in {channel.lower() for channel in CHANNELS}
         channel = name.channel or (name.case.upper() if is_bare else COMBINED)
@@ -131,6 +147,8 @@ def _of_loose_files(files: Sequence[Path]) -> list[Study]:
 
 def _of_folder(folder: Path, prefix: str = "", depth: int = 0) -> list[Study]:
     """The studies in a folder: itself, its files, its folders, and theirs."""
+    if dicom := _dicom_studies(folder, prefix, depth):
+        return dicom
     found = find_unlabelled(folder, CHANNELS, optional=(ADC, B0))
     studies = [_of_case(case, found.findings.items, prefix) for case in found.cases]
     for inner in found.empty:
@@ -138,15 +156,36 @@ def _of_folder(folder: Path, prefix: str = "", depth: int = 0) -> list[Study]:
     if studies:
         return studies
     name = prefix.rstrip("_") or folder.absolute().name
-    return [Study(name, None, findings=(_nothing_in(folder),))]
+    return [Study(name, findings=(_nothing_in(folder),))]
+
+
+def _dicom_studies(folder: Path, prefix: str, depth: int) -> list[Study]:
+    """The DICOM studies of a folder that holds no scans of other formats; empty if it holds no DICOM either."""
+    if any(ending_of(path) for path in folder.rglob("*")):
+        return []
+    files = dicom_files(folder)
+    if not files:
+        return []
+    name = prefix.rstrip("_") or folder.absolute().name
+    one_of_each = {path.parent: path for path in files}
+    try:
+        count = len({study_of(path) for path in one_of_each.values()})
+    except MscsError as error:
+        return [Study(name, findings=(Finding("error", f"holds DICOM; {error.finding}", error.remedy, folder.name),))]
+    inner = [one for one in sorted(folder.iterdir()) if one.is_dir() and not is_passed_over(one)]
+    if count <= 1 or not inner or depth >= DEEPEST:
+        return [Study(name, dicom=tuple(files))]
+    return [study for one in inner for study in _of_folder(one, f"{prefix}{one.name}_", depth + 1)]
 
 
 def _of_empty(folder: Path, prefix: str, depth: int) -> list[Study]:
     """A folder in which no scan was found: the folders in it may be studies."""
     inner = [one for one in sorted(folder.iterdir()) if one.is_dir() and not is_passed_over(one)]
+    if dicom := _dicom_studies(folder, f"{prefix}{folder.name}_", depth + 1):
+        return dicom
     if inner and depth < DEEPEST and _holds_scans_deeper(inner):
         return _of_folder(folder, f"{prefix}{folder.name}_", depth + 1)
-    return [Study(f"{prefix}{folder.name}", None, findings=(_nothing_in(folder),))]
+    return [Study(f"{prefix}{folder.name}", findings=(_nothing_in(folder),))]
 
 
 def _holds_scans_deeper(folders: Sequence[Path]) -> bool:
@@ -161,8 +200,6 @@ def _of_case(case: Case, findings: Sequence[Finding], prefix: str) -> Study:
 def _nothing_in(folder: Path) -> Finding:
     """Why a folder is no study."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
-    if any(map(is_dicom, files[:50])):
-        return Finding("error", "holds DICOM, which is not read yet", CONVERT_DICOM, folder.name)
     scans = [path.name for path in files if ending_of(path)]
     if scans:
         shown = ", ".join(scans[:4]) + (f" and {len(scans) - 4} more" if len(scans) > 4 else "")
@@ -174,7 +211,7 @@ def _nothing_in(folder: Path) -> Finding:
 def _refused(path: Path) -> Finding:
     """Why a file is no scan."""
     if is_dicom(path):
-        return Finding("error", "is DICOM, which is not read yet", CONVERT_DICOM, path.name)
+        return Finding("error", "is one DICOM file", "Name the folder of its study, or give it as --dwi.", path.name)
     try:
         check_content(path)
     except ScanError as error:
@@ -213,7 +250,7 @@ def _of_row(row: Mapping[str, str], used: Sequence[str], table: Path) -> Study:
     if b_value and not re.fullmatch(r"\d+(\.\d*)?", b_value):
         problems.append(Finding("error", f"b_value is {b_value!r}", "Write it in s/mm2, such as 1000."))
         b_value = ""
-    return Study(name, ScanFiles(files), float(b_value) if b_value else None, tuple(problems))
+    return Study(name, ScanFiles(files), b_value=float(b_value) if b_value else None, findings=tuple(problems))
 
 
 def _with_own_names(studies: Sequence[Study]) -> list[Study]:

@@ -70,7 +70,7 @@ def write_page(file: Path, records: Sequence[Mapping[str, Any]], *, sheets: str,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    versions = next((record["versions"] for record in records if "versions" in record), {})
+    versions: Mapping[str, str] = next((record["versions"] for record in records if "versions" in record), {})
     page = environment.get_template(TEMPLATE).render(
         rows=rows,
         columns=[title for _, title, _ in COLUMNS],

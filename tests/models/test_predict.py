@@ -123,6 +123,8 @@ def test_named_files_and_what_is_written(predict, capsys):
     assert sum(record["lesion_volumes_ml"]) == pytest.approx(row["lesion_volume_ml"])
     assert record["threshold"] == 0.5
     assert record["versions"]["nnunetv2"]
+    assert record["lesion_volume_ml"] > 700
+    assert "more than any lesion fills" in row["warnings"]
     assert not [path for path in predict.out.rglob("*") if path.name.startswith(".part")]
 
 

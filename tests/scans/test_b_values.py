@@ -94,8 +94,10 @@ def test_without_b_values_a_series_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("stem", "b_value"),
-    [("p1_b1000", 1000), ("dwi_b0800", 800), ("p1_dwib1500", 1500), ("p_b-value-1000_x", 1000)]
-    + [("p1_dwi", None), ("b0", None), ("p1_b500_b1000", None), ("p1000", None), ("scan_2019", None)],
+    [
+        *(("p1_b1000", 1000), ("dwi_b0800", 800), ("p1_dwib1500", 1500), ("p_b-value-1000_x", 1000)),
+        *(("p1_dwi", None), ("b0", None), ("p1_b500_b1000", None), ("p1000", None), ("scan_2019", None)),
+    ],
 )
 def test_b_values_in_names(stem, b_value):
     assert b_value_in_name(stem) == b_value

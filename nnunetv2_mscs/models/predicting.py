@@ -92,14 +92,22 @@ def predict(request: PredictRequest) -> Predicted:
     results = Results(request.out)
     results.check()
     predictor = _load(request)
+    with results.alone():
+        return _predict_all(studies, predictor, results, request)
+
+
+def _predict_all(
+    studies: Sequence[Study], predictor: "Predictor", results: Results, request: PredictRequest
+) -> Predicted:
+    """Predict the studies that are not done, with the table after each and the page at the end."""
     settings = _settings(request, predictor)
     done = _begin(results, studies, settings, overwrite=request.overwrite)
     records = results.records()
     results.write_table(records.values())
-    waiting = [study for study in studies if study.name not in done]
+    (results.out / SHEETS).mkdir(exist_ok=True)
     try:
         with tqdm(total=len(studies), initial=len(done), desc="predict", unit="case", delay=1) as bar:
-            for study in waiting:
+            for study in (one for one in studies if one.name not in done):
                 bar.set_postfix_str(study.name, refresh=False)
                 record = _predict_one(study, predictor, results, settings, request)
                 results.write_record(record)
@@ -165,10 +173,6 @@ def _begin(results: Results, studies: Sequence[Study], settings: Mapping[str, An
             )
         if results.mask(study.name).is_file():
             done.add(study.name)
-    try:
-        results.sheet("").parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MscsError(f"{results.out} cannot be made: {error.strerror}.", "Choose another folder.") from error
     return done
 
 
@@ -186,7 +190,7 @@ def _predict_one(
         _write_arrays(prediction, study.name, results, probabilities=request.probabilities)
         if dicom:
             with whole_file(results.segmentation(study.name)) as unfinished:
-                write_segmentation(prediction.mask, dicom.dwi_files, unfinished)
+                write_segmentation(prediction.mask, dicom.dwi_images, unfinished)
         _draw(prediction, study.name, results)
         seconds = {**prediction.seconds, "write": round(perf_counter() - start, 3)}
     except MscsError as error:

@@ -1,7 +1,8 @@
 """The folder that `mscs predict` writes: a record for each case, the table of all, and what continues after a kill."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import pandas as pd
 from nnunetv2_mscs.dataset_conversion.cases import natural_key
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.json_files import read_json_if_there
+from nnunetv2_mscs.workplace.locks import WAIT, lock
 from nnunetv2_mscs.workplace.whole_files import write_whole
 
 FORMAT = "mscs predict 1"
 OK, FAILED = "ok", "failed"
-TABLE, PAGE, SHEETS = "cases.csv", "index.html", "sheets"
+TABLE, PAGE, SHEETS, LOCK = "cases.csv", "index.html", "sheets", ".mscs-predict.lock"
 COLUMNS = (
     *("case", "status", "lesion_volume_ml", "lesion_count", "largest_lesion_ml", "largest_probability"),
     *("mean_adc", "relative_dwi", "b_value", "threshold", "min_lesion_ml", "warnings", "reason"),
@@ -60,8 +62,30 @@ class Results:
         """Raise MscsError unless the folder is not there, empty, or one of predictions."""
         if self.out.exists() and not self.out.is_dir():
             raise MscsError(f"{self.out} is a file, not a folder.", "Choose another folder.")
-        if self.out.is_dir() and any(self.out.iterdir()) and not self._is_ours():
+        visible = [path for path in self.out.iterdir() if path.name[0] != "."] if self.out.is_dir() else []
+        if visible and not self._is_ours():
             raise MscsError(f"{self.out} is not empty, and holds no predictions of mscs predict.", "Choose another.")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Make the folder and hold it against other commands, where the system has locks.
+
+        Raises:
+            MscsError: it cannot be made, or another command is at work in it.
+        """
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            handle = (self.out / LOCK).open("wb")
+        except OSError as error:
+            raise MscsError(f"{self.out} cannot be written: {error.strerror}.", "Choose another folder.") from error
+        with handle:
+            try:
+                is_free = lock(handle)
+            except OSError:  # this system or disk has no locks
+                is_free = True
+            if not is_free:
+                raise MscsError(f"Another mscs predict is at work in {self.out}.", WAIT)
+            yield
 
     def _is_ours(self) -> bool:
         """Whether a table of predictions is there, which is the first file to be written."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.scans.dicom_headers import EXTRA
+from nnunetv2_mscs.scans.dicom_headers import EXTRA, DicomImage
 
 SERIES_NUMBER = 9900
 
@@ -18,14 +18,14 @@ def check_can_write() -> None:
     _highdicom()
 
 
-def write_segmentation(mask: np.ndarray, dwi_files: Sequence[Path], file: Path) -> None:
+def write_segmentation(mask: np.ndarray, images: Sequence[DicomImage], file: Path) -> None:
     """Write a mask as DICOM SEG.
 
     The standard demands that it carries the patient's and the study's identification, as the source series does.
 
     Args:
         mask: (Z, Y, X), above 0 in lesions.
-        dwi_files: the DICOM file of each slice, in the order of Z.
+        images: the DWI's image of each slice, in the order of Z.
         file: to write.
 
     Raises:
@@ -37,7 +37,8 @@ def write_segmentation(mask: np.ndarray, dwi_files: Sequence[Path], file: Path) 
     from highdicom.sr.coding import CodedConcept
     from highdicom.version import __version__ as highdicom_version
 
-    sources = [pydicom.dcmread(one, stop_before_pixels=True) for one in dwi_files]
+    files = dict.fromkeys(one.file for one in images)
+    sources = [pydicom.dcmread(one, stop_before_pixels=True) for one in files]
     description = highdicom.seg.SegmentDescription(
         segment_number=1,
         segment_label="Acute ischemic lesion",
@@ -61,6 +62,9 @@ def write_segmentation(mask: np.ndarray, dwi_files: Sequence[Path], file: Path) 
         "manufacturer_model_name": "mscs predict",
         "software_versions": __version__,
         "device_serial_number": f"highdicom-{highdicom_version}",
+        "plane_positions": [
+            highdicom.PlanePositionSequence(highdicom.CoordinateSystemNames.PATIENT, one.position) for one in images
+        ],
         "omit_empty_frames": bool((mask > 0).any()),
     }
     try:

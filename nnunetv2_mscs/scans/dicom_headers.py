@@ -2,8 +2,8 @@
 
 import re
 import struct
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,17 @@ EXTRA = (
 # GE marks b-values with an offset of 10^9, and the image that combines all directions with this number.
 GE_MODULUS, GE_COMBINED = 100_000, 15
 SEQUENCE_NAME = re.compile(r"ep_b(\d{1,5})(t)?", re.IGNORECASE)
+# Where files of many frames say what others say in their header: in which group, and by which tag.
+GROUPS = {
+    "PlanePositionSequence": {"ImagePositionPatient": "ImagePositionPatient"},
+    "PlaneOrientationSequence": {"ImageOrientationPatient": "ImageOrientationPatient"},
+    "PixelMeasuresSequence": {"PixelSpacing": "PixelSpacing"},
+    "MRImageFrameTypeSequence": {"FrameType": "ImageType"},
+    "MRDiffusionSequence": {
+        "DiffusionBValue": "DiffusionBValue",
+        "DiffusionDirectionality": "DiffusionDirectionality",
+    },
+}
 OTHER_MAPS = re.compile(r"EADC|EXP|FA|COLFA|TENSOR|MOTION", re.IGNORECASE)
 
 
@@ -41,6 +52,7 @@ class DicomImage:
         spacing: between rows, between columns, in mm.
         size: rows, columns.
         problem: why it cannot be read; empty if it can.
+        frame: its number in an enhanced file of many frames, from 0; None in a file of one image.
     """
 
     file: Path
@@ -58,6 +70,7 @@ class DicomImage:
     spacing: tuple[float, ...]
     size: tuple[int, int]
     problem: str = ""
+    frame: int | None = None
 
     @property
     def along_normal_mm(self) -> float:
@@ -77,12 +90,12 @@ def study_of(file: Path) -> str:
 
 
 def read_headers(files: Iterable[Path]) -> list[DicomImage]:
-    """The headers of DICOM files.
+    """The headers of the images in DICOM files; those of many frames have an image in each frame.
 
     Raises:
         MscsError: pydicom is missing, or a file is no DICOM that it can read.
     """
-    return [_image(file, _header(file)) for file in files]
+    return [image for file in files for image in _images(file, _header(file))]
 
 
 def _header(file: Path) -> Any:
@@ -97,6 +110,41 @@ def _header(file: Path) -> Any:
         raise MscsError(f"{file.name} is damaged, or no DICOM: {type(error).__name__}.", "Export it again.") from error
 
 
+def _images(file: Path, header: Any) -> Iterator[DicomImage]:
+    """The images of a file, as those of one frame."""
+    frames = header.get("PerFrameFunctionalGroupsSequence")
+    if not frames:
+        yield _image(file, header)
+        return
+    shared = (header.get("SharedFunctionalGroupsSequence") or [{}])[0]
+    for number, frame in enumerate(frames):
+        said = {"NumberOfFrames": 1, **_said(shared), **_said(frame)}
+        image = _image(file, _Frame(header, said))
+        yield replace(image, uid=f"{header.get('SOPInstanceUID', file)} {number}", frame=number)
+
+
+class _Frame:
+    """The header of a file of many frames, as that of one of them."""
+
+    def __init__(self, header: Any, said: Mapping[str, Any]):
+        self._header, self._said = header, said
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return self._said[key] if key in self._said else self._header.get(key, default)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._said or key in self._header
+
+
+def _said(groups: Any) -> dict[str, Any]:
+    """What functional groups say, by the names of the tags that a file of one image has for it."""
+    said = {}
+    for name, tags in GROUPS.items():
+        for item in (groups.get(name) or [])[:1]:
+            said |= {target: item.get(tag) for tag, target in tags.items() if tag in item}
+    return said
+
+
 def _image(file: Path, header: Any) -> DicomImage:
     kinds = [str(one).upper() for one in header.get("ImageType") or ()]
     told = channel_of_words(words_of(str(header.get("SeriesDescription", ""))))
@@ -104,8 +152,8 @@ def _image(file: Path, header: Any) -> DicomImage:
     is_adc = not is_other and (any(kind in ("ADC", "ADC_MAP") for kind in kinds) or told == ADC)
     b_value, is_trace, is_directional = (None, False, False) if is_adc or is_other else _diffusion(header, kinds)
     problem = "" if header.get("Modality") == "MR" else f"modality {header.get('Modality', 'unknown')}"
-    if "NumberOfFrames" in header and int(header.NumberOfFrames or 1) > 1:
-        problem = problem or "an enhanced file of many frames, which dcm2niix converts"
+    if int(header.get("NumberOfFrames") or 1) > 1:
+        problem = problem or "a file of many frames that does not say where they lie"
     if "MOSAIC" in kinds:
         problem = problem or "mosaic images, which dcm2niix converts"
     if "ImagePositionPatient" not in header or "ImageOrientationPatient" not in header or "PixelSpacing" not in header:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from nnunetv2_mscs.scans.reading import Volume
 OPTIONS = {ADC: "--adc", DWI: "--dwi", B0: "--b0"}
 # Slices this far from an even distance, as a share of it, mean that some are missing.
 UNEVEN = 0.02
+SCALING = "PixelValueTransformationSequence"
+UNREADABLE = "its pixels cannot be read: damaged, or compressed in a way that is not known here"
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,12 @@ class DicomScan:
 
     Args:
         new: the channels.
-        dwi_files: a file for each slice of the DWI's volume, in its order; a segmentation refers to them.
+        dwi_images: one for each slice of the DWI's volume, in its order; a segmentation refers to them.
         picked: sentences on what was picked and what was passed over.
     """
 
     new: NewChannels
-    dwi_files: tuple[Path, ...] = ()
+    dwi_images: tuple[DicomImage, ...] = ()
     picked: list[str] = field(default_factory=list)
 
 
@@ -80,7 +83,7 @@ def read_dicom_study(
     picked = {name: _pick(name, stacks, series.get(name)) for name in (DWI, ADC, B0)}
     dwi = picked[DWI]
     if dwi is None:
-        raise ScanError("holds no diffusion-weighted series", _list(stacks, passed_over))
+        raise ScanError("holds DICOM, but no diffusion-weighted series", _list(stacks, passed_over))
     scan = DicomScan(NewChannels({}, dwi.b_value if b_value is None else b_value))
     if picked[ADC] is not None:
         picked[B0] = None
@@ -90,7 +93,7 @@ def read_dicom_study(
             scan.new.channels[name] = Channel(Path(f"series {stack.images[0].number}"), volume, assumed=False)
             scan.picked.append(f"{name}: {stack.words}")
             if name == DWI:
-                scan.dwi_files = used
+                scan.dwi_images = used
             elif name == B0:
                 scan.new.b_value_of_b0 = stack.b_value or 0.0
     rest = [stack.words for stack in stacks if stack not in picked.values()]
@@ -150,8 +153,8 @@ def _list(stacks: Sequence[Stack], passed_over: Sequence[str]) -> str:
     return f"Found: {'; '.join(found[:8])}." if found else "Export the diffusion series, too."
 
 
-def _volume(stack: Stack) -> tuple[Volume, tuple[Path, ...]]:
-    """The volume of a stack, and a file for each slice; several images at a position are joined."""
+def _volume(stack: Stack) -> tuple[Volume, tuple[DicomImage, ...]]:
+    """The volume of a stack, and an image for each slice; several images at a position are joined."""
     first = stack.images[0]
     alike = {(one.size, tuple(np.round(one.orientation, 4)), one.spacing) for one in stack.images}
     if len(alike) > 1:
@@ -172,18 +175,36 @@ def _volume(stack: Stack) -> tuple[Volume, tuple[Path, ...]]:
     rows, columns = first.size
     spacing = (first.spacing[1], first.spacing[0], float(np.mean(gaps)))
     grid = Grid((columns, rows, len(slices)), spacing, ordered[0][0].position, tuple(map(float, matrix.ravel())))
-    return Volume(np.stack(slices)[None], grid), tuple(images[0].file for images in ordered)
+    return Volume(np.stack(slices)[None], grid), tuple(images[0] for images in ordered)
 
 
 def _pixels(one: DicomImage) -> np.ndarray:
     """(Y, X), with the slope and intercept of the header applied."""
+    if one.frame is not None:
+        return _frames(one.file)[one.frame]
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(one.file))
     try:
         array = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
-        raise ScanError(
-            "its pixels cannot be read: damaged, or compressed in a way that is not known", "", one.file
-        ) from (error)
+        raise ScanError(UNREADABLE, "Export it uncompressed.", one.file) from error
     return array.reshape(array.shape[-2:])
+
+
+@lru_cache(maxsize=1)
+def _frames(file: Path) -> np.ndarray:
+    """(frames, Y, X) of a file of many frames, each with the slope and intercept of its group applied."""
+    import pydicom
+
+    header = pydicom.dcmread(file)
+    try:
+        pixels = header.pixel_array.astype(np.float64)
+    except Exception as error:
+        # Which libraries are there, and what they raise, depends on the compression.
+        raise ScanError(UNREADABLE, "Export it uncompressed.", file) from error
+    shared = (header.get("SharedFunctionalGroupsSequence") or [{}])[0]
+    for number, frame in enumerate(header.PerFrameFunctionalGroupsSequence):
+        for item in (frame.get(SCALING) or shared.get(SCALING) or [])[:1]:
+            pixels[number] = pixels[number] * float(item.RescaleSlope) + float(item.RescaleIntercept)
+    return pixels

@@ -150,3 +150,41 @@ def _write_directions(folder: Path, scan: dict[str, np.ndarray], study: str) -> 
 
         weight = 1.0 + 0.2 * (direction - 1)
         write_series(folder, np.rint(scan["dwi"] * weight), number=4, mark=mark, study=study, first=40 + 10 * direction)
+
+
+def write_enhanced(file: Path, scan: dict[str, np.ndarray], *, study: str = "1.2.3.4") -> Path:
+    """One enhanced file with the frames of b0, trace and one direction, mixed; (x, y, z) along LPS."""
+    import pydicom
+    from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian
+
+    write_series(file.parent / "plain", scan["dwi"], number=4, mark=lambda _: None, study=study)
+    plain = sorted((file.parent / "plain").iterdir(), key=lambda one: pydicom.dcmread(one).InstanceNumber)
+    image = pydicom.dcmread(plain[0])
+    for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+        del image[tag]
+    image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID = EnhancedMRImageStorage
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    image.ImageType, image.Manufacturer = ["ORIGINAL", "PRIMARY", "DIFFUSION", "NONE"], "Philips"
+    shared, orientation, measures = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
+    orientation.ImageOrientationPatient = list(ORIENTATION)
+    measures.PixelSpacing, measures.SliceThickness = [SPACING[1], SPACING[0]], SPACING[2]
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [measures]
+    image.SharedFunctionalGroupsSequence = [shared]
+    kinds = (("b0", 0.0, "NONE", 1.0), ("dwi", 1000.0, "ISOTROPIC", 1.0), ("dwi", 1000.0, "DIRECTIONAL", 0.8))
+    frames, pixels = [], []
+    for z, (name, b_value, direction, weight) in ((z, kind) for z in range(len(plain)) for kind in kinds):
+        frame, position, diffusion, scaling = (pydicom.Dataset() for _ in range(4))
+        position.ImagePositionPatient = pydicom.dcmread(plain[z]).ImagePositionPatient
+        diffusion.DiffusionBValue, diffusion.DiffusionDirectionality = b_value, direction
+        scaling.RescaleSlope, scaling.RescaleIntercept, scaling.RescaleType = 0.5, 0.0, "US"
+        frame.PlanePositionSequence, frame.MRDiffusionSequence = [position], [diffusion]
+        frame.PixelValueTransformationSequence = [scaling]
+        frames.append(frame)
+        pixels.append(np.rint(2 * weight * scan[name][..., z]).T.astype("<u2").tobytes())
+    image.PerFrameFunctionalGroupsSequence, image.NumberOfFrames = frames, len(frames)
+    image.PixelData = b"".join(pixels)
+    image.save_as(file, enforce_file_format=True)
+    for one in plain:
+        one.unlink()
+    plain[0].parent.rmdir()
+    return file

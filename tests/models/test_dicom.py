@@ -14,15 +14,26 @@ from nnunetv2_mscs.models.studies import find_studies
 from nnunetv2_mscs.scans import dicom_headers
 from nnunetv2_mscs.scans.channels import ADC, DWI
 from nnunetv2_mscs.scans.findings import ScanError
+from nnunetv2_mscs.scans.grid import distance_mm
 from nnunetv2_mscs.scans.new_scan import B0
 from tests.models.new_scans import scan
+from tests.stored_scans import write_nifti
 
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("highdicom")
 
 from nnunetv2_mscs.scans.dicom_headers import dicom_files, read_headers  # noqa: E402
 from nnunetv2_mscs.scans.dicom_study import read_dicom_study  # noqa: E402
-from tests.models.dicom_files import VENDORS, siemens, write_series, write_study  # noqa: E402
+from tests.models.dicom_files import (  # noqa: E402
+    ORIENTATION,
+    ORIGIN,
+    SPACING,
+    VENDORS,
+    siemens,
+    write_enhanced,
+    write_series,
+    write_study,
+)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +115,20 @@ def test_the_mask_lies_on_the_series_and_the_segmentation_says_the_same(predict,
     np.testing.assert_array_equal(frames, marked > 0)
 
 
+def test_dicom_and_nifti_give_one_mask(predictor, made, tmp_path):
+    found = predictor.predict_dicom(read_dicom_study(dicom_files(write_study(tmp_path / "dicom", "philips", made))))
+    affine = np.eye(4)
+    normal = np.cross(ORIENTATION[:3], ORIENTATION[3:])
+    affine[:3, :3] = np.stack([ORIENTATION[:3], ORIENTATION[3:], normal], axis=1) * SPACING
+    affine[:3, 3] = ORIGIN
+    affine[:2] *= -1  # NIfTI's world is RAS
+    for name in ("adc", "dwi"):
+        write_nifti(tmp_path / f"{name}.nii.gz", made[name].astype(np.float32), affine)
+    plain = predictor.predict(adc=tmp_path / "adc.nii.gz", dwi=tmp_path / "dwi.nii.gz")
+    np.testing.assert_array_equal(found.mask, plain.mask)
+    assert distance_mm(found.grid, plain.grid) < 1e-3
+
+
 def test_nothing_names_the_patient(predict, made, tmp_path, capsys):
     write_study(tmp_path / "in/s1", "ge", made)
     write_study(tmp_path / "in/broken", "philips", made, study="1.2.3.5")
@@ -181,15 +206,34 @@ def test_without_pydicom_the_extra_is_named(predict, made, tmp_path, monkeypatch
     assert "dcm2niix" in said
 
 
-def test_an_enhanced_file_is_named_as_such(made, tmp_path):
-    def enhanced(image) -> None:
-        siemens(image, "trace", 1000)
-        image.NumberOfFrames = 60
+def test_an_enhanced_file_of_many_frames(predict, made, tmp_path):
+    (tmp_path / "in").mkdir()
+    write_enhanced(tmp_path / "in/IM1", made)
+    found = read_dicom_study(dicom_files(tmp_path / "in"))
+    for name in (B0, DWI):
+        np.testing.assert_array_equal(found.new.channels[name].volume.array[0], made[name.lower()].T)
+    assert "passed over: series 4 (6 images, b = 1000 s/mm2)" in found.picked
+    write_study(tmp_path / "classic", "philips", made, adc=False)
+    classic = read_dicom_study(dicom_files(tmp_path / "classic"))
+    assert distance_mm(found.new.channels[DWI].volume.grid, classic.new.channels[DWI].volume.grid) < 1e-3
+    assert predict("in") == 0
+    seg = pydicom.dcmread("out/in_seg.dcm")
+    marked = sitk.GetArrayFromImage(sitk.ReadImage("out/in.nii.gz")) > 0
+    positions = [item.PlanePositionSequence[0].ImagePositionPatient for item in seg.PerFrameFunctionalGroupsSequence]
+    heights = np.argsort(np.argsort([float(position[2]) for position in positions]))
+    kept = marked[marked.any(axis=(1, 2))]
+    np.testing.assert_array_equal(seg.pixel_array.reshape(-1, *marked.shape[1:]), kept[heights])
 
-    write_series(tmp_path, made["dwi"], number=4, mark=enhanced)
+
+def test_mosaics_are_named_as_such(made, tmp_path):
+    def mosaic(image) -> None:
+        siemens(image, "trace", 1000)
+        image.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
+
+    write_series(tmp_path, made["dwi"], number=4, mark=mosaic)
     with pytest.raises(ScanError) as caught:
         read_dicom_study(dicom_files(tmp_path))
-    assert "an enhanced file of many frames, which dcm2niix converts" in caught.value.remedy
+    assert "mosaic images, which dcm2niix converts" in caught.value.remedy
 
 
 def test_the_record_says_what_was_picked(predict, made, tmp_path):

@@ -16,6 +16,7 @@ from PIL import Image
 
 from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.models import predicting
+from nnunetv2_mscs.models.records import Results
 from nnunetv2_mscs.models.studies import find_studies
 from tests.kept_variables import kept_variables
 from tests.models.new_scans import AFFINE, scan, write, write_study
@@ -249,6 +250,14 @@ def test_folders_of_something_else_are_left_alone(predict, capsys):
     assert predict("in", "--overwrite") == 1
     assert "holds no predictions" in capsys.readouterr().err
     assert (predict.out / "thesis.txt").read_text() == "x"
+
+
+def test_two_commands_do_not_write_into_one_folder(predict, capsys):
+    write_study(predict.out.parent / "in/p0")
+    with Results(predict.out).alone():
+        assert predict("in") == 1
+    assert "Another mscs predict is at work in" in capsys.readouterr().err
+    assert predict("in") == 0
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ class _Frame:
 
 def _said(groups: Any) -> dict[str, Any]:
     """What functional groups say, by the names of the tags that a file of one image has for it."""
-    said = {}
+    said: dict[str, Any] = {}
     for name, tags in GROUPS.items():
         for item in (groups.get(name) or [])[:1]:
             said |= {target: item.get(tag) for tag, target in tags.items() if tag in item}

@@ -1,9 +1,10 @@
 """Predict new scans: a mask, the lesion's volume and a picture of each, in one page over all.
 
-INPUT is the folder of a study, a folder of studies (flat, nested or BIDS), files, or a CSV table with the columns case,
-adc, dwi, b0 and b_value. Or name the files of one study: --adc FILE --dwi FILE, or --dwi FILE --b0 FILE, from which the
-ADC is computed. 4D files are split by the .bval file beside them. MODEL is a model folder, a zip of mscs export, or a
-data set's id or name in nnUNet_results: then its best configuration, with its postprocessing.
+INPUT is the folder of a study (NIfTI, other files, DICOM), a folder of studies (flat, nested or BIDS), files, or a
+table with the columns case, adc, dwi, b0 and b_value. Or name the files of one study: --adc FILE --dwi FILE, or --dwi
+FILE --b0 FILE, from which the ADC is computed. 4D files are split by the .bval file beside them. MODEL is a model
+folder, a zip of mscs export, or a data set's id or name in nnUNet_results: then its best configuration, with its
+postprocessing.
 
 OUT gets CASE.nii.gz on the grid of the DWI as stored, CASE.json, cases.csv, sheets and index.html. The same command
 again continues where it was stopped. docs/predict.md says what each column means.
@@ -22,6 +23,7 @@ EXAMPLE = """mscs predict ./new_scans -m Dataset501_Stroke -o ./predictions
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(refuse=parser.error)
     add = parser.add_argument
     add("inputs", metavar="INPUT", nargs="*", type=Path, help="studies: folders, files, tables of paths")
     add("--adc", type=Path, metavar="FILE", help="the ADC map of one study")
@@ -58,14 +60,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from nnunetv2_mscs.errors import MscsError
     from nnunetv2_mscs.models.predicting import PredictRequest, predict
 
     given = {name: path for name, path in (("ADC", args.adc), ("DWI", args.dwi), ("B0", args.b0)) if path}
     if bool(given) == bool(args.inputs):
-        raise MscsError("Name either INPUT or the files of one study.", "mscs predict --adc FILE --dwi FILE ...")
+        args.refuse("name either INPUT or the files of one study: --adc FILE --dwi FILE")
     if given and "DWI" not in given:
-        raise MscsError("The DWI is missing, on whose grid the mask lies.", "Name it with --dwi FILE.")
+        args.refuse("the DWI is missing, on whose grid the mask lies: --dwi FILE")
     done = predict(
         PredictRequest(
             places=tuple(args.inputs),

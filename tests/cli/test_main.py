@@ -26,6 +26,7 @@ COMMANDS = (
     "import-keras",
     "install",
     "phantom",
+    "predict",
     "predict-best",
     "report",
     "run",

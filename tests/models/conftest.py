@@ -12,14 +12,18 @@ from tests.sharing.tiny_models import DATASET, MSCS, write_model
 def results(tmp_path_factory) -> Path:
     """A folder of results with one model of two folds; not to be changed."""
     results = tmp_path_factory.mktemp("model")
-    folder = write_model(results, "MSCSTrainer", steps=0)
+    make_coarse(write_model(results, "MSCSTrainer", steps=0))
+    return results
+
+
+def make_coarse(folder: Path) -> None:
+    """Let a small model see scans along fixed axes, and in few patches."""
     plans = json.loads((folder / "plans.json").read_text())
     plans["image_reader_writer"] = "MSCSReaderLAS"
     plans["original_median_spacing_after_transp"] = [14.0, 8.0, 8.0]
     plans["configurations"]["2d"] |= {"patch_size": [24, 24], "spacing": [8.0, 8.0]}
     (folder / "plans.json").write_text(json.dumps(plans))
     (folder / "dataset_fingerprint.json").write_text(json.dumps({"spacings": [[14.0, 8.0, 8.0]] * 4}))
-    return results
 
 
 @pytest.fixture(scope="session")

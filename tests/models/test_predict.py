@@ -260,18 +260,25 @@ def test_two_commands_do_not_write_into_one_folder(predict, capsys):
     assert predict("in") == 0
 
 
+def test_what_is_not_there(predict, capsys):
+    assert predict("nowhere") == 1
+    assert "nowhere is not there" in capsys.readouterr().err
+    assert not predict.out.exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nowhere"], "nowhere is not there"),
-        ([], "Name either INPUT or the files"),
-        (["--adc", "x.nii.gz"], "The DWI is missing"),
+        ([], "name either INPUT or the files"),
+        (["in", "--dwi", "x.nii.gz"], "name either INPUT or the files"),
+        (["--adc", "x.nii.gz"], "the DWI is missing"),
     ],
 )
-def test_what_cannot_be_begun(words, said, predict, capsys):
-    assert predict(*words) == 1
+def test_wrong_use(words, said, predict, capsys):
+    with pytest.raises(SystemExit) as caught:
+        predict(*words)
+    assert caught.value.code == 2
     assert said in capsys.readouterr().err
-    assert not predict.out.exists()
 
 
 def test_two_studies_of_one_name_are_not_mixed(tmp_path):

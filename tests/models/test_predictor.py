@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy import ndimage
 
 from nnunetv2_mscs import Predictor
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.model_folder import Model, ModelSet
 from nnunetv2_mscs.scans.grid import Grid, distance_mm
+from tests.models.conftest import make_coarse
 from tests.models.new_scans import AFFINE, scan, write, write_study
+from tests.sharing.tiny_models import DATASET, write_best, write_decision, write_model
 from tests.stored_scans import ALL_AXES, along, oblique, placed, same_place, write_nifti
 
 TILT = (12, -8, 20)
@@ -138,3 +142,22 @@ def test_fast_uses_one_fold_and_no_mirroring(model, predictor, tmp_path):
 def test_the_mean_adc_is_that_of_the_mask(plain):
     adc = plain.scan.scan.channels["ADC"]
     assert plain.mean_adc == pytest.approx(adc[plain.mask > 0].mean())
+
+
+def test_the_best_ensemble_with_its_postprocessing(tmp_path):
+    trainers = ("MSCSTrainer", "nnUNetTrainer")
+    folders = [write_model(tmp_path / "results", trainer, steps=0) for trainer in trainers]
+    for folder in folders:
+        make_coarse(folder)
+    write_best(tmp_path / "results", *trainers)
+    models = ModelSet(DATASET, tuple(Model(trainer, "nnUNetPlans", "2d") for trainer in trainers), ("0", "1"))
+    write_decision(tmp_path / "results" / DATASET / models.decisions, steps=1)
+    write_study(tmp_path / "in", tilt=TILT)
+    files = {name: tmp_path / f"in/{name}.nii.gz" for name in ("adc", "dwi")}
+    alone = [Predictor(folder, "cpu").predict(**files).probabilities for folder in folders]
+    together = Predictor(tmp_path / "results" / DATASET, "cpu").predict(**files)
+    np.testing.assert_allclose(together.probabilities, (alone[0] + alone[1]) / 2, atol=1e-6)
+    pieces, count = ndimage.label(together.probabilities > 0.5, np.ones((3, 3, 3)))
+    largest = np.bincount(pieces.ravel())[1:].argmax() + 1
+    np.testing.assert_array_equal(together.mask > 0, pieces == largest)
+    assert count > 1, "else nothing is seen of the postprocessing"

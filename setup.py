@@ -46,11 +46,13 @@ setup(
         "pyyaml",
     ],
     extras_require={
+        "dicom": ["pydicom>=3", "highdicom>=0.24"],
         "keras": ["h5py"],
         "slurm": ["submitit>=1.5"],
         "test": [
             *("pytest>=8", "ruff", "mypy", "setuptools>=70", "wheel"),
             *("h5py", "onnx", "onnxruntime", "onnxscript"),
+            *("pydicom>=3", "highdicom>=0.24"),
             # what the metrics are checked against
             *("connected-components-3d", "medpy>=0.5", "monai>=1.4", "surface-distance"),
             # jobs on the Slurm that tests start

@@ -57,10 +57,17 @@ class Case:
 
 @dataclass
 class Discovery:
-    """The result of a layout's search: cases, and findings about files that belong to no case."""
+    """What a layout finds in a folder: cases, and findings about files that make none.
+
+    Args:
+        cases: found.
+        findings: about files and cases.
+        empty: folders of new scans in which no scan of the wanted channels was found.
+    """
 
     cases: list[Case] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
+    empty: list[Path] = field(default_factory=list)
 
 
 def natural_key(name: str) -> list[tuple[int, int | str]]:

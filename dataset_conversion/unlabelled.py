@@ -22,18 +22,28 @@ from nnunetv2_mscs.scans.formats import unread_files
 from nnunetv2_mscs.scans.words import channel_of_words, hidden_channel, is_like_dwi, words_of
 
 
-def find_unlabelled(folder: Path, channels: Sequence[str]) -> Discovery:
+def find_unlabelled(folder: Path, channels: Sequence[str], *, optional: Sequence[str] = ()) -> Discovery:
     """All cases of a folder of new scans.
 
     Args:
         folder: with `<case>_<channel>` files, or one folder per case or per channel, or itself the folder of one case.
         channels: the channels of the dataset; other files are noted as ignored.
+        optional: those of the channels that a case may lack.
     """
+    discovery = _find(folder, channels)
+    for case in discovery.cases:
+        for channel in channels if COMBINED not in case.images else ():
+            if channel not in (*case.images, *optional):
+                discovery.findings.error(f"has no {channel} file", "Add it or take the case away.", case=case.name)
+    return discovery
+
+
+def _find(folder: Path, channels: Sequence[str]) -> Discovery:
     discovery = Discovery()
     flat = scan_files(folder, discovery.findings)
     inner = Folder(folder).subfolders()
     if not flat and len(inner) == 1 and _holds_cases(inner[0]):
-        return find_unlabelled(inner[0].path, channels)
+        return _find(inner[0].path, channels)
     if not flat and len(inner) == 1 and channel_folders(inner[0].subfolders()):
         folder, inner = inner[0].path, inner[0].subfolders()
     by_channel = channel_folders(inner)
@@ -161,6 +171,7 @@ def _add_case_folder(folder: CaseFolder, files: Sequence[Path], channels: Sequen
         _add(Case(folder.name, images, split="unlabelled"), channels, discovery)
     else:
         note_without_scans(folder.path, "a folder without scans of this dataset's channels", discovery.findings)
+        discovery.empty.append(folder.path)
 
 
 def _add(case: Case, channels: Sequence[str], discovery: Discovery) -> None:
@@ -172,7 +183,4 @@ def _add(case: Case, channels: Sequence[str], discovery: Discovery) -> None:
             discovery.findings.note(f"ignored: {told} is no channel of this dataset", case=case.name, file=path)
             return
         case = with_hidden_channel(case)
-    for channel in channels if COMBINED not in case.images else ():
-        if channel not in case.images:
-            discovery.findings.error(f"has no {channel} file", "Add it or take the case away.", case=case.name)
     discovery.cases.append(case)

@@ -86,6 +86,46 @@ def read_sheet_case(
     return replace(case, facts=mask_facts(case) if facts is None else facts)
 
 
+def scan_to_show(
+    name: str,
+    channels: Mapping[str, np.ndarray],
+    grid: Grid,
+    *,
+    prediction: np.ndarray,
+    facts: str = "",
+    notes: Collection[str] = (),
+    oriented: bool = True,
+    measured: bool = True,
+) -> SheetCase:
+    """A scan in memory, with a predicted mask.
+
+    Args:
+        name: the case identifier.
+        channels: (Z, Y, X) by name, finite.
+        grid: of the channels and the mask, along any axes.
+        prediction: (Z, Y, X), above 0 in the mask.
+        facts: a line for the sheet.
+        notes: sentences for the reader.
+        oriented: left and right are known.
+        measured: the spacing is known.
+    """
+    upright = turned(grid, _upright(grid))
+    arrays = {key: turn(array[None], grid, upright)[0][0] for key, array in channels.items()}
+    drawn, windows = choose_windows(arrays)
+    return SheetCase(
+        name,
+        drawn,
+        windows,
+        (upright.spacing[2], upright.spacing[1], upright.spacing[0]),
+        prediction=turn(prediction[None] > 0, grid, upright)[0][0],
+        facts=facts,
+        positions_mm=_positions_mm(upright) if oriented else None,
+        oriented=oriented,
+        measured=measured,
+        notes=tuple(notes),
+    )
+
+
 def _read_images(images: Mapping[str, Path], rules: ReadingRules, check: bool) -> tuple[dict[str, Placed], list[str]]:
     """Each channel as a volume, and notes about the files."""
     findings = Findings()

@@ -125,6 +125,19 @@ def _read_image(path: Path) -> Volume:
         if "orthonormal" not in str(error):
             raise
         return _read_skewed_nifti(path)
+    return volume_of(image, path)
+
+
+def volume_of(image: sitk.Image, path: Path) -> Volume:
+    """An ITK image as a volume of one or more channels.
+
+    Args:
+        image: of three dimensions, or of four or of vectors with the channels.
+        path: the image's file, or a name for messages.
+
+    Raises:
+        ScanError: it has other dimensions.
+    """
     components = image.GetNumberOfComponentsPerPixel()
     channel_axes = [n for n in (*image.GetSize()[3:], components) if n > 1]
     if image.GetDimension() < 3 or len(channel_axes) > 1:

@@ -74,10 +74,27 @@ def load_scan(files: ScanFiles, rules: ReadingRules, *, check: bool = True) -> t
     found = read_channels(files, rules, findings, check)
     if not found:
         return None, findings.items
-    reference_name, reference = _reference(found)
     mask = _read_mask(files.mask, rules, findings, check)
+    return put_together(found, rules, findings, mask=mask), findings.items
+
+
+def put_together(
+    found: Mapping[str, Channel], rules: ReadingRules, findings: Findings, *, mask: Placed | None = None
+) -> Scan | None:
+    """Harmonise the channels of one scan that are read already.
+
+    Args:
+        found: one channel or more, by name.
+        rules: how they are read.
+        findings: takes what is found.
+        mask: the scan's labels.
+
+    Returns:
+        The scan, or None when errors leave none.
+    """
+    reference_name, reference = _reference(found)
     if not _settle_forms(found, mask, reference_name, findings):
-        return None, findings.items
+        return None
     channels: dict[str, np.ndarray] = {}
     for name, (path, volume, _) in found.items():
         aligned = _align(volume, reference, name, reference_name, path, rules, findings)
@@ -91,10 +108,10 @@ def load_scan(files: ScanFiles, rules: ReadingRules, *, check: bool = True) -> t
         volume_ml = reference.grid.voxel_volume_ml
         check_mask_extent(labels, usable, volume_ml, mask.path, findings, allow_large=rules.allow_large_masks)
     if findings.errors:
-        return None, findings.items
+        return None
     ordered = {name: channels[name] for name in channel_order(list(channels))}
     order_assumed = any(channel.assumed for channel in found.values())
-    return Scan(ordered, reference.grid, labels, unit, order_assumed), findings.items
+    return Scan(ordered, reference.grid, labels, unit, order_assumed)
 
 
 def _reference(channels: Mapping[str, Channel]) -> tuple[str, Volume]:

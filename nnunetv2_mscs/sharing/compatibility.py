@@ -37,9 +37,9 @@ def check_model(
         raise MscsError(f"{folder.name}: its folds are from different trainers.", ANOTHER)
     trainer_name, configuration = trained.pop()
     packages = check_plans(folder, configuration, trust=trust)
-    trainer, by_itself = _trainer(trainer_name)
+    trainer, by_itself = find_trainer(trainer_name)
     plans, dataset = read_json(folder / PLANS_JSON), read_json(folder / DATASET_JSON)
-    expected = _shapes(_network(trainer, trainer_name, plans, dataset, configuration).state_dict())
+    expected = _shapes(build_network(trainer, trainer_name, plans, dataset, configuration, "meta").state_dict())
     for fold, checkpoint in checkpoints.items():
         # nnU-Net's prediction takes the names as they are.
         found = _shapes(checkpoint.weights)
@@ -54,7 +54,7 @@ def check_model(
     return packages, [] if by_itself else [notice]
 
 
-def _trainer(name: str) -> tuple[Any, bool]:
+def find_trainer(name: str) -> tuple[Any, bool]:
     """The trainer class, and whether nnU-Net finds it by itself."""
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
@@ -69,8 +69,8 @@ def _trainer(name: str) -> tuple[Any, bool]:
     return trainer, by_itself
 
 
-def _network(trainer: Any, name: str, plans: dict, dataset: dict, configuration: str) -> Any:
-    """The network for prediction, without memory for its weights."""
+def build_network(trainer: Any, name: str, plans: dict, dataset: dict, configuration: str, device: str) -> Any:
+    """The network for prediction on a device; on "meta" without memory for its weights."""
     import torch
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -90,7 +90,7 @@ def _network(trainer: Any, name: str, plans: dict, dataset: dict, configuration:
                     chosen.network_arch_init_kwargs,
                     chosen.network_arch_init_kwargs_req_import,
                 )
-            with torch.device("meta"):
+            with torch.device(device):
                 return build(*named, channels, heads, enable_deep_supervision=False)
         except Exception as error:
             # Whatever a network's constructor raises: prediction would raise the same.

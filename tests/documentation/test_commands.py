@@ -37,6 +37,7 @@ RUN = {
     "mscs install": "tests/sharing/test_installing.py",
     "mscs phantom": "tests/phantom/test_writing.py",
     "mscs predict-best": "tests/sharing/test_predictions.py",
+    "mscs predict": "tests/models/test_predict.py",
     "mscs report": "tests/reporting/test_report.py",
     "mscs run": "tests/pipeline/test_whole_run.py",
     "mscs show": "tests/reporting/test_show.py",

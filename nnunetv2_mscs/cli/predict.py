@@ -1,0 +1,102 @@
+"""Predict new scans: a mask, the lesion's volume and a picture of each, in one page over all.
+
+INPUT is the folder of a study (NIfTI, other files, DICOM), a folder of studies (flat, nested or BIDS), files, or a
+table with the columns case, adc, dwi, b0 and b_value. Or name the files of one study: --adc FILE --dwi FILE, or --dwi
+FILE --b0 FILE, from which the ADC is computed. 4D files are split by the .bval file beside them. MODEL is a model
+folder, a zip of mscs export, or a data set's id or name in nnUNet_results: then its best configuration, with its
+postprocessing.
+
+OUT gets CASE.nii.gz on the grid of the DWI as stored, CASE.json, cases.csv, sheets and index.html. The same command
+again continues where it was stopped. docs/predict.md says what each column means.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from nnunetv2_mscs.cli.arguments import number_from, voxel_size_mm
+
+SUMMARY = "new scans in any form -> masks, lesion volumes, pictures, one page"
+EXAMPLE = """mscs predict ./new_scans -m Dataset501_Stroke -o ./predictions
+  mscs predict --adc p1_adc.nii.gz --dwi p1_dwi.nii.gz -m model.zip -o ./predictions
+  mscs predict --dwi p1_b1000.nii.gz --b0 p1_b0.nii.gz -m 501 -o ./predictions"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(refuse=parser.error)
+    add = parser.add_argument
+    add("inputs", metavar="INPUT", nargs="*", type=Path, help="studies: folders, files, tables of paths")
+    add("--adc", type=Path, metavar="FILE", help="the ADC map of one study")
+    add("--dwi", type=Path, metavar="FILE", help="the DWI of one study, or its 4D series with a .bval file")
+    add("--b0", type=Path, metavar="FILE", help="the b0 of one study, for the ADC where there is no map")
+    add("--b-value", type=number_from(50.1, 10_000), metavar="B", help="of the DWI in s/mm2, where no file records it")
+    add(
+        "--spacing",
+        nargs=3,
+        type=voxel_size_mm,
+        metavar=("X", "Y", "Z"),
+        help="voxel size in mm of .npy and .npz files",
+    )
+    add(
+        "-m", "--model", required=True, metavar="MODEL", help="model folder, zip of mscs export, or data set id or name"
+    )
+    add("-o", "--out", type=Path, required=True, metavar="OUT", help="folder of the results")
+    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: cuda if there is a GPU")
+    add("--fast", action="store_true", help="one fold of one model, without mirroring: quicker and less accurate")
+    add(
+        "--threshold",
+        type=number_from(0.001, 0.999),
+        metavar="P",
+        help="lesion probability (default: the model's, 0.5)",
+    )
+    add(
+        "--min-lesion",
+        type=number_from(0, 1000),
+        metavar="ML",
+        help="leave out smaller lesions (default: the model's, 0)",
+    )
+    add("--probabilities", action="store_true", help="write CASE_probability.nii.gz, too")
+    add("--overwrite", action="store_true", help="begin anew in a folder of predictions")
+
+
+def run(args: argparse.Namespace) -> int:
+    from nnunetv2_mscs.models.predicting import PredictRequest, predict
+
+    given = {name: path for name, path in (("ADC", args.adc), ("DWI", args.dwi), ("B0", args.b0)) if path}
+    if bool(given) == bool(args.inputs):
+        args.refuse("name either INPUT or the files of one study: --adc FILE --dwi FILE")
+    if given and "DWI" not in given:
+        args.refuse("the DWI is missing, on whose grid the mask lies: --dwi FILE")
+    done = predict(
+        PredictRequest(
+            places=tuple(args.inputs),
+            given=given,
+            model=args.model,
+            out=args.out,
+            device=args.device,
+            fast=args.fast,
+            threshold=args.threshold,
+            min_lesion_ml=args.min_lesion,
+            b_value=args.b_value,
+            spacing=tuple(args.spacing) if args.spacing else None,
+            probabilities=args.probabilities,
+            overwrite=args.overwrite,
+        )
+    )
+    for record in done.records:
+        if record["status"] != "ok":
+            continue
+        lesions = f"{record['lesion_volume_ml']:.2f} mL in {record['lesion_count']}"
+        empty = f"no lesion (largest probability {record['largest_probability']:.2f})"
+        marks = f", {len(record['warnings'])} warning(s)" if record["warnings"] else ""
+        print(f"{record['case']}: {lesions if record['lesion_count'] else empty}{marks}")
+        for words in record["picked"]:
+            print(f"  {words}")
+    if done.continued:
+        print(f"done before: {len(done.continued)} of {len(done.records)}")
+    print(f"written: {args.out}")
+    for record in done.failed:
+        print(f"failed: {record['case']}: {record['reason']}", file=sys.stderr)
+    if done.failed:
+        print(f"mscs predict: {len(done.failed)} of {len(done.records)} studies failed", file=sys.stderr)
+    return 1 if done.failed else 0

@@ -1,0 +1,279 @@
+"""`mscs predict`: all studies one after the other, each with its files written whole before its record says so."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from nnunetv2_mscs import __version__
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.models.prediction import Prediction
+from nnunetv2_mscs.models.records import FAILED, FORMAT, OK, PAGE, SHEETS, Results
+from nnunetv2_mscs.models.segmentation import check_can_write, write_segmentation
+from nnunetv2_mscs.models.studies import Study, find_studies
+from nnunetv2_mscs.reporting.pictures import png
+from nnunetv2_mscs.reporting.predictions import write_page
+from nnunetv2_mscs.reporting.sheet import draw_sheet, draw_thumbnail
+from nnunetv2_mscs.reporting.sheet_case import SEPARATOR, scan_to_show
+from nnunetv2_mscs.scans.dicom_study import DicomScan, read_dicom_study
+from nnunetv2_mscs.scans.grid import Grid
+from nnunetv2_mscs.scans.writing import write_volume
+from nnunetv2_mscs.workplace.whole_files import whole_file, write_whole
+
+if TYPE_CHECKING:
+    from nnunetv2_mscs.models.predictor import Predictor
+
+PACKAGES = ("nnunetv2", "torch", "numpy", "SimpleITK")
+THUMBNAIL_HEIGHT = 90
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """What to predict, with what, and where to.
+
+    Args:
+        places: files, folders and tables of studies.
+        given: the files of one study by channel.
+        model: as of `Predictor`.
+        out: the folder of the results.
+        device: as of `Predictor`.
+        fast: as of `Predictor`.
+        threshold: as of `Predictor`.
+        min_lesion_ml: as of `Predictor`.
+        b_value: of all DWIs in s/mm2, where no file says it.
+        spacing: voxel size x, y, z in mm of array files.
+        probabilities: write the lesion probability of every voxel, too.
+        overwrite: begin anew in a folder of predictions.
+    """
+
+    places: tuple[Path, ...]
+    model: str
+    out: Path
+    given: Mapping[str, Path] = field(default_factory=dict)
+    device: str = "auto"
+    fast: bool = False
+    threshold: float | None = None
+    min_lesion_ml: float | None = None
+    b_value: float | None = None
+    spacing: tuple[float, ...] | None = None
+    probabilities: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What `predict` has done.
+
+    Args:
+        records: of the cases asked for, in their order.
+        continued: cases that were done before.
+    """
+
+    records: tuple[dict[str, Any], ...]
+    continued: tuple[str, ...]
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        return [record for record in self.records if record["status"] == FAILED]
+
+
+def predict(request: PredictRequest) -> Predicted:
+    """Predict all studies; one that fails does not stop the others.
+
+    Raises:
+        MscsError: a path is not there, the model cannot be used, or the folder of the results holds something else.
+    """
+    studies = find_studies(request.places, request.given, b_value=request.b_value)
+    results = Results(request.out)
+    results.check()
+    predictor = _load(request)
+    with results.alone():
+        return _predict_all(studies, predictor, results, request)
+
+
+def _predict_all(
+    studies: Sequence[Study], predictor: "Predictor", results: Results, request: PredictRequest
+) -> Predicted:
+    """Predict the studies that are not done, with the table after each and the page at the end."""
+    settings = _settings(request, predictor)
+    done = _begin(results, studies, settings, overwrite=request.overwrite)
+    records = results.records()
+    results.write_table(records.values())
+    (results.out / SHEETS).mkdir(exist_ok=True)
+    try:
+        with tqdm(total=len(studies), initial=len(done), desc="predict", unit="case", delay=1) as bar:
+            for study in (one for one in studies if one.name not in done):
+                bar.set_postfix_str(study.name, refresh=False)
+                record = _predict_one(study, predictor, results, settings, request)
+                results.write_record(record)
+                records[study.name] = record
+                results.write_table(records.values())
+                bar.update()
+    finally:
+        write_page(results.out / PAGE, list(records.values()), sheets=SHEETS, model=predictor.model_name)
+    names = [study.name for study in studies]
+    return Predicted(tuple(records[name] for name in names), tuple(name for name in names if name in done))
+
+
+def _load(request: PredictRequest) -> "Predictor":
+    from nnunetv2_mscs.models.predictor import Predictor
+
+    return Predictor(
+        request.model,
+        request.device,
+        fast=request.fast,
+        threshold=request.threshold,
+        min_lesion_ml=request.min_lesion_ml,
+    )
+
+
+def _settings(request: PredictRequest, predictor: "Predictor") -> dict[str, Any]:
+    """What decides on a result, beside the scan: another of these needs another folder."""
+    return {
+        "model": predictor.model_name,
+        "weights": predictor.weights_digest,
+        "threshold": predictor.threshold,
+        "min_lesion_ml": predictor.min_lesion_ml,
+        "fast": predictor.fast,
+        "spacing": list(request.spacing) if request.spacing else None,
+    }
+
+
+def _begin(results: Results, studies: Sequence[Study], settings: Mapping[str, Any], *, overwrite: bool) -> set[str]:
+    """Make the folder ready; returns the cases that are done.
+
+    Raises:
+        MscsError: it holds predictions with other settings, or of other files under the same names.
+    """
+    former = results.records()
+    if overwrite:
+        results.remove(former)
+        former = {}
+    other = next((one for one in former.values() if one.get("settings") != settings), None)
+    if other:
+        changed = ", ".join(key for key in settings if other.get("settings", {}).get(key) != settings[key])
+        raise MscsError(
+            f"{results.out} holds predictions with other settings ({changed}).",
+            "Choose another folder, or begin anew with --overwrite.",
+        )
+    done = set()
+    for study in studies:
+        record = former.get(study.name, {})
+        if record.get("status") != OK:
+            continue
+        if record.get("files") != study.fingerprint:
+            raise MscsError(
+                f"{results.out} holds {study.name} of other files, or of files that have changed.",
+                "Choose another folder, or begin anew with --overwrite.",
+            )
+        if results.mask(study.name).is_file():
+            done.add(study.name)
+    return done
+
+
+def _predict_one(
+    study: Study, predictor: "Predictor", results: Results, settings: Mapping[str, Any], request: PredictRequest
+) -> dict[str, Any]:
+    """Predict a study and write its files; returns its record."""
+    record: dict[str, Any] = {"format": FORMAT, "case": study.name, "status": FAILED, "settings": dict(settings)}
+    results.remove([study.name])
+    try:
+        if study.problem:
+            raise study.problem
+        prediction, dicom = _run(study, predictor, request)
+        start = perf_counter()
+        _write_arrays(prediction, study.name, results, probabilities=request.probabilities)
+        if dicom:
+            with whole_file(results.segmentation(study.name)) as unfinished:
+                write_segmentation(prediction.mask, dicom.dwi_images, unfinished)
+        _draw(prediction, study.name, results)
+        seconds = {**prediction.seconds, "write": round(perf_counter() - start, 3)}
+    except MscsError as error:
+        return record | {"reason": _reason(error)}
+    except MemoryError:
+        return record | {"reason": "there is too little memory for this scan. Free some, or use a smaller scan."}
+    except Exception as error:
+        # One study must not stop the others, whatever a library raises on it.
+        return record | {"reason": f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+    found = [one.finding for one in study.findings if one.severity == "warning"]
+    return record | {
+        "status": OK,
+        **prediction.measurements(),
+        "lesion_volumes_ml": [round(volume, 6) for volume in prediction.lesion_volumes_ml],
+        "threshold": predictor.threshold,
+        "min_lesion_ml": predictor.min_lesion_ml,
+        "adc_unit": prediction.adc_unit,
+        "voxel_size_mm": [round(float(size), 6) for size in prediction.grid.spacing],
+        "shape": list(prediction.grid.size),
+        "warnings": [*found, *prediction.warnings],
+        "picked": dicom.picked if dicom else [],
+        "notes": list(prediction.notes),
+        "seconds": seconds,
+        "device": predictor.device,
+        "versions": versions(),
+        "files": study.fingerprint,
+    }
+
+
+def _run(study: Study, predictor: "Predictor", request: PredictRequest) -> tuple[Prediction, DicomScan | None]:
+    """The prediction of a study, and what was chosen of its series if it is DICOM."""
+    if study.dicom:
+        check_can_write()
+        dicom = read_dicom_study(study.dicom, chosen=study.chosen, b_value=study.b_value)
+        return predictor.predict_dicom(dicom), dicom
+    assert study.files is not None
+    return predictor.predict_files(study.files, b_value=study.b_value, spacing=request.spacing), None
+
+
+def _reason(error: MscsError) -> str:
+    """The finding and the remedy, with the name of the file but not of its folders."""
+    file = Path(getattr(error, "file", "")).name
+    named = f"{file}: {error.finding}" if file and file not in error.finding else error.finding
+    return f"{named.rstrip('.')}. {error.remedy}".strip()
+
+
+def _write_arrays(prediction: Prediction, case: str, results: Results, *, probabilities: bool) -> None:
+    _write(prediction.mask, prediction.grid, results.mask(case))
+    if probabilities:
+        _write(prediction.probabilities, prediction.grid, results.probabilities(case))
+
+
+def _draw(prediction: Prediction, case: str, results: Results) -> None:
+    """Write the picture sheet, and a small picture for the page."""
+    made = prediction.scan
+    volume = (
+        f"{prediction.lesion_volume_ml:.2f} mL in {prediction.lesion_count}" if prediction.lesion_count else "empty"
+    )
+    shown = scan_to_show(
+        case,
+        made.scan.channels,
+        prediction.grid,
+        prediction=prediction.mask,
+        facts=f"prediction {volume}{SEPARATOR}largest probability {prediction.largest_probability:.2f}",
+        notes=[f"{warning[0].upper()}{warning[1:]}." for warning in prediction.warnings],
+        oriented=made.oriented,
+        measured=made.measured,
+    )
+    write_whole(results.sheet(case), png(draw_sheet(shown).image))
+    write_whole(results.thumbnail(case), png(draw_thumbnail(shown, height=THUMBNAIL_HEIGHT)))
+
+
+def _write(array: np.ndarray, grid: Grid, file: Path) -> None:
+    with whole_file(file) as unfinished:
+        write_volume(array, grid, unfinished)
+
+
+def versions() -> dict[str, str]:
+    """Of this package and those that decide on numbers."""
+    found = {"nnunetv2-mscs": __version__}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,215 @@
+"""A trained model that takes new scans: loaded once, called often."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.models.prediction import Prediction, lesions_of, mirrored_contrast
+from nnunetv2_mscs.models.ranges import range_warnings
+from nnunetv2_mscs.models.source import MIN_LESION, THRESHOLD, find_model
+from nnunetv2_mscs.scans.alignment import turn
+from nnunetv2_mscs.scans.channels import ADC, DWI, Channel, ReadingRules, ScanFiles
+from nnunetv2_mscs.scans.dicom_study import DicomScan
+from nnunetv2_mscs.scans.findings import ScanError
+from nnunetv2_mscs.scans.grid import Grid
+from nnunetv2_mscs.scans.lesions import TOUCHING_BY_CORNER
+from nnunetv2_mscs.scans.new_scan import B0, NewChannels, NewScan, make_new_scan, read_new_channels
+from nnunetv2_mscs.scans.plausible import LARGEST_LESION_ML
+from nnunetv2_mscs.scans.reading import Volume, volume_of
+
+Image = str | Path | np.ndarray | sitk.Image
+DEFAULT_THRESHOLD = 0.5
+
+
+class Predictor:
+    """Masks of new scans by a trained model.
+
+    Args:
+        model: a model folder, the folder of a data set's models, a data set's id or name in nnUNet_results (its best
+            configuration or ensemble, with its postprocessing), or a zip of `mscs export`.
+        device: "cpu", "cuda", "cuda:1", "mps", or "auto" for a GPU of CUDA if there is one.
+        fast: predict with the first fold of the first model alone, without mirroring.
+        threshold: the lesion probability from which a voxel is lesion; None for the model's own, which is 0.5 if it
+            has none.
+        min_lesion_ml: smaller lesions are left out; None for the model's own, which is 0 if it has none.
+
+    Raises:
+        MscsError: there is no such model, it is incomplete, or needs other channels than ADC and DWI.
+
+    Example:
+        >>> predictor = Predictor("Dataset501_Stroke")  # doctest: +SKIP
+        >>> prediction = predictor.predict(adc="adc.nii.gz", dwi="dwi.nii.gz")  # doctest: +SKIP
+        >>> prediction.lesion_volume_ml  # doctest: +SKIP
+        12.3
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        device: str = "auto",
+        *,
+        fast: bool = False,
+        threshold: float | None = None,
+        min_lesion_ml: float | None = None,
+    ):
+        import torch
+
+        from nnunetv2_mscs.models.networks import Networks
+
+        source = find_model(model)
+        self.model_name = source.name
+        self.channels = source.channels
+        self.fast = fast
+        self.threshold = source.default(THRESHOLD, DEFAULT_THRESHOLD) if threshold is None else threshold
+        self.min_lesion_ml = source.default(MIN_LESION, 0.0) if min_lesion_ml is None else min_lesion_ml
+        if not 0 < self.threshold < 1:
+            raise MscsError(f"The threshold is {self.threshold:g}.", "Choose one between 0 and 1.")
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = device
+        self._source = source
+        self._axes = source.axes
+        self._trained_adc_unit = source.dataset_json.get("adc_unit")
+        self.weights_digest = source.weights_digest(fast=fast)
+        self._networks = Networks(source, torch.device(device), fast=fast)
+
+    def predict(
+        self,
+        *,
+        adc: Image | None = None,
+        dwi: Image | None = None,
+        b0: Image | None = None,
+        b_value: float | None = None,
+        spacing: Sequence[float] | None = None,
+    ) -> Prediction:
+        """Predict one scan.
+
+        Args:
+            adc: the ADC map, in any of the usual units; may be left out if there is a b0.
+            dwi: the diffusion-weighted image; a 4D file with its .bval file beside it holds the b0, too.
+            b0: the image without diffusion weighting, from which the ADC is computed.
+            b_value: of the DWI in s/mm2, where no file records it.
+            spacing: voxel size x, y, z in mm of arrays, which are (Z, Y, X).
+
+        Returns:
+            Mask, probabilities and volumes on the grid of the DWI as stored, and warnings.
+
+        Raises:
+            ScanError: an image cannot be read, or the scan cannot be what it is said to be.
+        """
+        given = {name: image for name, image in ((ADC, adc), (DWI, dwi), (B0, b0)) if image is not None}
+        rules = ReadingRules(spacing=None if spacing is None else tuple(map(float, spacing)))
+        files = {name: Path(image) for name, image in given.items() if isinstance(image, (str, Path))}
+        start = perf_counter()
+        new = read_new_channels(ScanFiles(files), rules, b_value=b_value) if files else NewChannels({}, b_value)
+        for name, image in given.items():
+            if not isinstance(image, (str, Path)):
+                new.channels[name] = _in_memory(name, image, rules)
+        return self._predict(new, rules, start)
+
+    def predict_files(
+        self, files: ScanFiles, *, b_value: float | None = None, spacing: tuple[float, ...] | None = None
+    ) -> Prediction:
+        """Predict a scan that was found in a folder; as `predict`."""
+        rules, start = ReadingRules(spacing=spacing), perf_counter()
+        return self._predict(read_new_channels(files, rules, b_value=b_value), rules, start)
+
+    def predict_dicom(self, scan: DicomScan) -> Prediction:
+        """Predict a DICOM study whose series are chosen; as `predict`."""
+        return self._predict(scan.new, ReadingRules(), perf_counter())
+
+    def _predict(self, new: NewChannels, rules: ReadingRules, start: float) -> Prediction:
+        made = make_new_scan(new, self.channels, rules)
+        turned = made.scan.turned_to(self._axes)
+        array = np.stack([turned.channels[name] for name in self.channels])
+        read_s = perf_counter() - start
+        probabilities, seconds = self._networks.probabilities(array, [float(s) for s in turned.grid.spacing[::-1]])
+        start = perf_counter()
+        labels, lesion = self._labels(probabilities, turned.grid.voxel_volume_ml)
+        stored = made.scan.grid
+        labels, lesion = (np.ascontiguousarray(turn(one[None], turned.grid, stored)[0][0]) for one in (labels, lesion))
+        return self._measured(made, labels, lesion, {"read": read_s, **seconds, "measure": perf_counter() - start})
+
+    def _labels(self, probabilities: np.ndarray, voxel_volume_ml: float) -> tuple[np.ndarray, np.ndarray]:
+        """Labels, and the lesion probability of each voxel."""
+        labels = self._networks.labels
+        if labels.has_regions:
+            lesion = probabilities.max(axis=0)
+            found = np.zeros(lesion.shape, dtype=np.uint8)
+            for head, value in zip(probabilities, labels.regions_class_order, strict=True):
+                found[head > self.threshold if self.threshold == DEFAULT_THRESHOLD else head >= self.threshold] = value
+        else:
+            lesion = 1 - probabilities[0]
+            if self.threshold == DEFAULT_THRESHOLD:
+                found = np.asarray(labels.convert_probabilities_to_segmentation(probabilities)).astype(np.uint8)
+            else:
+                kinds = np.array(labels.foreground_labels, dtype=np.uint8)[probabilities[1:].argmax(axis=0)]
+                found = np.where(lesion >= self.threshold, kinds, 0).astype(np.uint8)
+        found = self._networks.postprocess(found).astype(np.uint8)
+        return _without_small(found, self.min_lesion_ml, voxel_volume_ml), lesion.astype(np.float32)
+
+    def _measured(self, made: NewScan, labels: np.ndarray, lesion: np.ndarray, seconds: dict[str, float]) -> Prediction:
+        scan = made.scan
+        warnings = [_sentence(one.file, one.finding) for one in made.findings if one.severity == "warning"]
+        warnings += range_warnings(made, self._source.first_folder, self._trained_adc_unit)
+        inside = labels > 0
+        volumes = lesions_of(labels, scan.grid.voxel_volume_ml)
+        if made.measured and sum(volumes) > LARGEST_LESION_ML:
+            warnings.append(f"the mask has {sum(volumes):.0f} mL, more than any lesion fills: the model failed here")
+        adc = scan.channels.get(ADC)
+        return Prediction(
+            mask=labels,
+            probabilities=lesion,
+            grid=scan.grid,
+            lesion_volumes_ml=volumes,
+            largest_probability=float(lesion.max()),
+            mean_adc=float(adc[inside].mean()) if adc is not None and inside.any() else None,
+            relative_dwi=mirrored_contrast(scan, inside) if DWI in scan.channels else None,
+            b_value=made.b_value,
+            adc_unit=scan.adc_unit,
+            warnings=tuple(warnings),
+            notes=tuple(_sentence(one.file, one.finding) for one in made.findings if one.severity == "note"),
+            seconds={step: round(value, 3) for step, value in seconds.items()},
+            scan=made,
+        )
+
+
+def _sentence(file: str, finding: str) -> str:
+    """A finding with the name of its file, without the folders that it lies in."""
+    name = Path(file).name
+    return f"{name}: {finding}" if name else finding
+
+
+def _without_small(labels: np.ndarray, min_lesion_ml: float, voxel_volume_ml: float) -> np.ndarray:
+    """The labels without pieces of less than a volume."""
+    if min_lesion_ml <= 0 or not labels.any():
+        return labels
+    from scipy import ndimage
+
+    pieces, _ = ndimage.label(labels > 0, structure=TOUCHING_BY_CORNER)
+    is_small = np.bincount(pieces.ravel()) * voxel_volume_ml < min_lesion_ml
+    return np.where(is_small[pieces], 0, labels).astype(labels.dtype)
+
+
+def _in_memory(name: str, image: Any, rules: ReadingRules) -> Channel:
+    """An image given as an array or an ITK image."""
+    path = Path(name)
+    if isinstance(image, sitk.Image):
+        volume = volume_of(image, path)
+    else:
+        array = np.asarray(image)
+        if array.ndim != 3:
+            raise ScanError(f"the {name} has shape {array.shape}", "Give an array of (Z, Y, X).", path)
+        if rules.spacing is None:
+            raise ScanError(f"the {name} is an array, which knows no voxel size", "Give spacing=(x, y, z) in mm.", path)
+        volume = Volume(array[None], Grid(array.shape[::-1], rules.spacing), has_geometry=False)
+    if len(volume.array) != 1:
+        raise ScanError(f"the {name} holds {len(volume.array)} volumes", "Give one volume.", path)
+    if volume.array.dtype.kind not in "biuf":
+        raise ScanError(f"the {name} holds {volume.array.dtype} values, not real numbers", "Give numbers.", path)
+    return Channel(path, volume, assumed=False)

@@ -1,0 +1,121 @@
+"""The folder that `mscs predict` writes: a record for each case, the table of all, and what continues after a kill."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nnunetv2_mscs.dataset_conversion.cases import natural_key
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.json_files import read_json_if_there
+from nnunetv2_mscs.workplace.locks import WAIT, lock
+from nnunetv2_mscs.workplace.whole_files import write_whole
+
+FORMAT = "mscs predict 1"
+OK, FAILED = "ok", "failed"
+TABLE, PAGE, SHEETS, LOCK = "cases.csv", "index.html", "sheets", ".mscs-predict.lock"
+COLUMNS = (
+    *("case", "status", "lesion_volume_ml", "lesion_count", "largest_lesion_ml", "largest_probability"),
+    *("mean_adc", "relative_dwi", "b_value", "threshold", "min_lesion_ml", "warnings", "reason"),
+)
+BETWEEN_WARNINGS = "; "
+
+
+@dataclass(frozen=True)
+class Results:
+    """The files of one folder of predictions."""
+
+    out: Path
+
+    def mask(self, case: str) -> Path:
+        return self.out / f"{case}.nii.gz"
+
+    def record(self, case: str) -> Path:
+        return self.out / f"{case}.json"
+
+    def probabilities(self, case: str) -> Path:
+        return self.out / f"{case}_probability.nii.gz"
+
+    def sheet(self, case: str) -> Path:
+        return self.out / SHEETS / f"{case}.png"
+
+    def thumbnail(self, case: str) -> Path:
+        return self.out / SHEETS / f"{case}_small.png"
+
+    def segmentation(self, case: str) -> Path:
+        return self.out / f"{case}_seg.dcm"
+
+    def files_of(self, case: str) -> tuple[Path, ...]:
+        arrays = (self.mask(case), self.probabilities(case), self.segmentation(case))
+        return *arrays, self.sheet(case), self.thumbnail(case), self.record(case)
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        """All records in the folder by the name of their case."""
+        found = [read_json_if_there(file) for file in self.out.glob("*.json")] if self.out.is_dir() else []
+        return {str(one["case"]): one for one in found if one.get("format") == FORMAT}
+
+    def check(self) -> None:
+        """Raise MscsError unless the folder is not there, empty, or one of predictions."""
+        if self.out.exists() and not self.out.is_dir():
+            raise MscsError(f"{self.out} is a file, not a folder.", "Choose another folder.")
+        visible = [path for path in self.out.iterdir() if path.name[0] != "."] if self.out.is_dir() else []
+        if visible and not self._is_ours():
+            raise MscsError(f"{self.out} is not empty, and holds no predictions of mscs predict.", "Choose another.")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Make the folder and hold it against other commands, where the system has locks.
+
+        Raises:
+            MscsError: it cannot be made, or another command is at work in it.
+        """
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            handle = (self.out / LOCK).open("wb")
+        except OSError as error:
+            raise MscsError(f"{self.out} cannot be written: {error.strerror}.", "Choose another folder.") from error
+        with handle:
+            try:
+                is_free = lock(handle)
+            except OSError:  # this system or disk has no locks
+                is_free = True
+            if not is_free:
+                raise MscsError(f"Another mscs predict is at work in {self.out}.", WAIT)
+            yield
+
+    def _is_ours(self) -> bool:
+        """Whether a table of predictions is there, which is the first file to be written."""
+        try:
+            with (self.out / TABLE).open(encoding="utf-8") as table:
+                return table.readline().rstrip() == ",".join(COLUMNS)
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def remove(self, cases: Iterable[str]) -> None:
+        """Remove the files of cases, the record first: a case without one is not done."""
+        for case in cases:
+            for file in reversed(self.files_of(case)):
+                file.unlink(missing_ok=True)
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        write_whole(self.record(str(record["case"])), json.dumps(record, indent=2, allow_nan=False) + "\n")
+
+    def write_table(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Write cases.csv."""
+        ordered = sorted(records, key=lambda one: natural_key(str(one["case"])))
+        write_whole(self.out / TABLE, str(table_of(ordered).to_csv(index=False, lineterminator="\n")))
+
+
+def table_of(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per case."""
+    rows = []
+    for record in records:
+        row = {column: record.get(column) for column in COLUMNS}
+        row["warnings"] = BETWEEN_WARNINGS.join(record.get("warnings", ()))
+        row["lesion_count"] = "" if row["lesion_count"] is None else str(row["lesion_count"])
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(COLUMNS))

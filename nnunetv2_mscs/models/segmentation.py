@@ -1,0 +1,82 @@
+"""The mask of a DICOM study as a DICOM segmentation that refers to the series of the DWI."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnunetv2_mscs import __version__
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.scans.dicom_headers import EXTRA, DicomImage
+
+SERIES_NUMBER = 9900
+
+
+def check_can_write() -> None:
+    """Raise MscsError unless highdicom is installed."""
+    _highdicom()
+
+
+def write_segmentation(mask: np.ndarray, images: Sequence[DicomImage], file: Path) -> None:
+    """Write a mask as DICOM SEG.
+
+    The standard demands that it carries the patient's and the study's identification, as the source series does.
+
+    Args:
+        mask: (Z, Y, X), above 0 in lesions.
+        images: the DWI's image of each slice, in the order of Z.
+        file: to write.
+
+    Raises:
+        MscsError: highdicom is missing, or the source series lacks what a segmentation must repeat.
+    """
+    import pydicom
+
+    highdicom = _highdicom()
+    from highdicom.sr.coding import CodedConcept
+    from highdicom.version import __version__ as highdicom_version
+
+    files = dict.fromkeys(one.file for one in images)
+    sources = [pydicom.dcmread(one, stop_before_pixels=True) for one in files]
+    description = highdicom.seg.SegmentDescription(
+        segment_number=1,
+        segment_label="Acute ischemic lesion",
+        segmented_property_category=CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure"),
+        segmented_property_type=CodedConcept("432504007", "SCT", "Cerebral infarction"),
+        algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=highdicom.AlgorithmIdentificationSequence(
+            name="nnunetv2-mscs", family=CodedConcept("123110", "DCM", "Artificial Intelligence"), version=__version__
+        ),
+    )
+    arguments: dict[str, Any] = {
+        "source_images": sources,
+        "pixel_array": (mask > 0).astype(np.uint8),
+        "segmentation_type": highdicom.seg.SegmentationTypeValues.BINARY,
+        "segment_descriptions": [description],
+        "series_instance_uid": highdicom.UID(),
+        "series_number": SERIES_NUMBER,
+        "sop_instance_uid": highdicom.UID(),
+        "instance_number": 1,
+        "manufacturer": "nnunetv2-mscs",
+        "manufacturer_model_name": "mscs predict",
+        "software_versions": __version__,
+        "device_serial_number": f"highdicom-{highdicom_version}",
+        "plane_positions": [
+            highdicom.PlanePositionSequence(highdicom.CoordinateSystemNames.PATIENT, one.position) for one in images
+        ],
+        "omit_empty_frames": bool((mask > 0).any()),
+    }
+    try:
+        highdicom.seg.Segmentation(**arguments).save_as(file)
+    except (AttributeError, ValueError, KeyError, TypeError) as error:
+        raise MscsError(f"the DICOM SEG cannot be made: {error}.", "Export the whole DWI series again.") from error
+
+
+def _highdicom() -> Any:
+    try:
+        import highdicom
+        import highdicom.seg
+    except ImportError as error:
+        raise MscsError("writing DICOM SEG needs highdicom, which is not installed.", EXTRA) from error
+    return highdicom

@@ -1,0 +1,273 @@
+"""The studies among what a user names: files, folders of studies, a BIDS tree, or a table of paths."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+
+from nnunetv2_mscs.dataset_conversion.cases import Case, clean_name, natural_key
+from nnunetv2_mscs.dataset_conversion.file_names import is_passed_over, stem_of
+from nnunetv2_mscs.dataset_conversion.readings import Image, read_names
+from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.scans.b_values import B_VALUE_ENDINGS
+from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ScanFiles
+from nnunetv2_mscs.scans.contents import check_content
+from nnunetv2_mscs.scans.dicom_headers import dicom_files, study_of
+from nnunetv2_mscs.scans.findings import Finding, ScanError
+from nnunetv2_mscs.scans.formats import READ, ending_of, is_dicom, unread_files
+from nnunetv2_mscs.scans.new_scan import B0
+
+CHANNELS = (ADC, DWI, B0)
+# Columns of a table of paths.
+CASE, B_VALUE = "case", "b_value"
+TABLE_ENDINGS = (".csv", ".tsv")
+DEEPEST = 6
+NO_SCAN = "Name the files so that they say what they are, such as <case>_adc.nii.gz and <case>_dwi.nii.gz."
+
+
+@dataclass(frozen=True)
+class Study:
+    """A scan to predict, or a place where one was expected.
+
+    Args:
+        name: the case identifier, which names the outputs.
+        files: None if nothing can be predicted.
+        dicom: the DICOM files of the study, instead of `files`.
+        chosen: for a channel one DICOM file of the series that it is to be taken from.
+        b_value: of its DWI in s/mm2, if the user says it.
+        findings: on its files; errors forbid the prediction.
+    """
+
+    name: str
+    files: ScanFiles | None = None
+    dicom: tuple[Path, ...] = ()
+    chosen: Mapping[str, Path] = field(default_factory=dict)
+    b_value: float | None = None
+    findings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def problem(self) -> ScanError | None:
+        """Why it cannot be predicted; None if it may."""
+        error = next((one for one in self.findings if one.severity == "error"), None)
+        return ScanError(error.finding, error.remedy, Path(error.file).name) if error else None
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of sizes and dates of its files: another if any of them changes."""
+        facts = []
+        for channel, path in sorted(self.files.images.items()) if self.files else ():
+            for one in (path, *_side_files(path)):
+                status = one.stat() if one.exists() else None
+                facts.append(
+                    (channel, one.suffix, status.st_size if status else 0, status.st_mtime_ns if status else 0)
+                )
+        return hashlib.sha256(repr((facts, self.b_value)).encode()).hexdigest()[:16]
+
+
+def find_studies(
+    places: Sequence[Path], given: Mapping[str, Path] | None = None, *, b_value: float | None = None
+) -> list[Study]:
+    """All studies, each with a name of its own.
+
+    Args:
+        places: files, folders and tables, as the user names them.
+        given: the files of one study by channel, of `--adc`, `--dwi` and `--b0`.
+        b_value: of all DWIs in s/mm2, where no file says it.
+
+    Raises:
+        MscsError: a place does not exist, or there is nothing to predict in any.
+    """
+    if missing := [place for place in (*places, *(given or {}).values()) if not place.exists()]:
+        raise MscsError(f"{missing[0]} is not there.", "Check the path.")
+    studies = [_of_files(given)] if given else []
+    files = [place for place in places if place.is_file() and place.suffix.lower() not in TABLE_ENDINGS]
+    if files:
+        studies += _of_loose_files(files)
+    for place in places:
+        if place.is_dir():
+            studies += _of_folder(place)
+        elif place not in files:
+            studies += _of_table(place)
+    if not studies:
+        raise MscsError("There is nothing to predict.", "Name a study's folder, or its files with --adc and --dwi.")
+    studies = [replace(one, b_value=b_value) if one.b_value is None else one for one in studies]
+    return _with_own_names(studies)
+
+
+def _of_files(files: Mapping[str, Path]) -> Study:
+    """The study of files whose channels the user says."""
+    if folder := next((path for path in files.values() if path.is_dir()), None):
+        raise MscsError(f"{folder} is a folder.", "Name a file, or give the folder without --adc, --dwi and --b0.")
+    path = files.get(DWI) or next(iter(files.values()))
+    if any(map(is_dicom, files.values())):
+        return _of_chosen_series(files)
+    return Study(_name_of(path), ScanFiles(dict(files)))
+
+
+def _of_chosen_series(files: Mapping[str, Path]) -> Study:
+    """A DICOM study of which the user names one file of each series; the others lie in the same folders."""
+    if other := next((path for path in files.values() if not is_dicom(path)), None):
+        raise MscsError(f"{other} is no DICOM, and others are.", "Name DICOM files, or files of other formats.")
+    folders = dict.fromkeys(path.absolute().parent for path in files.values())
+    found = [path for folder in folders for path in dicom_files(folder)]
+    return Study(Path(os.path.commonpath(folders)).name, dicom=tuple(found), chosen=dict(files))
+
+
+def _name_of(path: Path) -> str:
+    """The case's name in a file's name: without the word for its channel; the folder's where nothing is left."""
+    name = read_names([Image(stem_of(path))], None, CHANNELS).images[0].case
+    if name.lower() in {channel.lower() for channel in CHANNELS} or not re.search("[A-Za-z0-9]", name):
+        return path.absolute().parent.name
+    return name
+
+
+def _of_loose_files(files: Sequence[Path]) -> list[Study]:
+    """Files that are named one by one: those of one case belong together."""
+    studies: dict[str, dict[str, Path]] = {}
+    broken: list[Study] = []
+    names = read_names([Image(stem_of(path)) for path in files], None, CHANNELS).images
+    for path, name in zip(files, names, strict=True):
+        if not ending_of(path):
+            broken.append(Study(stem_of(path), findings=(_refused(path),)))
+            continue
+        is_bare = name.case.lower() in {channel.lower() for channel in CHANNELS}
+        channel = name.channel or (name.case.upper() if is_bare else COMBINED)
+        case = path.absolute().parent.name if is_bare else name.case
+        if channel in studies.setdefault(case, {}):
+            first = studies[case][channel]
+            raise MscsError(f"{first} and {path} are both the {channel} of {case}.", "Leave one of them out.")
+        studies[case][channel] = path
+    return [Study(case, ScanFiles(images)) for case, images in studies.items()] + broken
+
+
+def _of_folder(folder: Path, prefix: str = "", depth: int = 0) -> list[Study]:
+    """The studies in a folder: itself, its files, its folders, and theirs."""
+    if dicom := _dicom_studies(folder, prefix, depth):
+        return dicom
+    found = find_unlabelled(folder, CHANNELS, optional=(ADC, B0))
+    studies = [_of_case(case, found.findings.items, prefix) for case in found.cases]
+    for inner in found.empty:
+        studies += _of_empty(inner, prefix, depth)
+    if studies:
+        return studies
+    name = prefix.rstrip("_") or folder.absolute().name
+    return [Study(name, findings=(_nothing_in(folder),))]
+
+
+def _dicom_studies(folder: Path, prefix: str, depth: int) -> list[Study]:
+    """The DICOM studies of a folder that holds no scans of other formats; empty if it holds no DICOM either."""
+    if any(ending_of(path) for path in folder.rglob("*")):
+        return []
+    files = dicom_files(folder)
+    if not files:
+        return []
+    name = prefix.rstrip("_") or folder.absolute().name
+    one_of_each = {path.parent: path for path in files}
+    try:
+        count = len({study_of(path) for path in one_of_each.values()})
+    except MscsError as error:
+        return [Study(name, findings=(Finding("error", f"holds DICOM; {error.finding}", error.remedy, folder.name),))]
+    inner = [one for one in sorted(folder.iterdir()) if one.is_dir() and not is_passed_over(one)]
+    if count <= 1 or not inner or depth >= DEEPEST:
+        return [Study(name, dicom=tuple(files))]
+    return [study for one in inner for study in _of_folder(one, f"{prefix}{one.name}_", depth + 1)]
+
+
+def _of_empty(folder: Path, prefix: str, depth: int) -> list[Study]:
+    """A folder in which no scan was found: the folders in it may be studies."""
+    inner = [one for one in sorted(folder.iterdir()) if one.is_dir() and not is_passed_over(one)]
+    if dicom := _dicom_studies(folder, f"{prefix}{folder.name}_", depth + 1):
+        return dicom
+    if inner and depth < DEEPEST and _holds_scans_deeper(inner):
+        return _of_folder(folder, f"{prefix}{folder.name}_", depth + 1)
+    return [Study(f"{prefix}{folder.name}", findings=(_nothing_in(folder),))]
+
+
+def _holds_scans_deeper(folders: Sequence[Path]) -> bool:
+    return any(ending_of(path) for folder in folders for path in folder.rglob("*"))
+
+
+def _of_case(case: Case, findings: Sequence[Finding], prefix: str) -> Study:
+    own = tuple(one for one in findings if one.case == case.name)
+    return Study(f"{prefix}{case.name}", case.files, findings=own)
+
+
+def _nothing_in(folder: Path) -> Finding:
+    """Why a folder is no study."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+    scans = [path.name for path in files if ending_of(path)]
+    if scans:
+        shown = ", ".join(scans[:4]) + (f" and {len(scans) - 4} more" if len(scans) > 4 else "")
+        return Finding("error", f"no file is an ADC or DWI by its name: {shown}", NO_SCAN, folder.name)
+    what = "is empty" if not files else "holds no scan"
+    return Finding("error", what, unread_files(folder) or READ, folder.name)
+
+
+def _refused(path: Path) -> Finding:
+    """Why a file is no scan."""
+    if is_dicom(path):
+        return Finding("error", "is one DICOM file", "Name the folder of its study, or give it as --dwi.", path.name)
+    try:
+        check_content(path)
+    except ScanError as error:
+        return error.as_finding()
+    return Finding("error", "is no scan", READ, path.name)
+
+
+def _of_table(table: Path) -> list[Study]:
+    """The studies of a table with a column for each channel, and paths relative to the table's folder."""
+    try:
+        rows = pd.read_csv(table, sep=None, engine="python", dtype=str, keep_default_na=False)
+    except (ValueError, OSError) as error:
+        raise MscsError(
+            f"{table} cannot be read as a table: {error}.", "Save it as CSV with a line of titles."
+        ) from error
+    rows.columns = [str(column).strip().lower() for column in rows.columns]
+    used = [name for name in CHANNELS if name.lower() in rows.columns]
+    if DWI not in used:
+        columns = ", ".join(rows.columns)
+        raise MscsError(f"{table} has the columns {columns}, but no dwi.", "Use case, adc, dwi, b0 and b_value.")
+    return [_of_row(dict(row), used, table) for row in rows.to_dict("records")]
+
+
+def _of_row(row: Mapping[str, str], used: Sequence[str], table: Path) -> Study:
+    texts = {name: row[name.lower()].strip() for name in used}
+    files = {name: table.parent / text for name, text in texts.items() if text}
+    name = str(row.get(CASE, "")).strip() or (_name_of(files[DWI]) if DWI in files else "row_without_dwi")
+    b_value = str(row.get(B_VALUE, "")).strip()
+    problems = [
+        Finding("error", "is not there", f"Check the path in {table.name}.", path.name)
+        for path in files.values()
+        if not path.is_file()
+    ]
+    if DWI not in files:
+        problems.append(Finding("error", "has no dwi", f"Fill in the column of {table.name}."))
+    if b_value and not re.fullmatch(r"\d+(\.\d*)?", b_value):
+        problems.append(Finding("error", f"b_value is {b_value!r}", "Write it in s/mm2, such as 1000."))
+        b_value = ""
+    return Study(name, ScanFiles(files), b_value=float(b_value) if b_value else None, findings=tuple(problems))
+
+
+def _with_own_names(studies: Sequence[Study]) -> list[Study]:
+    """Studies whose names every file system takes; those that would share one cannot be predicted."""
+    seen: dict[str, int] = {}
+    named: list[Study] = []
+    for study in sorted(studies, key=lambda one: natural_key(one.name)):
+        name = clean_name(study.name).strip("_") or "case"
+        count = seen[name.lower()] = seen.get(name.lower(), 0) + 1
+        if count > 1:
+            shared = Finding("error", f"another study is called {name}, too", "Rename one, or predict them apart.")
+            study, name = replace(study, findings=(shared, *study.findings)), f"{name}_{count}"
+            seen.setdefault(name.lower(), 1)
+        named.append(replace(study, name=name))
+    return named
+
+
+def _side_files(path: Path) -> Iterator[Path]:
+    stem = path.name[: len(path.name) - len(ending_of(path))]
+    return (path.with_name(stem + ending) for ending in (*B_VALUE_ENDINGS, ".bvec", ".bvecs", ".img"))

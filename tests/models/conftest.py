@@ -1,0 +1,38 @@
+"""A small model whose network sees scans along fixed axes, as those of `mscs convert` do."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.sharing.tiny_models import DATASET, MSCS, write_model
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory) -> Path:
+    """A folder of results with one model of two folds; not to be changed."""
+    results = tmp_path_factory.mktemp("model")
+    make_coarse(write_model(results, "MSCSTrainer", steps=0))
+    return results
+
+
+def make_coarse(folder: Path) -> None:
+    """Let a small model see scans along fixed axes, and in few patches."""
+    plans = json.loads((folder / "plans.json").read_text())
+    plans["image_reader_writer"] = "MSCSReaderLAS"
+    plans["original_median_spacing_after_transp"] = [14.0, 8.0, 8.0]
+    plans["configurations"]["2d"] |= {"patch_size": [24, 24], "spacing": [8.0, 8.0]}
+    (folder / "plans.json").write_text(json.dumps(plans))
+    (folder / "dataset_fingerprint.json").write_text(json.dumps({"spacings": [[14.0, 8.0, 8.0]] * 4}))
+
+
+@pytest.fixture(scope="session")
+def model(results) -> Path:
+    return results / DATASET / MSCS
+
+
+@pytest.fixture(scope="session")
+def predictor(model):
+    from nnunetv2_mscs import Predictor
+
+    return Predictor(model, "cpu")

@@ -1,5 +1,12 @@
-"""Data of benchmarks/synthetic_training.py: the plan, and volumes of synthetic scans as the network sees them."""
+"""Synthetic scans from label maps of heads and lesion masks, in the layout images/masks that `mscs convert` reads.
 
+    python benchmarks/synthetic_data.py OUT --heads LABEL_MAPS --lesion-masks MASKS --cases 100 --seed 0 -np 8
+
+Scan i has the seed SEED + i. OUT/scans.csv says how each was made. What else is here is the data of
+synthetic_training.py: the plan, and volumes as the network sees them.
+"""
+
+import argparse
 import json
 import os
 import subprocess
@@ -14,6 +21,7 @@ import pandas as pd
 import torch
 
 from nnunetv2_mscs.phantom.heads import LesionMasks, find_heads, make_head_scan
+from nnunetv2_mscs.phantom.heads.scan import LESION_FREE
 from nnunetv2_mscs.scans.writing import write_volume
 from nnunetv2_mscs.workplace.parallel import run_parallel
 from nnunetv2_mscs.workplace.whole_files import whole_file, write_whole
@@ -128,7 +136,9 @@ def _make_volume(seed: int, *, folder: Path, sources: Sources, plans: Path) -> d
     preprocessor, manager, configuration, dataset = _preprocessing(plans)
     data = np.stack([scan.adc, scan.dwi]).astype(np.float32)
     properties = {"spacing": [scan.grid.spacing[axis] for axis in (2, 1, 0)]}
-    data, labels, _ = preprocessor.run_case_npy(data, scan.mask[None].astype(np.int16), properties, manager, configuration, dataset)
+    data, labels, _ = preprocessor.run_case_npy(
+        data, scan.mask[None].astype(np.int16), properties, manager, configuration, dataset
+    )
     patch = configuration.patch_size
     images = fitted(np.moveaxis(np.asarray(data), 0, 1), patch).astype(np.float16)
     masks = (fitted(np.asarray(labels)[0], patch) > 0).astype(np.uint8)
@@ -151,3 +161,25 @@ def fitted(array: np.ndarray, size: Sequence[int]) -> np.ndarray:
             pads[axis] = ((wanted - have) // 2, wanted - have - (wanted - have) // 2)
             array = np.pad(array, pads)
     return array
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("out", type=Path, metavar="OUT")
+    add("--heads", type=Path, required=True, help="folder of label maps in FreeSurfer's or SynthSeg's numbers")
+    add(
+        "--lesion-masks", type=Path, required=True, help="masks in MNI space: a packed file, or a folder of NIfTI masks"
+    )
+    add("--cases", type=int, default=20)
+    add("--seed", type=int, default=0, help="of the first scan")
+    add("--lesion-free", type=float, default=LESION_FREE, metavar="F", help="share of scans without an acute lesion")
+    add("-np", dest="processes", type=int, default=1)
+    args = parser.parse_args(argv)
+    sources = Sources(str(args.heads.resolve()), str(args.lesion_masks.resolve()))
+    seeds = range(args.seed, args.seed + args.cases)
+    write_scans(args.out, sources, seeds, args.processes, lesion_free=args.lesion_free)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,7 @@ docs/weights.md says where label maps and masks are to be had. WORK gets:
 - training.pt and training.log: a second call goes on from there.
 
 Seeds of volumes for validation begin at 1,000,000: heads are the same, everything else is not. Threshold and smallest
-lesion are chosen on them (`--choose`), never on real scans.
+lesion are chosen by choose_threshold.py on whole synthetic scans, never on real ones.
 """
 
 import argparse
@@ -234,7 +234,7 @@ def train(args: argparse.Namespace, plans: dict, dataset: dict, training: Volume
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimiser.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
         _follow(average, network, min(AVERAGE, (step + 1) / (step + 20)))
         last = step + 1 == args.steps
         if (step + 1) % LOG_STEPS == 0 or last:
@@ -242,7 +242,9 @@ def train(args: argparse.Namespace, plans: dict, dataset: dict, training: Volume
             log(f"step {step + 1} loss {np.mean(losses):.4f} {passed:.0f} s, {training.look()} volumes")
             losses = []
         if (step + 1) % VALIDATE_STEPS == 0 or last:
-            log(f"step {step + 1} validation {json.dumps(validate(_with(network, average, plans, dataset), validation))}")
+            log(
+                f"step {step + 1} validation {json.dumps(validate(_with(network, average, plans, dataset), validation))}"
+            )
         if last or time.monotonic() - saved > 60 * SAVE_MINUTES:
             saved = time.monotonic()
             facts = {"steps": step + 1, "seconds": saved - begin, "volumes": len(training.images), **_plain(args)}
@@ -286,7 +288,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("work", type=Path, metavar="WORK", help="folder of all that is made")
     add("--heads", type=Path, required=True, help="folder of label maps in FreeSurfer's or SynthSeg's numbers")
-    add("--lesion-masks", type=Path, required=True, help="masks in MNI space: a packed file, or a folder of NIfTI masks")
+    add(
+        "--lesion-masks", type=Path, required=True, help="masks in MNI space: a packed file, or a folder of NIfTI masks"
+    )
     add("--volumes", type=int, default=2000, help="volumes to train on (default 2000)")
     add("--first-seed", type=int, default=0, help="of the volumes")
     add("--validation", type=int, default=30, help="volumes to validate on (default 30)")

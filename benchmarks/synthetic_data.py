@@ -168,9 +168,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("out", type=Path, metavar="OUT")
     add("--heads", type=Path, required=True, help="folder of label maps in FreeSurfer's or SynthSeg's numbers")
-    add(
-        "--lesion-masks", type=Path, required=True, help="masks in MNI space: a packed file, or a folder of NIfTI masks"
-    )
+    add("--lesion-masks", type=Path, required=True, help="in MNI space: a packed file, or a folder of NIfTI masks")
     add("--cases", type=int, default=20)
     add("--seed", type=int, default=0, help="of the first scan")
     add("--lesion-free", type=float, default=LESION_FREE, metavar="F", help="share of scans without an acute lesion")

@@ -5,8 +5,9 @@
 docs/weights.md says where label maps and masks are to be had. WORK gets:
 
 - planned/, nnUNet_raw/, nnUNet_preprocessed/: a few whole scans, and the plan that MSCSPlannerADCDWI makes of them;
-- volumes/: what is trained on, preprocessed by nnU-Net's preprocessor by that plan. Volumes made by another call of this
-  program (`--only-volumes --first-seed 1000 --volumes 500`) while the training runs are taken up as they appear;
+- volumes/: what is trained on, preprocessed by nnU-Net's preprocessor by that plan. Volumes that another call of this
+  program makes (`--only-volumes --first-seed 1000 --volumes 500`) while the training runs are taken up as they
+  appear;
 - MODEL/ (`--model`): plans.json, dataset.json, fold_all/checkpoint_final.pth with the moving average of the weights,
   as nnUNetv2_predict_from_modelfolder reads it, written anew every few minutes;
 - training.pt and training.log: a second call goes on from there.
@@ -242,9 +243,9 @@ def train(args: argparse.Namespace, plans: dict, dataset: dict, training: Volume
             log(f"step {step + 1} loss {np.mean(losses):.4f} {passed:.0f} s, {training.look()} volumes")
             losses = []
         if (step + 1) % VALIDATE_STEPS == 0 or last:
-            log(
-                f"step {step + 1} validation {json.dumps(validate(_with(network, average, plans, dataset), validation))}"
-            )
+            validation.look()
+            found = validate(_with(network, average, plans, dataset), validation)
+            log(f"step {step + 1} validation {json.dumps(found)}")
         if last or time.monotonic() - saved > 60 * SAVE_MINUTES:
             saved = time.monotonic()
             facts = {"steps": step + 1, "seconds": saved - begin, "volumes": len(training.images), **_plain(args)}
@@ -288,9 +289,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("work", type=Path, metavar="WORK", help="folder of all that is made")
     add("--heads", type=Path, required=True, help="folder of label maps in FreeSurfer's or SynthSeg's numbers")
-    add(
-        "--lesion-masks", type=Path, required=True, help="masks in MNI space: a packed file, or a folder of NIfTI masks"
-    )
+    add("--lesion-masks", type=Path, required=True, help="in MNI space: a packed file, or a folder of NIfTI masks")
     add("--volumes", type=int, default=2000, help="volumes to train on (default 2000)")
     add("--first-seed", type=int, default=0, help="of the volumes")
     add("--validation", type=int, default=30, help="volumes to validate on (default 30)")

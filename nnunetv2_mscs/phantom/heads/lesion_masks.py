@@ -5,6 +5,7 @@ import lzma
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -141,7 +142,7 @@ def _load(file: Path) -> tuple[np.ndarray, np.ndarray]:
     import nibabel
 
     try:
-        image = nibabel.load(file)
+        image: Any = nibabel.load(file)
         return np.asarray(image.dataobj).reshape(image.shape[:3]) > 0, image.affine
     except (OSError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
         raise MscsError(f"{file} cannot be read: {error}.", "Copy it again.") from error

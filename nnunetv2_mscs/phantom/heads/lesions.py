@@ -163,7 +163,7 @@ def _add_small(view: View, one: Small, fraction: Array, tissues: Array, points: 
     if not (len(z) and len(y) and len(x)):
         return
     box = (slice(z[0], z[-1] + 1), slice(None), slice(y[0], y[-1] + 1), slice(x[0], x[-1] + 1))
-    away = points[(slice(None), *box)] - one.centre.astype(np.float32).reshape(3, 1, 1, 1, 1)
+    away = points[:, box[0], :, box[2], box[3]] - one.centre.astype(np.float32).reshape(3, 1, 1, 1, 1)
     away = np.tensordot((one.turn / one.radii_mm[:, None]).astype(np.float32), away, axes=1)
     distance = np.sqrt((away**2).sum(0))
     edge = np.float32(one.radii_mm.mean() / 1.6)

@@ -67,8 +67,8 @@ def draw_person(rng: np.random.Generator) -> Person:
         adc[tissue] = constants.adc * (1 + (0.10 if tissue <= LAST_OF_BRAIN else 0.4) * uniform(-1, 1))
     white = s0[Tissue.WHITE]
     power = uniform(0.3, 1.0)
-    for tissue in range(Tissue.CORTEX, Tissue.CEREBELLAR_WHITE + 1):
-        s0[tissue] = white * (s0[tissue] / white) ** power
+    contrasted = slice(Tissue.CORTEX, Tissue.CEREBELLAR_WHITE + 1)
+    s0[contrasted] = white * (s0[contrasted] / white) ** power
     # Coils and inflow make the lowest slices brighter or darker than the rest.
     s0[[Tissue.CEREBELLAR_CORTEX, Tissue.CEREBELLAR_WHITE]] *= uniform(0.85, 1.2)
     s0[Tissue.CSF] *= uniform(0.5, 1.0)

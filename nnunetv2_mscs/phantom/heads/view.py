@@ -81,9 +81,9 @@ class View:
         """MNI coordinates in mm (3, slice, row, column) of the slices' centres."""
         return affine(self.head.to_mni, self._centre_points)
 
-    def from_mni(self, place: Sequence[float]) -> Array:
+    def from_mni(self, place: Array) -> Array:
         """Where a place of MNI space lies: mm along z, y, x of this view, bends apart."""
-        voxel = np.linalg.solve(self.head.to_mni, np.append(np.asarray(place, float), 1.0))[:3]
+        voxel = np.linalg.solve(self.head.to_mni, np.append(place, 1.0))[:3]
         return np.linalg.solve(self.pose.matrix, voxel - self.pose.centre)[::-1]
 
     def from_voxel(self, voxel: Array) -> Array:

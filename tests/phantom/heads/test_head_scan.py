@@ -1,4 +1,4 @@
-"""Scans from label maps: the same for a seed, labelled where the DWI rises in parenchyma, without a lesion unlabelled."""
+"""Scans from label maps: the same for a seed, and labelled where the DWI rises in parenchyma."""
 
 import numpy as np
 import pytest

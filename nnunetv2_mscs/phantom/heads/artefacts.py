@@ -117,10 +117,10 @@ def _add_ribbons(gain: Array, view: View, brain: Array, middle: int, rng: np.ran
         places.append((filled[0] + rng.uniform(-1.5, 6), float(column), rng.normal(0, 0.35)))
     thickness = rng.uniform(2.5, 8)
     y, x = np.mgrid[: gain.shape[1], : gain.shape[2]].astype(np.float32)
-    for row, at, angle in places:
+    for down, across, angle in places:
         bend, own = rng.normal(0, 0.03), height * rng.uniform(0.6, 1.3)
-        u = (x - at) * np.cos(angle) + (y - row) * np.sin(angle)
-        w = (y - row) * np.cos(angle) - (x - at) * np.sin(angle) + bend * u * u
+        u = (x - across) * np.cos(angle) + (y - down) * np.sin(angle)
+        w = (y - down) * np.cos(angle) - (x - across) * np.sin(angle) + bend * u * u
         ribbon = np.exp(-((u / length) ** 2) - (w / width) ** 2).astype(np.float32)
         for k, z in enumerate(view.slices.centres):
             share = np.exp(-(((z - view.slices.centres[middle]) / thickness) ** 2))

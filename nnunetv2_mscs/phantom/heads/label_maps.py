@@ -3,7 +3,7 @@
 import io
 import json
 import lzma
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 
@@ -87,6 +87,18 @@ class HeadMap:
     @property
     def parenchyma(self) -> np.ndarray:
         return (self.tissues > 0) & (self.tissues <= LAST_OF_PARENCHYMA)
+
+    def aged(self, sulci: int, ventricles: int) -> "HeadMap":
+        """The same head with sulci and ventricles wider by so many voxels on each side."""
+        tissues = self.tissues.copy()
+        for fluid, into, times in (
+            (Tissue.CSF, (Tissue.CORTEX, Tissue.CEREBELLAR_CORTEX), sulci),
+            (Tissue.VENTRICLE, (Tissue.WHITE,), ventricles),
+        ):
+            if times:
+                open_to_it = np.isin(tissues, (fluid, *into))
+                tissues[ndimage.binary_dilation(tissues == fluid, iterations=times, mask=open_to_it)] = fluid
+        return replace(self, tissues=tissues)
 
     def centre(self) -> np.ndarray:
         """The middle of the brain, voxels."""

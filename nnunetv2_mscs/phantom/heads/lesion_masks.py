@@ -2,6 +2,7 @@
 
 import io
 import lzma
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,7 +64,7 @@ class LesionMasks:
 
         Args:
             path: the file or the folder.
-            left_out: subjects by the number or word in their name (`-3`, `sub-3` and `3` are one).
+            left_out: subjects by the first number in their name: `-3`, `sub-3` and `bwsrsub-3_lesion` are 3.
 
         Raises:
             MscsError: nothing there can be read.
@@ -94,7 +95,8 @@ class LesionMasks:
 
 
 def _is_left_out(name: str, left_out: Collection[str]) -> bool:
-    return name.removeprefix("sub").lstrip("-_").split("_")[0].lstrip("0") in left_out
+    number = re.search(r"\d+", name)
+    return number is not None and str(int(number[0])) in left_out
 
 
 def _from_packed(path: Path, left_out: Collection[str]) -> LesionMasks:
@@ -127,7 +129,11 @@ def _from_packed(path: Path, left_out: Collection[str]) -> LesionMasks:
 
 
 def _from_folder(path: Path, left_out: Collection[str]) -> LesionMasks:
-    files = [file for file in sorted(path.glob("*.nii*")) if not _is_left_out(file.name.split(".")[0], left_out)]
+    files = [
+        file
+        for file in sorted(path.glob("*.nii*"))
+        if not _is_left_out(file.name.split(".")[0], left_out) and "atlas" not in file.name.lower()
+    ]
     found = [(file, volume) for file in files if (volume := _nifti_volume_ml(file)) >= SMALLEST_ML]
     return LesionMasks(
         tuple(file.name.split(".")[0] for file, _ in found),

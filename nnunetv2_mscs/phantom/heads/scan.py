@@ -72,6 +72,7 @@ def make_head_scan(
         np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(part,))) for part in range(4)
     )
     head = _read(Path(heads[int(anatomy.integers(len(heads)))]))
+    head = head.aged(int(anatomy.choice([0, 1], p=[0.55, 0.45])), int(anatomy.choice(5, p=[0.4, 0.2, 0.2, 0.1, 0.1])))
     pose, protocol, person = draw_pose(head, anatomy), draw_protocol(scanner), draw_person(anatomy)
     slices = protocol.slices(*_extent(head, pose.matrix, pose.centre, protocol, scanner))
     coarse = View(head, Slices(slices.centres, np.zeros(1), np.ones(1)), pose, step=4)

@@ -37,7 +37,8 @@ def write_masks(folder: Path) -> None:
     """Balls in the right hemisphere of 3 to 12 voxels of 2 mm, and one of a scan that is left out."""
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
     affine[:3, 3] = [-90, -126, -72]
-    for name, radius in (("sub-3", 9), ("sub-10", 3), ("sub-11", 6), ("sub-12", 12)):
+    radii = {"bwsrsub-3_lesion": 9, "sub-10": 3, "sub-11": 6, "sub-12": 12, "ArterialAtlas136": 5}
+    for name, radius in radii.items():
         grid = np.indices((91, 109, 91))
         mask = sum((axis - centre) ** 2 for axis, centre in zip(grid, (62, 54, 45), strict=True)) <= radius**2
         nibabel.save(nibabel.Nifti1Image(mask.astype(np.uint8), affine), folder / f"{name}.nii.gz")

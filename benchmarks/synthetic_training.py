@@ -296,6 +296,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--planned-cases", type=int, default=16, help="whole scans that the plan is made from (default 16)")
     add("--only-volumes", action="store_true", help="make the volumes and do not train")
     add("--only-training", action="store_true", help="train on the volumes that are there and that appear")
+    add("--least-volumes", type=int, default=1, metavar="N", help="wait for so many before the first step (default 1)")
     add("--model", type=Path, help="model folder (default WORK/model)")
     add("--steps", type=int, default=20_000)
     add("--batch-size", type=int, default=16)
@@ -325,7 +326,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         plans, dataset = json.loads(plans_file.read_text()), json.loads(dataset_file.read_text())
         dataset.pop("source", None)  # a folder of this machine
         validation = Volumes(folder, VALIDATION_SEED, VALIDATION_SEED + args.validation)
-        train(args, plans, dataset, Volumes(folder, 0, VALIDATION_SEED), validation)
+        training = Volumes(folder, 0, VALIDATION_SEED)
+        while training.look() < args.least_volumes or not (training.lesion and training.other):
+            time.sleep(10)
+        train(args, plans, dataset, training, validation)
 
 
 if __name__ == "__main__":

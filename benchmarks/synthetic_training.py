@@ -70,6 +70,11 @@ class Volumes:
                 self.other[seed] = np.flatnonzero((sizes == 0) & brain)
         return len(self.images)
 
+    @property
+    def can_be_drawn_from(self) -> bool:
+        """Whether there are slices with a lesion and without."""
+        return bool(self.lesion and self.other)
+
     def batch(self, size: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Half of the slices with a lesion, every volume as likely; (N, 2, Y, X) and (N, Y, X), float32."""
         images, labels = [], []
@@ -327,8 +332,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         dataset.pop("source", None)  # a folder of this machine
         validation = Volumes(folder, VALIDATION_SEED, VALIDATION_SEED + args.validation)
         training = Volumes(folder, 0, VALIDATION_SEED)
-        while training.look() < args.least_volumes or not (training.lesion and training.other):
+        while args.only_training and (training.look() < args.least_volumes or not training.can_be_drawn_from):
             time.sleep(10)
+        if not training.can_be_drawn_from:
+            raise SystemExit("The volumes have no slices with, or none without a lesion: make more of them (--volumes).")
         train(args, plans, dataset, training, validation)
 
 

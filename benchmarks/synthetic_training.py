@@ -335,7 +335,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         while args.only_training and (training.look() < args.least_volumes or not training.can_be_drawn_from):
             time.sleep(10)
         if not training.can_be_drawn_from:
-            raise SystemExit("The volumes have no slices with, or none without a lesion: make more of them (--volumes).")
+            raise SystemExit("No slices with a lesion, or none without: make more volumes (--volumes).")
         train(args, plans, dataset, training, validation)
 
 

@@ -227,7 +227,7 @@ def mni_by_moments(tissues: np.ndarray) -> np.ndarray:
     """The affine map that gives parenchyma the mean and the principal axes that it has in MNI space.
 
     The axis from left to right is kept; of the two in the sagittal plane the longer runs from front to back. The map
-    lies 2 to 6 mm off a registration of the same heads, which lesions that are moved at random bear.
+    lies 2 to 7 mm off a registration of the same heads, which lesions that are moved at random bear.
     """
     voxels = np.argwhere((tissues > 0) & (tissues <= LAST_OF_PARENCHYMA))[::7].astype(float)
     covariance, mean = np.cov(voxels.T), voxels.mean(0)

@@ -55,10 +55,14 @@ RUN = {
     "nnUNetv2_predict_from_modelfolder": "tests/keras_import/test_commands.py",
     "nnUNetv2_preprocess": "tests/end_to_end/test_real_scans.py",
     "nnUNetv2_train": "tests/end_to_end/test_real_scans.py",
+    "benchmarks/choose_threshold.py": "tests/benchmarks/test_synthetic_training.py",
     "benchmarks/evaluation.py": "tests/benchmarks/test_evaluation.py",
     "benchmarks/lesion_rules.py": "tests/benchmarks/test_evaluation.py",
     "benchmarks/network.py": "tests/benchmarks/test_network.py",
     "benchmarks/report.py": "tests/benchmarks/test_report.py",
+    "benchmarks/score_real.py": "tests/benchmarks/test_synthetic_training.py",
+    "benchmarks/synthetic_data.py": "tests/benchmarks/test_synthetic_training.py",
+    "benchmarks/synthetic_training.py": "tests/benchmarks/test_synthetic_training.py",
     "benchmarks/training.py": "tests/benchmarks/test_training.py",
 }
 NOT_RUN = {

@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from nnunetv2_mscs.cli.arguments import number_from, voxel_size_mm
+from nnunetv2_mscs.workplace.arguments import number_from, voxel_size_mm
 
 SUMMARY = "new scans in any form -> masks, lesion volumes, pictures, one page"
 EXAMPLE = """mscs predict ./new_scans -m Dataset501_Stroke -o ./predictions

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "training.py"
-SMALL = ("--cases", "6", "--size", "48", "48", "6", "--patch", "32", "32", "--batch-size", "2", "--steps", "20")
+SMALL = ("--cases", "6", "--size", "48", "48", "6", "--patch", "32", "32", "--batch-size", "2", "--steps", "40")
 NARROW = (
     "narrow=MSCSTrainer:decoder_features_per_stage.0=12,dropout=0.1,trainer.initial_lr=0.005,optimiser.momentum=0.9"
 )
@@ -32,7 +32,7 @@ def test_table_json_and_curves(tmp_path):
     assert runs["narrow"]["variant"]["network"] == {"decoder_features_per_stage.0": 12, "dropout": 0.1}
     assert runs["narrow"]["parameters"] != runs["nnUNetTrainer"]["parameters"]
     for name, figures in runs.items():
-        assert len(figures["losses"]) == 20
+        assert len(figures["losses"]) == 40
         assert figures["losses"][0] > figures["losses"][-1]
         row = next(line for line in result.stdout.splitlines() if line.startswith(f"| {name} "))
         assert f"{report['variants'][name]['mean_end']:.3f}" in row

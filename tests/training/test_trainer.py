@@ -154,10 +154,10 @@ def test_a_step_without_finite_loss_is_skipped_and_counted(ready):
     assert not same(before, weights(ready))
 
 
-def test_hundreds_of_skipped_steps_do_not_wear_down_the_gradient_scale(ready):
+def test_many_skipped_steps_do_not_wear_down_the_gradient_scale(ready):
     """Halved at each of them, the scale would reach 0, and the next good step would destroy the weights."""
     good, bad = random_batch(ready), random_batch(ready, torch.nan)
-    for _ in range(30):
+    for _ in range(10):
         for _ in range(5):
             ready.train_step(bad)
         ready.train_step(good)

@@ -19,6 +19,7 @@ from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 
 from nnunetv2_mscs.nnunet_files.dataset import reader_along
 from nnunetv2_mscs.scans.alignment import align, along, turn
+from nnunetv2_mscs.scans.channels import single_volume
 from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.formats import IMAGE_ENDINGS
 from nnunetv2_mscs.scans.forms import Placed, settle_forms
@@ -77,7 +78,10 @@ class OrientedReader(BaseReaderWriter):
 
 def read_together(files: Sequence[Path]) -> tuple[np.ndarray, Grid]:
     """All channels on the grid of the second, which is the DWI in our data sets, or of the only one."""
-    placed = {str(file): Placed(file, read_volume(file)) for file in files}
+    volumes = {file: read_volume(file) for file in files}
+    if len(files) > 1:
+        volumes = {file: single_volume(volume, "channel", file) for file, volume in volumes.items()}
+    placed = {str(file): Placed(file, volume) for file, volume in volumes.items()}
     name = list(placed)[min(1, len(placed) - 1)]
     settle_forms(placed, reference=name)
     reference = placed[name].volume.grid

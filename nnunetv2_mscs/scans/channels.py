@@ -79,7 +79,9 @@ def read_channels(files: ScanFiles, rules: ReadingRules, findings: Findings, che
             if name == COMBINED:
                 channels.update(_split(volume, path, files.names, rules, findings))
             else:
-                channels[name] = Channel(path, _single(volume, name, path), files.numbered and not rules.channel_names)
+                channels[name] = Channel(
+                    path, single_volume(volume, name, path), files.numbered and not rules.channel_names
+                )
         except ScanError as error:
             findings.items.append(error.as_finding())
             continue
@@ -88,7 +90,8 @@ def read_channels(files: ScanFiles, rules: ReadingRules, findings: Findings, che
     return {} if findings.errors else channels
 
 
-def _single(volume: Volume, name: str, path: Path) -> Volume:
+def single_volume(volume: Volume, name: str, path: Path) -> Volume:
+    """The volume of a file that has to hold one; raises ScanError if it holds several."""
     if (count := len(volume.array)) != 1:
         raise ScanError(f"holds {count} volumes where one {name} volume is expected", _keep_one(name, path), path)
     return volume

@@ -66,6 +66,15 @@ def test_scans_along_its_axes_are_read_as_by_nnunets_own_reader(tmp_path, axes):
     assert (tmp_path / "before.nii.gz").read_bytes() == (tmp_path / "theirs.nii.gz").read_bytes()
 
 
+def test_a_file_of_several_volumes_among_a_scans_files_is_refused(tmp_path):
+    """Its volumes would be taken for channels; nnU-Net would then say that the network has too few."""
+    files = write_scan(tmp_path)
+    series = sitk.JoinSeries([sitk.ReadImage(files[1])] * 3)
+    sitk.WriteImage(series, files[1])
+    with pytest.raises(RuntimeError, match=r"scan_0001.nii.gz: holds 3 volumes where one channel volume is expected"):
+        reader.READERS["MSCSReaderLAS"]().read_images(files)
+
+
 def test_channels_at_different_places_are_refused(tmp_path):
     files = write_scan(tmp_path)
     write_nifti(tmp_path / "scan_0000.nii.gz", ADC, moved(AFFINE, 3, 0, 0))

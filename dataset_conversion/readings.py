@@ -169,9 +169,9 @@ def _wide(
     words_of_masks = [words_of(stem, channel_names) for stem in masks]
     alike = _shared_words([""] * len(masks), words_of_masks).get("", Counter()) if shared else Counter()
     of_masks = []
-    for stem, found, as_strict in zip(masks, words_of_masks, strict.masks, strict=True):
-        if as_strict in settled:
-            of_masks.append(as_strict)
+    for stem, found, strict_case in zip(masks, words_of_masks, strict.masks, strict=True):
+        if strict_case in settled:
+            of_masks.append(strict_case)
             continue
         candidates = list(_mask_candidates(stem, found, alike, series=series))
         fitting = next((cases[_key(name)] for name in candidates if _key(name) in cases), candidates[0])

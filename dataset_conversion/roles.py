@@ -12,13 +12,15 @@ Folds = list[dict[str, list[str]]]
 
 def settle_roles(reports: Sequence[CaseReport], test_fraction: float | None, seed: int) -> dict[str, str]:
     """The role of each case; cases of a validation folder join the training cases."""
-    role_of = {report.case.name: "train" if report.case.split == "val" else report.case.split for report in reports}
+    role_of: dict[str, str] = {
+        report.case.name: "train" if report.case.split == "val" else report.case.split for report in reports
+    }
     if test_fraction:
         chosen = choose_test_patients(_volumes(reports, role_of), test_fraction, seed=seed)
         for report in reports:
             if role_of[report.case.name] == "train" and report.case.patient in chosen:
                 role_of[report.case.name] = "test"
-    return {name: str(role) for name, role in role_of.items()}
+    return role_of
 
 
 def warn_of_leaks(reports: Sequence[CaseReport], role_of: dict[str, str], findings: Findings) -> None:

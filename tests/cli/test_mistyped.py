@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,8 @@ from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.pipeline.checks import _find_trainer
 from nnunetv2_mscs.pipeline.models import planner_class
+
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -51,9 +54,20 @@ def test_help_of_a_command_is_its_help(capsys):
     assert "DATASET_ID" in shown[0]
 
 
-def test_python_m_is_the_command():
-    done = subprocess.run([sys.executable, "-m", "nnunetv2_mscs", "--version"], capture_output=True, text=True)
-    assert (done.returncode, done.stdout.split()[0]) == (0, "nnunetv2-mscs")
+@pytest.mark.parametrize("folder", [PROJECT, PROJECT / "docs"], ids=["in a clone", "elsewhere"])
+def test_python_m_is_the_command(folder):
+    command = [sys.executable, "-m", "nnunetv2_mscs", "help", "convert"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert (done.returncode, done.stdout[:19]) == (0, "usage: mscs convert"), done.stderr
+
+
+@pytest.mark.parametrize("name", ["MSCSNet", "Predictor", "evaluate"])
+def test_what_python_users_need_stands_on_top_and_is_loaded_when_asked_for(name):
+    code = (
+        f"import sys, nnunetv2_mscs as m; assert not {{'torch', 'pandas'}} & set(sys.modules); print(m.{name}.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT)
+    assert done.stdout.strip() == name, done.stderr
 
 
 @pytest.mark.parametrize(

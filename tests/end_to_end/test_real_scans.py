@@ -21,17 +21,15 @@ PLANS = {
 
 @pytest.fixture(scope="module")
 def preprocessed(real_folder, folders, command) -> Path:
-    """The five labelled scans and one new one converted; planned by three planners; preprocessed.
-
-    The three plans share their preprocessed data, as nnU-Net's own ResEnc plans do with its default ones.
-    """
+    """The five labelled scans and one new one converted; planned by three planners; preprocessed as two of them say."""
     command("mscs", "convert", real_folder, 501, "Stroke", "--unlabelled", real_folder / "unlabelled", "-np", 2)
     command("nnUNetv2_extract_fingerprint", "-d", 501, "-np", 2, "--verify_dataset_integrity")
     for planner in ("ExperimentPlanner", "nnUNetPlannerResEncM"):
         command("nnUNetv2_plan_experiment", "-d", 501, "-pl", planner)
     stock = "nnUNetv2_plan_and_preprocess"
     small = ("-gpu_memory_target", 2)  # a CPU trains and predicts with it
-    command(stock, "-d", 501, "-pl", "MSCSPlanner", "-c", "2d", "3d_fullres", *small, "-np", 2)
+    command(stock, "-d", 501, "-pl", "MSCSPlanner", "-c", "3d_fullres", *small, "-np", 2)
+    command("nnUNetv2_preprocess", "-d", 501, "-plans_name", "nnUNetPlans", "-c", "2d", "-np", 2)
     return folders / "nnUNet_preprocessed" / DATASET
 
 
@@ -50,7 +48,10 @@ def test_all_cases_are_planned_and_split(preprocessed, folders):
     assert (preprocessed / "splits_final.json").read_text() == (raw / "splits_final.json").read_text()
     for plans in PLANS:
         assert set(json.loads((preprocessed / f"{plans}.json").read_text())["configurations"]) == {"2d", "3d_fullres"}
-    assert len(list((preprocessed / "nnUNetPlans_3d_fullres").glob("*.pkl"))) == 5
+    for folder in ("MSCSPlans_3d_fullres", "nnUNetPlans_2d"):
+        assert len(list((preprocessed / folder).glob("*.pkl"))) == 5
+    chosen = json.loads((preprocessed / "MSCSPlans.json").read_text())["configurations"]["3d_fullres"]
+    assert chosen["normalization_schemes"] == ["ADCNormalization", "DWINormalization"]
 
 
 @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])

@@ -150,7 +150,11 @@ def _of_folder(folder: Path, prefix: str = "", depth: int = 0) -> list[Study]:
     if dicom := _dicom_studies(folder, prefix, depth):
         return dicom
     found = find_unlabelled(folder, CHANNELS, optional=(ADC, B0))
-    studies = [_of_case(case, found.findings.items, prefix) for case in found.cases]
+    studies: list[Study] = []
+    for case in found.cases:
+        study, inside = _of_case(case, found.findings.items, prefix), folder / case.name
+        numbered = _numbered_in(inside, f"{study.name}_") if study.problem and inside.is_dir() else []
+        studies += numbered or [study]
     for inner in found.empty:
         studies += _of_empty(inner, prefix, depth)
     if studies:
@@ -179,13 +183,23 @@ def _dicom_studies(folder: Path, prefix: str, depth: int) -> list[Study]:
 
 
 def _of_empty(folder: Path, prefix: str, depth: int) -> list[Study]:
-    """A folder in which no scan was found: the folders in it may be studies."""
+    """A folder in which no scan was found as of one study: its files may be numbered, the folders in it be studies."""
+    if numbered := _numbered_in(folder, f"{prefix}{folder.name}_"):
+        return numbered
     inner = [one for one in sorted(folder.iterdir()) if one.is_dir() and not is_passed_over(one)]
     if dicom := _dicom_studies(folder, f"{prefix}{folder.name}_", depth + 1):
         return dicom
     if inner and depth < DEEPEST and _holds_scans_deeper(inner):
         return _of_folder(folder, f"{prefix}{folder.name}_", depth + 1)
     return [Study(f"{prefix}{folder.name}", findings=(_nothing_in(folder),))]
+
+
+def _numbered_in(folder: Path, prefix: str) -> list[Study]:
+    """The cases of files in nnU-Net's format, `<case>_0000`, `<case>_0001`; empty if the folder holds anything else."""
+    found = find_unlabelled(folder, CHANNELS, optional=(ADC, B0))
+    if not found.cases or not all(case.numbered for case in found.cases):
+        return []
+    return [_of_case(case, found.findings.items, prefix) for case in found.cases]
 
 
 def _holds_scans_deeper(folders: Sequence[Path]) -> bool:

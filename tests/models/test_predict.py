@@ -50,6 +50,12 @@ def write_named(folder, case, **how):
     return write(folder, {channel: name.format(case) for channel, name in BOTH.items()}, **how)
 
 
+def as_numbered_files_in_a_folder(folder):
+    for case in ("a", "b"):
+        write(folder / "imagesX", {"adc": f"{case}_0000.nii", "dwi": f"{case}_0001.nii"})
+    return ["imagesX_a", "imagesX_b"]
+
+
 def as_bids(folder):
     for session in ("ses-1", "ses-2"):
         names = {"adc": "sub-7_{}_acq-ADC_dwi.nii.gz", "dwi": "sub-7_{}_acq-TRACE_dwi.nii.gz"}
@@ -88,6 +94,7 @@ FORMS = {
     "folders": ("in", lambda folder: [write_study(folder / case).name for case in ("a", "b")]),
     "nested": ("in", lambda folder: [f"{write_study(folder / f'pat/{case}').parent.name}_{case}" for case in "xy"]),
     "BIDS": ("in", as_bids),
+    "numbered files in a folder": ("in", as_numbered_files_in_a_folder),
     "table": ("in/t.csv", as_table),
     "other formats": ("in", as_other_formats),
 }

@@ -118,29 +118,28 @@ def augmented(x: torch.Tensor, y: torch.Tensor, rng: np.random.Generator) -> tup
 
 
 class Loss(nn.Module):
-    """nnU-Net's Dice and cross entropy at every head, and that of every lesion by itself at full resolution."""
+    """nnU-Net's Dice and cross entropy at its deep supervision, and that of every lesion at full resolution."""
 
-    def __init__(self, extent_mm: Sequence[float]):
+    def __init__(self, extent_mm: Sequence[float], heads: int):
         super().__init__()
         from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
+        from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
         from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 
         from nnunetv2_mscs.training.component_loss import ComponentDiceCELoss
 
-        self.whole = DC_and_CE_loss(
-            {"batch_dice": True, "smooth": 1e-5, "do_bg": False, "ddp": False},
-            {},
-            dice_class=MemoryEfficientSoftDiceLoss,
-        )
+        weights = 0.5 ** np.arange(heads)
+        weights[1:][-1:] = 0  # as nnU-Net leaves out the lowest head
+        dice = {"batch_dice": True, "smooth": 1e-5, "do_bg": False, "ddp": False}
+        whole = DC_and_CE_loss(dice, {}, dice_class=MemoryEfficientSoftDiceLoss)
+        self.whole = DeepSupervisionWrapper(whole, (weights / weights.sum()).tolist())
         self.components = ComponentDiceCELoss(extent_mm)
 
     def forward(self, outputs: Sequence[torch.Tensor], y: torch.Tensor) -> torch.Tensor:
-        weights = np.array([0.5**i for i in range(len(outputs) - 1)] or [1.0])
-        total = COMPONENT_WEIGHT * self.components(outputs[0].float(), y)
-        for weight, output in zip(weights / weights.sum(), outputs, strict=False):
-            step = y.shape[-1] // output.shape[-1]
-            total = total + float(weight) * self.whole(output.float(), y[:, :, ::step, ::step])
-        return total
+        outputs = [output.float() for output in outputs]
+        steps = [y.shape[-1] // output.shape[-1] for output in outputs]
+        whole = self.whole(outputs, [y[:, :, ::step, ::step] for step in steps])
+        return whole + COMPONENT_WEIGHT * self.components(outputs[0], y)
 
 
 def new_network(plans: dict, dataset: dict, deep_supervision: bool) -> nn.Module:
@@ -217,7 +216,8 @@ def train(args: argparse.Namespace, plans: dict, dataset: dict, training: Volume
     network = new_network(plans, dataset, deep_supervision=True)
     average = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
     optimiser = torch.optim.AdamW(network.parameters(), args.learning_rate, weight_decay=0.01)
-    loss_of = Loss([n * s for n, s in zip(configuration["patch_size"], configuration["spacing"], strict=True)])
+    extent_mm = [n * s for n, s in zip(configuration["patch_size"], configuration["spacing"], strict=True)]
+    loss_of = Loss(extent_mm, heads=len(configuration["architecture"]["arch_kwargs"]["strides"]) - 1)
     state_file, first, seconds = args.work / "training.pt", 0, 0.0
     if state_file.is_file():
         state = torch.load(state_file, weights_only=True)

@@ -15,7 +15,7 @@ from nnunetv2.utilities.label_handling.label_handling import convert_labelmap_to
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.models.source import Source
+from nnunetv2_mscs.models.source import ModelSource
 from nnunetv2_mscs.nnunet_files.checkpoints import read_checkpoint
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
 from nnunetv2_mscs.nnunet_files.json_files import read_json
@@ -40,7 +40,7 @@ class Networks:
         MscsError: a checkpoint cannot be read safely, or does not fit the network.
     """
 
-    def __init__(self, source: Source, device: torch.device, *, fast: bool = False):
+    def __init__(self, source: ModelSource, device: torch.device, *, fast: bool = False):
         make_findable()
         models = source.selection.models
         self._models = models.models[:1] if fast else models.models
@@ -113,7 +113,7 @@ class Networks:
 
 
 def _load(
-    source: Source, model: Model, folds: tuple[str, ...], checkpoint: str, device: torch.device, *, mirror: bool
+    source: ModelSource, model: Model, folds: tuple[str, ...], checkpoint: str, device: torch.device, *, mirror: bool
 ) -> nnUNetPredictor:
     """nnU-Net's predictor with the weights of some folds, read without running code from the files."""
     folder = source.selection.folders[model.identifier]

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
 
 from nnunetv2_mscs.scans.alignment import turn, turned
 from nnunetv2_mscs.scans.channels import DWI
 from nnunetv2_mscs.scans.grid import Grid
-from nnunetv2_mscs.scans.lesions import TOUCHING_BY_CORNER
+from nnunetv2_mscs.scans.lesions import pieces_of
 from nnunetv2_mscs.scans.new_scan import NewScan
 from nnunetv2_mscs.scans.scan import Scan
 from nnunetv2_mscs.scans.units import head_mask
@@ -79,9 +78,8 @@ class Prediction:
 
 def lesions_of(labels: np.ndarray, voxel_volume_ml: float) -> tuple[float, ...]:
     """The volume of each piece of the labels above 0 in mL, the largest first."""
-    pieces, count = ndimage.label(labels > 0, structure=TOUCHING_BY_CORNER)
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
-    return tuple(float(size * voxel_volume_ml) for size in sorted(sizes, reverse=True))
+    _, sizes = pieces_of(labels)
+    return tuple(float(size * voxel_volume_ml) for size in sorted(sizes[1:], reverse=True))
 
 
 def mirrored_contrast(scan: Scan, lesion: np.ndarray) -> float | None:

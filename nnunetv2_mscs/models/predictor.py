@@ -17,7 +17,7 @@ from nnunetv2_mscs.scans.channels import ADC, DWI, Channel, ReadingRules, ScanFi
 from nnunetv2_mscs.scans.dicom_study import DicomScan
 from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.grid import Grid
-from nnunetv2_mscs.scans.lesions import TOUCHING_BY_CORNER
+from nnunetv2_mscs.scans.lesions import pieces_of
 from nnunetv2_mscs.scans.new_scan import B0, NewChannels, NewScan, make_new_scan, read_new_channels
 from nnunetv2_mscs.scans.plausible import LARGEST_LESION_ML
 from nnunetv2_mscs.scans.reading import Volume, volume_of
@@ -189,10 +189,8 @@ def _without_small(labels: np.ndarray, min_lesion_ml: float, voxel_volume_ml: fl
     """The labels without pieces of less than a volume."""
     if min_lesion_ml <= 0 or not labels.any():
         return labels
-    from scipy import ndimage
-
-    pieces, _ = ndimage.label(labels > 0, structure=TOUCHING_BY_CORNER)
-    is_small = np.bincount(pieces.ravel()) * voxel_volume_ml < min_lesion_ml
+    pieces, sizes = pieces_of(labels)
+    is_small = sizes * voxel_volume_ml < min_lesion_ml
     return np.where(is_small[pieces], 0, labels).astype(labels.dtype)
 
 

@@ -28,7 +28,7 @@ TAIL_BYTES = 200_000
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """A model found.
 
     Args:
@@ -110,7 +110,7 @@ class Source:
         return float(value)
 
 
-def find_model(model: str | Path) -> Source:
+def find_model(model: str | Path) -> ModelSource:
     """Find a model.
 
     Args:
@@ -122,10 +122,10 @@ def find_model(model: str | Path) -> Source:
     place = Path(model)
     if place.is_file():
         return _of_zip(place)
-    return Source(select(str(model)))
+    return ModelSource(select(str(model)))
 
 
-def _of_zip(file: Path) -> Source:
+def _of_zip(file: Path) -> ModelSource:
     if not zipfile.is_zipfile(file):
         raise MscsError(f"{file} is no zip file.", "Name a model folder, a zip of mscs export, or a data set.")
     folder = TemporaryDirectory(prefix="mscs-model-", ignore_cleanup_errors=True)
@@ -139,4 +139,4 @@ def _of_zip(file: Path) -> Source:
         raise MscsError(f"{file} holds several models: {names}.", "Place it with mscs install, and name one of them.")
     is_ensemble = len(sets[0][0].models) > 1
     chosen = dataset if (dataset / BEST_RECORD).is_file() or is_ensemble else dataset / sets[0][0].home
-    return Source(select(str(chosen)), folder)
+    return ModelSource(select(str(chosen)), folder)

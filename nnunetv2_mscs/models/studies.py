@@ -59,13 +59,10 @@ class Study:
     @property
     def fingerprint(self) -> str:
         """A digest of sizes and dates of its files: another if any of them changes."""
-        facts = []
-        for channel, path in sorted(self.files.images.items()) if self.files else ():
-            for one in (path, *_side_files(path)):
-                status = one.stat() if one.exists() else None
-                facts.append(
-                    (channel, one.suffix, status.st_size if status else 0, status.st_mtime_ns if status else 0)
-                )
+        images = self.files.images if self.files else {}
+        named = [(channel, one) for channel, path in sorted(images.items()) for one in (path, *_side_files(path))]
+        named += [("", path) for path in self.dicom] + sorted(self.chosen.items())
+        facts = [(channel, path.name, *_size_and_date(path)) for channel, path in named]
         return hashlib.sha256(repr((facts, self.b_value)).encode()).hexdigest()[:16]
 
 
@@ -280,6 +277,11 @@ def _with_own_names(studies: Sequence[Study]) -> list[Study]:
             seen.setdefault(name.lower(), 1)
         named.append(replace(study, name=name))
     return named
+
+
+def _size_and_date(path: Path) -> tuple[int, int]:
+    status = path.stat() if path.exists() else None
+    return (status.st_size, status.st_mtime_ns) if status else (0, 0)
 
 
 def _side_files(path: Path) -> Iterator[Path]:

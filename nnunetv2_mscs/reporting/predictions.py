@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
-
 from nnunetv2_mscs.evaluation.wording import DASH
+from nnunetv2_mscs.reporting.templates import fill_template
 from nnunetv2_mscs.workplace.whole_files import write_whole
 
 TEMPLATE = "predictions.html.j2"
@@ -63,15 +61,9 @@ def write_page(file: Path, records: Sequence[Mapping[str, Any]], *, sheets: str,
         MscsError: the file cannot be written.
     """
     rows = sorted((_row(record, file.parent, sheets) for record in records), key=lambda row: row.rank)
-    environment = Environment(
-        loader=FunctionLoader(_template),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     versions: Mapping[str, str] = next((record["versions"] for record in records if "versions" in record), {})
-    page = environment.get_template(TEMPLATE).render(
+    page = fill_template(
+        TEMPLATE,
         rows=rows,
         columns=[title for _, title, _ in COLUMNS],
         model=model,
@@ -100,7 +92,3 @@ def _row(record: Mapping[str, Any], folder: Path, sheets: str) -> Row:
 
 def _number(value: Any, decimals: int) -> tuple[str, float | None]:
     return (DASH, None) if value is None else (f"{value:.{decimals}f}", float(value))
-
-
-def _template(name: str) -> str:
-    return (resources.files("nnunetv2_mscs.results_templates") / name).read_text(encoding="utf-8")

@@ -11,6 +11,12 @@ def lesion_volume_ml(labels: np.ndarray, voxel_volume_ml: float) -> float:
     return int(np.count_nonzero(labels)) * voxel_volume_ml
 
 
+def pieces_of(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The number of its piece for each voxel above 0 (0 for the others), and how many voxels each number has."""
+    pieces, count = ndimage.label(labels > 0, structure=TOUCHING_BY_CORNER)
+    return pieces, np.bincount(pieces.ravel(), minlength=count + 1)
+
+
 def count_pieces(labels: np.ndarray) -> int:
     """Connected pieces of all labels above 0, (Z, Y, X), where voxels that share a corner touch (26-connectivity)."""
     foreground = labels > 0

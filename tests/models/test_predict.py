@@ -17,7 +17,8 @@ from PIL import Image
 from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.models import predicting
 from nnunetv2_mscs.models.records import Results
-from nnunetv2_mscs.models.studies import find_studies
+from nnunetv2_mscs.models.studies import Study, find_studies
+from nnunetv2_mscs.scans.channels import ScanFiles
 from tests.kept_variables import kept_variables
 from tests.models.new_scans import AFFINE, scan, write, write_study
 from tests.sharing.tiny_models import DATASET
@@ -332,3 +333,22 @@ def test_sheets_and_the_page(predict):
         assert f'href="sheets/{case}.png"' in page
         assert (predict.out / f"sheets/{case}_small.png").stat().st_size < 60_000
     assert 'sheets/broken_b.png"' not in page
+
+
+def test_a_study_is_known_by_its_files_whatever_their_form(tmp_path):
+    """Results of other files, or of files that changed, are not taken for this study's."""
+    files = [tmp_path / name for name in ("a.dcm", "b.dcm")]
+    for file in files:
+        file.write_bytes(b"one")
+    known = {
+        Study("p1", ScanFiles({"DWI": files[0]})).fingerprint,
+        Study("p1", dicom=(files[0],)).fingerprint,
+        Study("p1", dicom=tuple(files)).fingerprint,
+        Study("p1", dicom=tuple(files), chosen={"DWI": files[1]}).fingerprint,
+        Study("p1", dicom=tuple(files), b_value=1000.0).fingerprint,
+    }
+    assert len(known) == 5
+    before = Study("p1", dicom=tuple(files)).fingerprint
+    assert before == Study("p2", dicom=tuple(files)).fingerprint
+    files[1].write_bytes(b"other")
+    assert before != Study("p1", dicom=tuple(files)).fingerprint

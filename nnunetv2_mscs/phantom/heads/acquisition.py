@@ -15,7 +15,7 @@ LARGEST_STORED = 32000
 
 
 @dataclass(frozen=True)
-class Protocol:
+class HeadProtocol:
     """How a scan is made and stored.
 
     Args:
@@ -55,7 +55,7 @@ class Protocol:
         return Slices(centres, offsets, weights / weights.sum())
 
 
-def draw_protocol(rng: np.random.Generator) -> Protocol:
+def draw_protocol(rng: np.random.Generator) -> HeadProtocol:
     """2 mm in all directions as ISLES'22 stores its scans, thick slices as hospitals do, or slices of 2.5 to 3.5 mm."""
     uniform = rng.uniform
     form = str(rng.choice(["isotropic", "thick", "medium"], p=[0.45, 0.4, 0.15]))
@@ -69,7 +69,7 @@ def draw_protocol(rng: np.random.Generator) -> Protocol:
         if acquired > 1.5 and rng.random() < 0.6:  # scanners interpolate to twice the matrix
             spacing = acquired / 2
     count = round(field / spacing)
-    return Protocol(
+    return HeadProtocol(
         spacing=(spacing, spacing, step),
         size=(count, count),
         acquired_mm=acquired,
@@ -110,7 +110,7 @@ def rescale(image: Array, sizes: tuple[int, int], *, order: int) -> Array:
     return np.stack([ndimage.map_coordinates(one, grid, order=order, mode="nearest") for one in image])
 
 
-def acquire(b0: Array, dwi: Array, protocol: Protocol, b: float, rng: np.random.Generator) -> tuple[Array, Array]:
+def acquire(b0: Array, dwi: Array, protocol: HeadProtocol, b: float, rng: np.random.Generator) -> tuple[Array, Array]:
     """ADC in 10^-3 mm2/s and DWI (slice, row, column) of the stored grid, from noiseless signals of the fine grid."""
     count = round(protocol.size[0] * protocol.spacing[0] / protocol.acquired_mm)
     sizes = (count, count)
@@ -140,11 +140,11 @@ def acquire(b0: Array, dwi: Array, protocol: Protocol, b: float, rng: np.random.
     return np.clip(adc, -4, 6).astype(np.float32), dwi.astype(np.float32)
 
 
-def _order(protocol: Protocol) -> int:
+def _order(protocol: HeadProtocol) -> int:
     return 3 if protocol.spacing[0] < 0.8 * protocol.acquired_mm else 1
 
 
-def strip(brain: Array, protocol: Protocol, rng: np.random.Generator) -> Array:
+def strip(brain: Array, protocol: HeadProtocol, rng: np.random.Generator) -> Array:
     """A mask of the brain (slice, row, column) as tools find it: too tight or too loose by a few millimetres."""
     spacing = protocol.spacing[0]
     filled = np.stack([ndimage.binary_fill_holes(one > 0.3) for one in brain])

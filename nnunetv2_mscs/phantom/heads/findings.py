@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from nnunetv2_mscs.phantom.heads.label_maps import LAST_OF_BRAIN, Tissue
+from nnunetv2_mscs.phantom.heads.label_maps import LAST_OF_BRAIN, HeadTissue
 from nnunetv2_mscs.phantom.heads.view import View
 
 Array = np.ndarray
-WHITES = (Tissue.WHITE, Tissue.CEREBELLAR_WHITE)
-CORTICES = (Tissue.CORTEX, Tissue.CEREBELLAR_CORTEX)
+WHITES = (HeadTissue.WHITE, HeadTissue.CEREBELLAR_WHITE)
+CORTICES = (HeadTissue.CORTEX, HeadTissue.CEREBELLAR_CORTEX)
 
 
 class Scene:
@@ -15,16 +15,16 @@ class Scene:
 
     Args:
         view: of the head.
-        tissues: values of `Tissue` (slice, sub-slice, row, column), uint8.
+        tissues: values of `HeadTissue` (slice, sub-slice, row, column), uint8.
         s0: relative to white matter's, float32 of the same shape.
         adc: 10^-3 mm2/s, likewise.
     """
 
     def __init__(self, view: View, tissues: Array, s0: Array, adc: Array):
         self.view, self.tissues, self.s0, self.adc = view, tissues, s0, adc
-        self.parenchyma = (tissues > 0) & (tissues <= Tissue.CEREBELLAR_WHITE)
+        self.parenchyma = (tissues > 0) & (tissues <= HeadTissue.CEREBELLAR_WHITE)
 
-    def of(self, *tissues: Tissue) -> Array:
+    def of(self, *tissues: HeadTissue) -> Array:
         return np.isin(self.tissues, tissues)
 
     def multiply(self, amount: Array, where: Array, s0: float, adc: float) -> None:
@@ -69,7 +69,7 @@ def _outside(scene: Scene, rng: np.random.Generator) -> None:
 
 def _tracts(scene: Scene, rng: np.random.Generator) -> None:
     """Tracts along which water diffuses less in the directions measured: bright, on both sides."""
-    where = scene.of(*WHITES, Tissue.BRAINSTEM, Tissue.DEEP_GREY)
+    where = scene.of(*WHITES, HeadTissue.BRAINSTEM, HeadTissue.DEEP_GREY)
     amount = _blobs(scene, rng, rng.uniform(20, 35), rng.uniform(0.4, 1.1), symmetric=True)
     scene.multiply(amount, where, 1 + rng.uniform(0, 0.15), 1 - rng.uniform(0.05, 0.28))
 
@@ -86,7 +86,7 @@ def _midline(scene: Scene, rng: np.random.Generator) -> None:
     centre, reach = rng.uniform((10, 0), (45, 30)), rng.uniform((12, 8), (30, 20))
     near = np.exp(-((y - centre[0]) ** 2) / (2 * reach[0] ** 2) - (z - centre[1]) ** 2 / (2 * reach[1] ** 2))
     amount = (near * (np.abs(x) < 12)).astype(np.float32)
-    scene.multiply(amount, scene.of(Tissue.CORTEX), 1 + rng.uniform(0.1, 0.5), 1 - rng.uniform(0, 0.12))
+    scene.multiply(amount, scene.of(HeadTissue.CORTEX), 1 + rng.uniform(0.1, 0.5), 1 - rng.uniform(0, 0.12))
 
 
 def _white_matter_lesions(scene: Scene, rng: np.random.Generator) -> None:
@@ -96,7 +96,7 @@ def _white_matter_lesions(scene: Scene, rng: np.random.Generator) -> None:
     if rng.random() < 0.6:  # mostly near the ventricles
         away = np.sqrt((np.abs(x) - 18) ** 2 / 144 + (y + 20) ** 2 / 1600 + (z - 22) ** 2 / 324)
         amount = amount * np.clip(2.2 - away, 0, 1).astype(np.float32)
-    scene.multiply(amount, scene.of(Tissue.WHITE), 1 + rng.uniform(0.2, 1.1), 1 + rng.uniform(0.15, 0.9))
+    scene.multiply(amount, scene.of(HeadTissue.WHITE), 1 + rng.uniform(0.2, 1.1), 1 + rng.uniform(0.15, 0.9))
 
 
 def _shine_through(scene: Scene, rng: np.random.Generator) -> None:
@@ -121,7 +121,7 @@ def _choroid_plexus(scene: Scene, rng: np.random.Generator) -> None:
     """Bright within the ventricles, with an ADC above the brain's."""
     amount = _blobs(scene, rng, rng.uniform(10, 16), rng.uniform(0.7, 1.5), symmetric=rng.random() < 0.75)
     behind = scene.view.mni[1] < -10
-    scene.replace(amount * behind, scene.of(Tissue.VENTRICLE), rng.uniform(1.1, 2.4), rng.uniform(1.0, 2.0))
+    scene.replace(amount * behind, scene.of(HeadTissue.VENTRICLE), rng.uniform(1.1, 2.4), rng.uniform(1.0, 2.0))
 
 
 FINDINGS = (

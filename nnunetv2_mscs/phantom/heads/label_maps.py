@@ -13,7 +13,7 @@ from scipy import ndimage
 from nnunetv2_mscs.errors import MscsError
 
 
-class Tissue(IntEnum):
+class HeadTissue(IntEnum):
     """Tissues that differ in water, relaxation or diffusion."""
 
     AIR = 0
@@ -36,28 +36,28 @@ class Tissue(IntEnum):
     SKIN = 17
 
 
-LAST_OF_PARENCHYMA = Tissue.CEREBELLAR_WHITE
-LAST_OF_BRAIN = Tissue.VESSEL
+LAST_OF_PARENCHYMA = HeadTissue.CEREBELLAR_WHITE
+LAST_OF_BRAIN = HeadTissue.VESSEL
 
 # FreeSurfer's numbers (FreeSurferColorLUT) and those that SynthSeg's training maps have outside the brain.
-NUMBERS: dict[Tissue, tuple[int, ...]] = {
-    Tissue.WHITE: (2, 41, 28, 60, 77, 78, 79, 85, 192, 251, 252, 253, 254, 255),
-    Tissue.CORTEX: (3, 42, 17, 53, 18, 54, 19, 55, 136, 137, 163, 164),
-    Tissue.DEEP_GREY: (9, 10, 48, 49, 11, 50, 12, 51, 26, 58),
-    Tissue.PALLIDUM: (13, 52),
-    Tissue.BRAINSTEM: (16, 170, 173, 174, 175, 178),
-    Tissue.CEREBELLAR_CORTEX: (8, 47, 172),
-    Tissue.CEREBELLAR_WHITE: (7, 46),
-    Tissue.CSF: (14, 15, 24, 25, 57, 72, 257),
-    Tissue.VENTRICLE: (4, 5, 31, 43, 44, 63),
-    Tissue.VESSEL: (30, 62),
-    Tissue.DURA: (502, 530),
-    Tissue.EYE: (506,),
-    Tissue.SOFT: (507, 258),
-    Tissue.MUSCLE: (508, 509),
-    Tissue.BONE: (511, 515, 165),
-    Tissue.FAT: (512, 514),
-    Tissue.SKIN: (516,),
+NUMBERS: dict[HeadTissue, tuple[int, ...]] = {
+    HeadTissue.WHITE: (2, 41, 28, 60, 77, 78, 79, 85, 192, 251, 252, 253, 254, 255),
+    HeadTissue.CORTEX: (3, 42, 17, 53, 18, 54, 19, 55, 136, 137, 163, 164),
+    HeadTissue.DEEP_GREY: (9, 10, 48, 49, 11, 50, 12, 51, 26, 58),
+    HeadTissue.PALLIDUM: (13, 52),
+    HeadTissue.BRAINSTEM: (16, 170, 173, 174, 175, 178),
+    HeadTissue.CEREBELLAR_CORTEX: (8, 47, 172),
+    HeadTissue.CEREBELLAR_WHITE: (7, 46),
+    HeadTissue.CSF: (14, 15, 24, 25, 57, 72, 257),
+    HeadTissue.VENTRICLE: (4, 5, 31, 43, 44, 63),
+    HeadTissue.VESSEL: (30, 62),
+    HeadTissue.DURA: (502, 530),
+    HeadTissue.EYE: (506,),
+    HeadTissue.SOFT: (507, 258),
+    HeadTissue.MUSCLE: (508, 509),
+    HeadTissue.BONE: (511, 515, 165),
+    HeadTissue.FAT: (512, 514),
+    HeadTissue.SKIN: (516,),
 }
 ENDINGS = (".npy.xz", ".nii", ".nii.gz", ".mgz", ".mgh")
 CORTEX_PARCELS = ((1000, 1035), (2000, 2035), (11100, 12175))
@@ -75,7 +75,7 @@ class HeadMap:
     """Tissues of one head.
 
     Args:
-        tissues: uint8 (x, y, z), values of `Tissue`, 1 mm, axes to right, front and head.
+        tissues: uint8 (x, y, z), values of `HeadTissue`, 1 mm, axes to right, front and head.
         to_mni: 4x4, voxel to mm of MNI space, affine.
         name: of the file.
     """
@@ -92,8 +92,8 @@ class HeadMap:
         """The same head with sulci and ventricles wider by so many voxels on each side."""
         tissues = self.tissues.copy()
         for fluid, into, times in (
-            (Tissue.CSF, (Tissue.CORTEX, Tissue.CEREBELLAR_CORTEX), sulci),
-            (Tissue.VENTRICLE, (Tissue.WHITE,), ventricles),
+            (HeadTissue.CSF, (HeadTissue.CORTEX, HeadTissue.CEREBELLAR_CORTEX), sulci),
+            (HeadTissue.VENTRICLE, (HeadTissue.WHITE,), ventricles),
         ):
             if times:
                 open_to_it = np.isin(tissues, (fluid, *into))
@@ -139,13 +139,13 @@ def read_head(path: Path) -> HeadMap:
 
 
 def tissues_of_labels(labels: np.ndarray) -> np.ndarray:
-    """FreeSurfer's numbers -> values of `Tissue`; what has no tissue here becomes air."""
+    """FreeSurfer's numbers -> values of `HeadTissue`; what has no tissue here becomes air."""
     largest = max(int(labels.max()), 13000)
     table = np.zeros(largest + 1, np.uint8)
     for tissue, numbers in NUMBERS.items():
         table[list(numbers)] = tissue
     for first, last in CORTEX_PARCELS:
-        table[first : last + 1] = Tissue.CORTEX
+        table[first : last + 1] = HeadTissue.CORTEX
     return table[labels]
 
 
@@ -206,8 +206,8 @@ def with_shells(tissues: np.ndarray) -> np.ndarray:
             distance <= FLUID_MM + SKULL_MM + SCALP_MM - 2,
             distance <= FLUID_MM + SKULL_MM + SCALP_MM,
         ],
-        [Tissue.CSF, Tissue.BONE, Tissue.FAT, Tissue.SKIN],
-        Tissue.AIR,
+        [HeadTissue.CSF, HeadTissue.BONE, HeadTissue.FAT, HeadTissue.SKIN],
+        HeadTissue.AIR,
     )
     return np.where(tissues > 0, tissues, shells).astype(np.uint8)
 
@@ -217,9 +217,9 @@ def without_distant_fluid(tissues: np.ndarray) -> np.ndarray:
     parenchyma = (tissues > 0) & (tissues <= LAST_OF_PARENCHYMA)
     top = int(np.flatnonzero(parenchyma.any((0, 1))).mean())
     near = ndimage.binary_dilation(parenchyma[:, :, top:], iterations=5)  # 5 steps to a side, 3 diagonally
-    fluid = tissues[:, :, top:] == Tissue.CSF
+    fluid = tissues[:, :, top:] == HeadTissue.CSF
     result = tissues.copy()
-    result[:, :, top:][fluid & ~near] = Tissue.BONE
+    result[:, :, top:][fluid & ~near] = HeadTissue.BONE
     return result
 
 

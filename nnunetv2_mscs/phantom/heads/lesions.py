@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from nnunetv2_mscs.phantom.heads.findings import Scene
-from nnunetv2_mscs.phantom.heads.label_maps import HeadMap, Tissue
+from nnunetv2_mscs.phantom.heads.label_maps import HeadMap, HeadTissue
 from nnunetv2_mscs.phantom.heads.lesion_masks import LesionMasks, LesionShape
 from nnunetv2_mscs.phantom.heads.view import View, affine, interpolate, rotation
 
@@ -22,7 +22,7 @@ class Small:
     radii_mm: Array
     turn: Array
     strength: float
-    within: Tissue | None = None
+    within: HeadTissue | None = None
 
 
 @dataclass
@@ -85,9 +85,10 @@ def draw_small(head: HeadMap, rng: np.random.Generator) -> list[Small]:
     """1 to 30 small lesions: emboli mostly in cortex and beside one another, stripes, lacunes, and dots in the pons."""
     count = int(rng.choice([1, 1, 2, 3, 5, 8, 12, 20, 30]))
     cortex, white, deep, stem = (
-        np.argwhere(head.tissues == t) for t in (Tissue.CORTEX, Tissue.WHITE, Tissue.DEEP_GREY, Tissue.BRAINSTEM)
+        np.argwhere(head.tissues == t)
+        for t in (HeadTissue.CORTEX, HeadTissue.WHITE, HeadTissue.DEEP_GREY, HeadTissue.BRAINSTEM)
     )
-    back = np.argwhere((head.tissues == Tissue.CEREBELLAR_CORTEX) | (head.tissues == Tissue.CEREBELLAR_WHITE))
+    back = np.argwhere((head.tissues == HeadTissue.CEREBELLAR_CORTEX) | (head.tissues == HeadTissue.CEREBELLAR_WHITE))
     fallback = np.argwhere(head.parenchyma)
     pools = [pool if len(pool) else fallback for pool in (cortex, white, deep, stem, back)]
     seat = pools[int(rng.choice(5, p=[0.35, 0.30, 0.12, 0.13, 0.10]))]
@@ -105,7 +106,7 @@ def draw_small(head: HeadMap, rng: np.random.Generator) -> list[Small]:
             radii = radius * np.array([0.7, rng.uniform(1.8, 3.5), rng.uniform(0.8, 2)])
         strength = float(rng.uniform(0.25, 0.7) if faint else rng.uniform(0.6, 1.1))
         turn = rotation(rng.uniform(-0.6, 0.6, 3))
-        small.append(Small(centre.astype(float), radii, turn, strength, Tissue.CORTEX if gyral else None))
+        small.append(Small(centre.astype(float), radii, turn, strength, HeadTissue.CORTEX if gyral else None))
     return small
 
 
@@ -153,7 +154,7 @@ def lesion_fraction(view: View, plan: Plan, tissues: Array, points: Array) -> Ar
         wobble = view.field(np.random.default_rng(plan.noise_seed), 9.0)
         for one in plan.small:
             _add_small(view, one, fraction, tissues, points, wobble)
-    return np.where((tissues > 0) & (tissues <= Tissue.CEREBELLAR_WHITE), fraction, np.float32(0))
+    return np.where((tissues > 0) & (tissues <= HeadTissue.CEREBELLAR_WHITE), fraction, np.float32(0))
 
 
 def _add_small(view: View, one: Small, fraction: Array, tissues: Array, points: Array, wobble: Array) -> None:
@@ -192,6 +193,6 @@ def efface_sulci(scene: Scene, plan: Plan, points: Array) -> None:
     """Swollen tissue fills the fluid between the gyri within a mask."""
     if plan.kind not in ("mask", "both"):
         return
-    filled = (scene.tissues == Tissue.CSF) & (_mask_fraction(scene.view, plan, points) > 0.5)
+    filled = (scene.tissues == HeadTissue.CSF) & (_mask_fraction(scene.view, plan, points) > 0.5)
     scene.s0[filled] = plan.s0_ratio
     scene.adc[filled] = plan.adc_ratio * 0.8

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunetv2_mscs.phantom.heads.acquisition import Protocol, acquire, draw_protocol, resample, strip
+from nnunetv2_mscs.phantom.heads.acquisition import HeadProtocol, acquire, draw_protocol, resample, strip
 from nnunetv2_mscs.phantom.heads.artefacts import displace, draw_displacement, draw_gain
 from nnunetv2_mscs.phantom.heads.findings import Scene, add_findings
-from nnunetv2_mscs.phantom.heads.label_maps import LAST_OF_BRAIN, HeadMap, Tissue, read_head
+from nnunetv2_mscs.phantom.heads.label_maps import LAST_OF_BRAIN, HeadMap, HeadTissue, read_head
 from nnunetv2_mscs.phantom.heads.labelling import outline
 from nnunetv2_mscs.phantom.heads.lesion_masks import LesionMasks
 from nnunetv2_mscs.phantom.heads.lesions import Plan, draw_plan, efface_sulci, lesion_fraction, strike
@@ -112,7 +112,7 @@ def make_head_scan(
 def _scanned(
     images: dict[str, Array],
     view: View,
-    protocol: Protocol,
+    protocol: HeadProtocol,
     b: float,
     plan: Plan,
     head_name: str,
@@ -162,7 +162,7 @@ def _scanned(
 
 
 def _extent(
-    head: HeadMap, matrix: Array, centre: Array, protocol: Protocol, rng: np.random.Generator
+    head: HeadMap, matrix: Array, centre: Array, protocol: HeadProtocol, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Lowest and highest slice in mm: the brain, and with the skull on some of the head below it."""
     heights = np.linalg.solve(matrix, (np.argwhere(head.parenchyma)[::37] - centre).T)[2]
@@ -176,7 +176,7 @@ def _selected(coarse: View, plan: Plan, slices: Slices, count: int, rng: np.rand
         return slices
     points = coarse.points()
     tissues = np.rint(interpolate(coarse.head.tissues, points, nearest=True)).astype(np.uint8)
-    brain = ((tissues > 0) & (tissues <= Tissue.CEREBELLAR_WHITE)).sum((1, 2, 3))
+    brain = ((tissues > 0) & (tissues <= HeadTissue.CEREBELLAR_WHITE)).sum((1, 2, 3))
     struck = (
         (lesion_fraction(coarse, plan, tissues, points) > 0.3).any((1, 2, 3))
         if plan.kind != "none"
@@ -196,6 +196,6 @@ def _texture(scene: Scene, rng: np.random.Generator) -> None:
         fine, both = rng.uniform(0.02, 0.07), rng.uniform(0.02, 0.07)
         field = fine * view.field(rng, 7) + both * view.symmetric_field(rng, 28)
         values *= np.where(brain, np.exp(field).astype(np.float32)[:, None], np.float32(1))
-    fluid = (scene.tissues == Tissue.CSF) | (scene.tissues == Tissue.VENTRICLE)
+    fluid = (scene.tissues == HeadTissue.CSF) | (scene.tissues == HeadTissue.VENTRICLE)
     flow = np.exp(-0.15 * np.abs(view.field(rng, 10))).astype(np.float32)
     scene.adc *= np.where(fluid, flow[:, None], np.float32(1))

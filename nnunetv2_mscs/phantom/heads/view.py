@@ -44,7 +44,7 @@ class View:
         step: keep every so many-th row and column.
     """
 
-    def __init__(self, head: HeadMap, slices: Slices, pose: "Pose", step: int = 1):
+    def __init__(self, head: HeadMap, slices: Slices, pose: "HeadPose", step: int = 1):
         self.head, self.slices, self.pose = head, slices, pose
         rows, columns = FINE_SIZE
         self.y = ((np.arange(rows) - (rows - 1) / 2) * FINE_MM)[::step]
@@ -105,7 +105,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Pose:
+class HeadPose:
     """How a head lies in the scanner, its size, and how it is bent.
 
     Args:
@@ -121,7 +121,7 @@ class Pose:
     bend_mm: float
 
 
-def draw_pose(head: HeadMap, rng: np.random.Generator) -> Pose:
+def draw_pose(head: HeadMap, rng: np.random.Generator) -> HeadPose:
     """Turned within 8 degrees of MNI's axes (pitch within 16), 90 to 112 % of its size, sides exchanged in half."""
     upright, _ = polar(head.to_mni[:3, :3])
     pitch = np.clip(rng.normal(0, 7), -16, 16)
@@ -132,7 +132,7 @@ def draw_pose(head: HeadMap, rng: np.random.Generator) -> Pose:
     matrix = upright.T @ mirror @ rotation(angles) @ np.diag(1 / size) @ to_ras
     centre = head.centre() + matrix @ rng.uniform((-6, -6, -4), (6, 6, 4))
     bends = tuple((int(rng.integers(1 << 31)), float(rng.uniform(45, 90))) for _ in range(3))
-    return Pose(matrix, centre, bends, float(rng.uniform(0.4, 2.2)))
+    return HeadPose(matrix, centre, bends, float(rng.uniform(0.4, 2.2)))
 
 
 def rotation(angles: Sequence[float] | Array) -> Array:

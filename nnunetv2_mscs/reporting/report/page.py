@@ -1,11 +1,8 @@
 """From content to a page: the template in results_templates/ filled, with styles and script inside."""
 
 import math
-from importlib import resources
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from nnunetv2_mscs.evaluation.catalogue import MAIN_METRICS, METRICS
 from nnunetv2_mscs.evaluation.wording import DASH
@@ -16,6 +13,7 @@ from nnunetv2_mscs.reporting.report.content import (
     shown,
     why_undefined,
 )
+from nnunetv2_mscs.reporting.templates import fill_template
 
 TEMPLATE = "report.html.j2"
 GENERATOR = "nnunetv2-mscs report"
@@ -42,14 +40,8 @@ CASES_LISTED = 12
 
 def render(content: ReportContent) -> str:
     """The page as HTML, which refers to nothing outside itself."""
-    environment = Environment(
-        loader=FunctionLoader(_template),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(TEMPLATE).render(
+    return fill_template(
+        TEMPLATE,
         content=content,
         generator=GENERATOR,
         columns=_columns(content),
@@ -81,10 +73,6 @@ def alternative_text(row: CaseRow) -> str:
         f"Dice {shown(values['dice'], 'dice')}, reference {values['volume_reference_ml']:.1f} mL, "
         f"prediction {values['volume_prediction_ml']:.1f} mL"
     )
-
-
-def _template(name: str) -> str:
-    return (resources.files("nnunetv2_mscs.results_templates") / name).read_text(encoding="utf-8")
 
 
 def _columns(content: ReportContent) -> list[Any]:

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.phantom.heads import LesionMasks, find_heads, make_head_scan, read_head
-from nnunetv2_mscs.phantom.heads.label_maps import MNI_CENTRE, Tissue
+from nnunetv2_mscs.phantom.heads.label_maps import MNI_CENTRE, HeadTissue
 
 SLICES = 5
 
@@ -67,7 +67,7 @@ def test_a_segmentation_of_any_grid_is_read_and_brought_to_mni_space(head):
     middle = np.argwhere(one.parenchyma).mean(0)
     np.testing.assert_allclose((one.to_mni @ np.append(middle, 1))[:3], MNI_CENTRE, atol=1)
     # A brain alone gets a skull and a scalp.
-    assert {Tissue.BONE, Tissue.SKIN} <= {Tissue(value) for value in np.unique(one.tissues)}
+    assert {HeadTissue.BONE, HeadTissue.SKIN} <= {HeadTissue(value) for value in np.unique(one.tissues)}
 
 
 def test_the_mask_of_a_scan_that_is_evaluated_on_is_left_out(masks):

@@ -15,11 +15,13 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.models.prediction import Prediction
 from nnunetv2_mscs.models.records import FAILED, FORMAT, OK, PAGE, SHEETS, Results
 from nnunetv2_mscs.models.segmentation import check_can_write, write_segmentation
-from nnunetv2_mscs.models.studies import Study, find_studies
+from nnunetv2_mscs.models.source import ModelSource, find_model
+from nnunetv2_mscs.models.studies import Study, Wanted, find_studies
 from nnunetv2_mscs.reporting.pictures import png
 from nnunetv2_mscs.reporting.predictions import write_page
 from nnunetv2_mscs.reporting.sheet import draw_sheet, draw_thumbnail
 from nnunetv2_mscs.reporting.sheet_case import SEPARATOR, scan_to_show
+from nnunetv2_mscs.scans.channels import ADC, B0, DWI
 from nnunetv2_mscs.scans.dicom_study import DicomScan, read_dicom_study
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.writing import write_volume
@@ -38,7 +40,7 @@ class PredictRequest:
 
     Args:
         places: files, folders and tables of studies.
-        given: the files of one study by channel.
+        given: the files of one study by the names of their channels, in any case of letters.
         model: as of `Predictor`.
         out: the folder of the results.
         device: as of `Predictor`.
@@ -49,6 +51,7 @@ class PredictRequest:
         spacing: voxel size x, y, z in mm of array files.
         probabilities: write the lesion probability of every voxel, too.
         overwrite: begin anew in a folder of predictions.
+        workspace: as of `find_model`.
     """
 
     places: tuple[Path, ...]
@@ -63,6 +66,7 @@ class PredictRequest:
     spacing: tuple[float, ...] | None = None
     probabilities: bool = False
     overwrite: bool = False
+    workspace: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,12 @@ def predict(request: PredictRequest) -> Predicted:
     Raises:
         MscsError: a path is not there, the model cannot be used, or the folder of the results holds something else.
     """
-    studies = find_studies(request.places, request.given, b_value=request.b_value)
     results = Results(request.out)
     results.check()
-    predictor = _load(request)
+    source = find_model(request.model, workspace=request.workspace)
+    wanted = Wanted(source.channels)
+    studies = find_studies(request.places, _given(request.given, wanted), b_value=request.b_value, wanted=wanted)
+    predictor = _load(source, request)
     with results.alone():
         return _predict_all(studies, predictor, results, request)
 
@@ -120,11 +126,27 @@ def _predict_all(
     return Predicted(tuple(records[name] for name in names), tuple(name for name in names if name in done))
 
 
-def _load(request: PredictRequest) -> "Predictor":
+def _given(files: Mapping[str, Path], wanted: Wanted) -> dict[str, Path]:
+    """The files of one study by channel.
+
+    Raises:
+        MscsError: a channel is unknown, or that is missing on whose grid the mask lies.
+    """
+    names = {name.lower(): name for name in (*wanted.channels, *(ADC, DWI, B0))}
+    if unknown := [name for name in files if name.lower() not in names]:
+        raise MscsError(f"The model has no channel {unknown[0]}.", f"Its channels are {', '.join(wanted.model)}.")
+    found = {names[name.lower()]: file for name, file in files.items()}
+    if found and wanted.reference not in found:
+        option = "--dwi FILE" if wanted.reference == DWI else f"--image {wanted.reference}=FILE"
+        raise MscsError(f"The {wanted.reference} is missing, on whose grid the mask lies.", f"Add {option}.")
+    return found
+
+
+def _load(source: ModelSource, request: PredictRequest) -> "Predictor":
     from nnunetv2_mscs.models.predictor import Predictor
 
     return Predictor(
-        request.model,
+        source,
         request.device,
         fast=request.fast,
         threshold=request.threshold,

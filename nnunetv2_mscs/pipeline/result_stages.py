@@ -76,8 +76,8 @@ def _predict(
 
     def commands(here: Here) -> Sequence[Sequence[str]]:
         if len(ours) > 1:
-            words = (settings.dataset_id, "-i", images, "-o", run.predictions, "-np", here.workers)
-            return [mscs_command("predict-best", *words, "--device", here.device)]
+            words = (images, "-m", settings.dataset_id, "-o", run.predictions, "--device", here.device)
+            return [mscs_command("predict", *words)]
         models, raw_masks = model_set(settings, ours), run.unprocessed_predictions
         options = device_options(here.device, here.workers)
         predict = predict_words(models, models.models[0], images, raw_masks, *options)

@@ -12,9 +12,11 @@ again continues where it was stopped. docs/predict.md says what each column mean
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
+from nnunetv2_mscs.models.shipped import SHIPPED
 from nnunetv2_mscs.workplace.arguments import number_from, voxel_size_mm
 
 SUMMARY = "new scans in any form -> masks, lesion volumes, pictures, one page"
@@ -29,7 +31,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(refuse=parser.error)
     add = parser.add_argument
     add("inputs", metavar="INPUT", nargs="*", type=Path, help=INPUTS)
-    add("-m", "--model", required=True, help="model folder, zip of mscs export, or data set id or name")
+    add(
+        "-m",
+        "--model",
+        default=SHIPPED,
+        help=f"model folder, zip of mscs export, data set id or name (default: {SHIPPED}, the weights of this package)",
+    )
     add_options(parser)
 
 
@@ -57,6 +64,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="voxel size in mm of .npy and .npz files",
     )
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: cuda if there is a GPU")
+    add(
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="of the network on a CPU (default: bfloat16 on CPUs with AMX, else float32)",
+    )
     add("--fast", action="store_true", help="one fold of one model, without mirroring: quicker and less accurate")
     add(
         "--threshold",
@@ -84,6 +97,8 @@ def _named_file(text: str) -> tuple[str, Path]:
 
 
 def run(args: argparse.Namespace) -> int:
+    # Before torch is loaded: its threads must not spin where other work waits for the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from nnunetv2_mscs.models.predicting import PredictRequest, predict
 
     files = [("ADC", args.adc), ("DWI", args.dwi), ("B0", args.b0), *args.image]
@@ -97,6 +112,7 @@ def run(args: argparse.Namespace) -> int:
             model=args.model,
             out=args.out,
             device=args.device,
+            precision=args.precision,
             fast=args.fast,
             threshold=args.threshold,
             min_lesion_ml=args.min_lesion,

@@ -1,5 +1,6 @@
 """`mscs predict`: all studies one after the other, each with its files written whole before its record says so."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -44,6 +45,7 @@ class PredictRequest:
         model: as of `Predictor`.
         out: the folder of the results.
         device: as of `Predictor`.
+        precision: as of `Predictor`.
         fast: as of `Predictor`.
         threshold: as of `Predictor`.
         min_lesion_ml: as of `Predictor`.
@@ -59,6 +61,7 @@ class PredictRequest:
     out: Path
     given: Mapping[str, Path] = field(default_factory=dict)
     device: str = "auto"
+    precision: str = "auto"
     fast: bool = False
     threshold: float | None = None
     min_lesion_ml: float | None = None
@@ -98,6 +101,7 @@ def predict(request: PredictRequest) -> Predicted:
     wanted = Wanted(source.channels)
     studies = find_studies(request.places, _given(request.given, wanted), b_value=request.b_value, wanted=wanted)
     predictor = _load(source, request)
+    print(_introduction(source, predictor.device), flush=True)
     with results.alone():
         return _predict_all(studies, predictor, results, request)
 
@@ -142,12 +146,20 @@ def _given(files: Mapping[str, Path], wanted: Wanted) -> dict[str, Path]:
     return found
 
 
+def _introduction(source: ModelSource, device: str) -> str:
+    """The model and the device in one line."""
+    dice = source.cross_validated_dice
+    quality = "" if math.isnan(dice) else f", mean Dice {dice:.2f} in cross-validation"
+    return f"{source.name}{quality}; on {device}"
+
+
 def _load(source: ModelSource, request: PredictRequest) -> "Predictor":
     from nnunetv2_mscs.models.predictor import Predictor
 
     return Predictor(
         source,
         request.device,
+        precision=request.precision,
         fast=request.fast,
         threshold=request.threshold,
         min_lesion_ml=request.min_lesion_ml,
@@ -237,6 +249,7 @@ def _predict_one(
         "notes": list(prediction.notes),
         "seconds": seconds,
         "device": predictor.device,
+        "precision": predictor.precision,
         "versions": versions(),
         "files": study.fingerprint,
     }

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.models.shipped import SHIPPED, shipped_folder
 from nnunetv2_mscs.nnunet_files.best_configuration import BEST_RECORD
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, READER
 from nnunetv2_mscs.nnunet_files.environment import folders_of
@@ -127,13 +128,16 @@ def find_model(model: str | Path, *, workspace: Path | None = None) -> ModelSour
     """Find a model.
 
     Args:
-        model: a model folder, the folder of a data set's models, a data set's id or name, or a zip of `mscs export`.
+        model: a model folder, the folder of a data set's models, a data set's id or name, a zip of `mscs export`, or
+            "synthetic", the weights of this package.
         workspace: the folder in which nnU-Net's three folders are, whatever its variables say.
 
     Raises:
         MscsError: there is none, it is incomplete, or the zip is refused as by `mscs install`.
     """
     place = Path(model)
+    if str(model) == SHIPPED and not place.exists():
+        place = model = shipped_folder()
     if place.is_file():
         return _of_zip(place)
     if workspace and not place.is_dir() and DATASET_WORD.fullmatch(str(model)):

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
+from nnunetv2_mscs.models.source import find_model
 from nnunetv2_mscs.nnunet_files.best_configuration import BEST_INSTRUCTIONS, BEST_RECORD
 from nnunetv2_mscs.nnunet_files.commands import device_options, nnunet_command, postprocess_words, predict_words
-from nnunetv2_mscs.nnunet_files.dataset import FOLDS, IMAGES_TS, LABELS_TS, REFERENCES
+from nnunetv2_mscs.nnunet_files.dataset import FOLDS, IMAGES_TR, IMAGES_TS, LABELS_TS, REFERENCES
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline.commands import mscs_command
 from nnunetv2_mscs.pipeline.data_stages import REFERENCES_STAGE, of_raw
@@ -17,7 +18,7 @@ from nnunetv2_mscs.pipeline.stage import Here, Stage, all_of
 from nnunetv2_mscs.pipeline.state import RunFolder
 from nnunetv2_mscs.pipeline.training_stages import training_stage
 
-BEST, PREDICT, EVALUATE, REPORT = "best_configuration", "predict", "evaluate", "report"
+BEST, PREDICT, BEFORE, EVALUATE, REPORT = "best_configuration", "predict", "before", "evaluate", "report"
 EVALUATE_TEST, REPORT_TEST = "evaluate_test", "report_test"
 
 
@@ -31,6 +32,8 @@ def result_stages(
 ) -> list[Stage]:
     """Predictions only if the source has test cases, and their scores only if these have masks."""
     stages = [_best(settings, folders, ours)]
+    if settings.adapt:
+        stages.append(_before(settings, source, run))
     if source.has_test_cases:
         stages.append(_predict(settings, folders, source, run, ours))
     stages += [_evaluate(settings, folders, run, ours, rivals), _report(run)]
@@ -96,6 +99,21 @@ def _predict(
     )
 
 
+def _before(settings: RunSettings, source: Source, run: RunFolder) -> Stage:
+    """Masks of the training cases by the model as it was, to compare those of its adaptation with."""
+    model = find_model(str(settings.adapt))
+    words = (source.raw / IMAGES_TR, "-m", settings.adapt, "-o", run.before)
+    return Stage(
+        BEFORE,
+        "predict with the model as it was",
+        lambda here: [mscs_command("predict", *words, "--device", here.device)],
+        parameters={"model": model.name, "weights": model.weights_digest(fast=False)},
+        **of_raw(source, IMAGES_TR),
+        makes=(run.before,),
+        uses_gpu=True,
+    )
+
+
 def _evaluate(
     settings: RunSettings,
     folders: Folders,
@@ -110,6 +128,9 @@ def _evaluate(
     for pair in combinations(ours, 2):
         names.append(f"ensemble {pair[0].configuration} + {pair[1].configuration}")
         places.append(folders.results / settings.dataset / model_set(settings, pair).home)
+    if settings.adapt:
+        names.append("before")
+        places.append(run.before)
     folds = [] if settings.folds == FOLDS else list(settings.folds)
     partial = bool(folds) and len(ours) > 1  # an ensemble's folder does not record its folds
     words = [
@@ -123,7 +144,12 @@ def _evaluate(
         "evaluate cross-validation",
         lambda here: [mscs_command("evaluate", *words, "-np", here.workers)],
         parameters={"models": names, "folds": folds, "partial": partial},
-        needs=all_of(REFERENCES_STAGE, *_trained(settings, models), *([BEST] if len(ours) > 1 else [])),
+        needs=all_of(
+            REFERENCES_STAGE,
+            *_trained(settings, models),
+            *([BEST] if len(ours) > 1 else []),
+            *([BEFORE] if settings.adapt else []),
+        ),
         makes=(run.evaluation,),
     )
 

@@ -35,4 +35,4 @@ def model(results) -> Path:
 def predictor(model):
     from nnunetv2_mscs import Predictor
 
-    return Predictor(model, "cpu")
+    return Predictor(model, "cpu", precision="float32")

@@ -45,7 +45,7 @@ def test_the_result_of_a_scan(plain):
 
 def test_all_orders_and_directions_of_axes_give_the_same_mask(model, tmp_path):
     """Without mirroring, which would hide a network that sees a scan mirrored."""
-    predictor = Predictor(model, "cpu", fast=True)
+    predictor = Predictor(model, "cpu", precision="float32", fast=True)
     folder = write_study(tmp_path, tilt=TILT)
     plain = predictor.predict(adc=folder / "adc.nii.gz", dwi=folder / "dwi.nii.gz")
     assert 0 < plain.mask.mean() < 1
@@ -120,20 +120,20 @@ def test_threshold_and_smallest_lesion(model, plain, tmp_path):
     folder = write_study(tmp_path, tilt=TILT)
     files = {name: folder / f"{name}.nii.gz" for name in ("adc", "dwi")}
     threshold = float(np.quantile(plain.probabilities, 0.97))
-    few = Predictor(model, "cpu", threshold=threshold).predict(**files)
+    few = Predictor(model, "cpu", precision="float32", threshold=threshold).predict(**files)
     np.testing.assert_array_equal(few.mask > 0, plain.probabilities >= np.float32(threshold))
     assert few.lesion_count > 1
     least = few.lesion_volumes_ml[0] - 1e-6
-    large = Predictor(model, "cpu", threshold=threshold, min_lesion_ml=least).predict(**files)
+    large = Predictor(model, "cpu", precision="float32", threshold=threshold, min_lesion_ml=least).predict(**files)
     assert large.lesion_volumes_ml == tuple(one for one in few.lesion_volumes_ml if one >= least)
-    none = Predictor(model, "cpu", threshold=0.999).predict(**files)
+    none = Predictor(model, "cpu", precision="float32", threshold=0.999).predict(**files)
     assert (none.lesion_count, none.mean_adc, none.relative_dwi) == (0, None, None)
     assert none.largest_probability == pytest.approx(plain.largest_probability)
 
 
 def test_fast_uses_one_fold_and_no_mirroring(model, predictor, tmp_path):
     folder = write_study(tmp_path)
-    fast = Predictor(model, "cpu", fast=True)
+    fast = Predictor(model, "cpu", precision="float32", fast=True)
     assert (fast._networks.count, predictor._networks.count) == (1, 2)
     files = {name: folder / f"{name}.nii.gz" for name in ("adc", "dwi")}
     assert not np.allclose(fast.predict(**files).probabilities, predictor.predict(**files).probabilities)
@@ -154,8 +154,8 @@ def test_the_best_ensemble_with_its_postprocessing(tmp_path):
     write_decision(tmp_path / "results" / DATASET / models.decisions, steps=1)
     write_study(tmp_path / "in", tilt=TILT)
     files = {name: tmp_path / f"in/{name}.nii.gz" for name in ("adc", "dwi")}
-    alone = [Predictor(folder, "cpu").predict(**files).probabilities for folder in folders]
-    together = Predictor(tmp_path / "results" / DATASET, "cpu").predict(**files)
+    alone = [Predictor(folder, "cpu", precision="float32").predict(**files).probabilities for folder in folders]
+    together = Predictor(tmp_path / "results" / DATASET, "cpu", precision="float32").predict(**files)
     np.testing.assert_allclose(together.probabilities, (alone[0] + alone[1]) / 2, atol=1e-6)
     pieces, count = ndimage.label(together.probabilities > 0.5, np.ones((3, 3, 3)))
     largest = np.bincount(pieces.ravel())[1:].argmax() + 1

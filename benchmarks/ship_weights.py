@@ -18,11 +18,13 @@ from score_real import FACTS
 from nnunetv2_mscs.models.shipped import FOLDER, SHIPPED
 from nnunetv2_mscs.models.source import DEFAULTS, MIN_LESION, THRESHOLD
 from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT, WEIGHTS, read_checkpoint
-from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, FINGERPRINT
 from nnunetv2_mscs.nnunet_files.json_files import read_json
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.workplace.whole_files import write_whole
 
+# Voxels of the synthetic scans in mm, the smallest and the largest (docs/weights.md): others get a warning.
+SPACINGS_MM = [[2.0, 0.9, 0.9], [7.0, 2.0, 2.0]]
 DATASET, PLANS, PLANNER = "Dataset991_SyntheticStroke", "MSCSPlans", "MSCSPlanner"
 
 
@@ -43,7 +45,8 @@ def ship(model: Path, target: Path) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     file = target / "fold_all" / FINAL_CHECKPOINT
     file.parent.mkdir(parents=True)
-    for name, content in ((PLANS_JSON, plans), (DATASET_JSON, dataset), (FACTS, facts)):
+    contents = {PLANS_JSON: plans, DATASET_JSON: dataset, FACTS: facts, FINGERPRINT: {"spacings": SPACINGS_MM}}
+    for name, content in contents.items():
         write_whole(target / name, json.dumps(content, indent=1) + "\n")
     torch.save(checkpoint, file)
     return file

@@ -5,6 +5,7 @@ plans to the other data set, as `nnUNetv2_move_plans_between_datasets` does; the
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
 from nnunetv2_mscs.nnunet_files.json_files import read_json
 from nnunetv2_mscs.nnunet_files.model_folder import fold_folder
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON, weights_beside
+from nnunetv2_mscs.nnunet_shims.run import make_findable
+from nnunetv2_mscs.sharing.compatibility import find_trainer
 
 
 def model_to_adapt(name: str) -> ModelSource:
@@ -43,21 +46,24 @@ def take_plans(dataset: str, model: str, plans_name: str) -> Path:
     )
     from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 
+    make_findable()
     source = model_to_adapt(model)
     chosen = source.selection.models.models[0]
     _check_fits(source, Path(nnUNet_raw) / dataset)
     folder = Path(nnUNet_preprocessed) / dataset
     plans = read_json(source.first_folder / PLANS_JSON)
-    # nnU-Net names the preprocessed data of a configuration after these plans.
-    own = plans["configurations"][chosen.configuration] | {
-        "data_identifier": f"{plans_name}_from_{chosen.configuration}"
-    }
+    own = dict(plans["configurations"][chosen.configuration])
+    # The network as the weights have it, also where older plans name none; nnU-Net renames the preprocessed data.
+    own["architecture"] = find_trainer(chosen.trainer)[0].stored_architecture(own["architecture"], own["patch_size"])
+    own["data_identifier"] = f"{plans_name}_from_{chosen.configuration}"
     beside = folder / f"{plans_name}_from.json"
     beside.write_text(json.dumps({**plans, "configurations": {chosen.configuration: own}}))
     try:
         move_plans_between_datasets(dataset, dataset, beside.stem, plans_name)
     finally:
         beside.unlink()
+    # As nnU-Net's planners leave it, for the preprocessing.
+    shutil.copyfile(Path(nnUNet_raw) / dataset / DATASET_JSON, folder / DATASET_JSON)
     _write_weights(source, weights_beside(folder, plans_name))
     return folder / f"{plans_name}.json"
 

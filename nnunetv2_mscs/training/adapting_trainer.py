@@ -22,11 +22,8 @@ class MSCSTrainerAdapt(MSCSTrainerEarlyStopping):
     epochs: int | None = 100
     patience: int = 20
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.initial_lr = LEARNING_RATE
-
     def initialize(self) -> None:
+        self.initial_lr = LEARNING_RATE
         super().initialize()
         if not self.is_resumed:
             self._take_weights()

@@ -100,7 +100,8 @@ class Networks:
         with quiet():
             with _timed(seconds, "preprocess"):
                 preprocessor = configuration.preprocessor_class(verbose=False)
-                earlier = None if former is None else former[None]
+                # nnU-Net's cropping writes -1 into it
+                earlier = None if former is None else former[None].astype(np.int8)
                 data, seg, properties = preprocessor.run_case_npy(
                     array, earlier, properties, plans, configuration, predictor.dataset_json
                 )

@@ -1,5 +1,6 @@
 """After the trainings: the best configuration, predictions of the test cases, evaluation and report."""
 
+import json
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -8,9 +9,10 @@ from nnunetv2_mscs.models.source import find_model
 from nnunetv2_mscs.nnunet_files.best_configuration import BEST_INSTRUCTIONS, BEST_RECORD
 from nnunetv2_mscs.nnunet_files.commands import device_options, nnunet_command, postprocess_words, predict_words
 from nnunetv2_mscs.nnunet_files.dataset import FOLDS, IMAGES_TR, IMAGES_TS, LABELS_TS, REFERENCES
+from nnunetv2_mscs.nnunet_files.dataset import SPLITS as SPLITS_FILE
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline.commands import mscs_command
-from nnunetv2_mscs.pipeline.data_stages import REFERENCES_STAGE, of_raw
+from nnunetv2_mscs.pipeline.data_stages import REFERENCES_STAGE, SPLITS, of_raw
 from nnunetv2_mscs.pipeline.models import PlannedModel, model_set
 from nnunetv2_mscs.pipeline.settings import RunSettings
 from nnunetv2_mscs.pipeline.source import Source
@@ -33,7 +35,7 @@ def result_stages(
     """Predictions only if the source has test cases, and their scores only if these have masks."""
     stages = [_best(settings, folders, ours)]
     if settings.adapt:
-        stages.append(_before(settings, source, run))
+        stages.append(_before(settings, folders, source, run))
     if source.has_test_cases:
         stages.append(_predict(settings, folders, source, run, ours))
     stages += [_evaluate(settings, folders, run, ours, rivals), _report(run)]
@@ -99,16 +101,32 @@ def _predict(
     )
 
 
-def _before(settings: RunSettings, source: Source, run: RunFolder) -> Stage:
-    """Masks of the training cases by the model as it was, to compare those of its adaptation with."""
-    model = find_model(str(settings.adapt))
-    words = (source.raw / IMAGES_TR, "-m", settings.adapt, "-o", run.before)
+def _before(settings: RunSettings, folders: Folders, source: Source, run: RunFolder) -> Stage:
+    """Masks of the held-out cases by the model as it was, to compare those of its adaptation with."""
+    model, images = find_model(str(settings.adapt)), source.raw / IMAGES_TR
+    splits = folders.preprocessed / settings.dataset / SPLITS_FILE
+
+    def commands(here: Here) -> Sequence[Sequence[str]]:
+        scans = [images]
+        if settings.folds != FOLDS and splits.is_file():
+            folds = json.loads(splits.read_text())
+            scans = [
+                file for fold in settings.folds for case in folds[fold]["val"] for file in images.glob(f"{case}_????.*")
+            ]
+        return [
+            mscs_command("predict", *sorted(scans), "-m", settings.adapt, "-o", run.before, "--device", here.device)
+        ]
+
     return Stage(
         BEFORE,
         "predict with the model as it was",
-        lambda here: [mscs_command("predict", *words, "--device", here.device)],
-        parameters={"model": model.name, "weights": model.weights_digest(fast=False)},
-        **of_raw(source, IMAGES_TR),
+        commands,
+        parameters={
+            "model": model.name,
+            "weights": model.weights_digest(fast=False),
+            "folds": list(settings.folds),
+        },
+        **of_raw(source, IMAGES_TR, needs=(SPLITS,)),
         makes=(run.before,),
         uses_gpu=True,
     )

@@ -1,10 +1,11 @@
-"""Choose a model's threshold and smallest lesion on whole synthetic scans; both go into MODEL/synthetic_training.json.
+"""Choose a model's threshold and smallest lesion on whole synthetic scans.
 
     python benchmarks/synthetic_data.py SCANS --heads LABEL_MAPS --lesion-masks MASKS --cases 40 --seed 2000000
     python benchmarks/choose_threshold.py MODEL SCANS
 
-The choice is the pair with the highest mean Dice of the scans with a lesion, among the pairs that mark at most 1 mL in
-9 of 10 scans without one; where no pair does, among all.
+Both go into MODEL/dataset.json, where `mscs predict` finds them, and into MODEL/synthetic_training.json. The choice is
+the pair with the highest mean Dice of the scans with a lesion, among the pairs that mark at most 1 mL in 9 of 10 scans
+without one; where no pair does, among all.
 """
 
 import argparse
@@ -15,13 +16,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from reporting import print_table
-from score_real import FACTS, cases_of, mask_of, new_predictor, probability, scores
+from score_real import cases_of, scores
 
-from nnunetv2_mscs.nnunet_files.dataset import READER
-from nnunetv2_mscs.scans.channels import ReadingRules
+from nnunetv2_mscs import Predictor
+from nnunetv2_mscs.models.source import DEFAULTS, MIN_LESION, THRESHOLD
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
+from nnunetv2_mscs.scans.channels import ReadingRules, ScanFiles
+from nnunetv2_mscs.scans.lesions import without_small
 from nnunetv2_mscs.scans.scan import load_scan
 from nnunetv2_mscs.workplace.whole_files import write_whole
 
+FACTS = "synthetic_training.json"
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 SMALLEST_ML = (0.0, 0.02, 0.05, 0.1, 0.2)
 MOST_FALSE_ML, SHARE = 1.0, 0.9
@@ -29,9 +34,7 @@ MOST_FALSE_ML, SHARE = 1.0, 0.9
 
 def figures(model: Path, scans: Path) -> dict[tuple[float, float], tuple[float, float]]:
     """Mean Dice, and the share of lesion-free scans with at most 1 mL marked, by threshold and smallest lesion."""
-    predictor = new_predictor(model)
-    dataset = json.loads((model / "dataset.json").read_text())
-    axes = dataset.get("overwrite_image_reader_writer", f"{READER}LPS").removeprefix(READER)
+    predictor = Predictor(model, "cpu", fast=True)
     pairs = [(threshold, smallest) for threshold in THRESHOLDS for smallest in SMALLEST_ML]
     dice: dict[tuple[float, float], list[float]] = {pair: [] for pair in pairs}
     few: dict[tuple[float, float], list[bool]] = {pair: [] for pair in pairs}
@@ -39,15 +42,14 @@ def figures(model: Path, scans: Path) -> dict[tuple[float, float], tuple[float, 
         scan, _ = load_scan(files, ReadingRules(), check=False)
         if scan is None or scan.labels is None:
             continue  # a scan without an ADC map: constant channels are refused
-        scan = scan.turned_to(axes)
         truth, volume_ml = scan.labels > 0, scan.grid.voxel_volume_ml
-        predicted = probability(predictor, scan)
-        for pair in pairs:
-            found = mask_of(predicted, *pair, volume_ml)
+        probabilities = predictor.predict_files(ScanFiles(files.images)).probabilities
+        for threshold, smallest in pairs:
+            found = without_small(probabilities >= threshold, smallest, volume_ml)
             if truth.any():
-                dice[pair].append(scores(found, truth, volume_ml)["dice"])
+                dice[threshold, smallest].append(scores(found, truth, volume_ml)["dice"])
             else:
-                few[pair].append(found.sum() * volume_ml <= MOST_FALSE_ML)
+                few[threshold, smallest].append(found.sum() * volume_ml <= MOST_FALSE_ML)
     return {pair: (float(np.mean(dice[pair])), float(np.mean(few[pair] or [True]))) for pair in pairs}
 
 
@@ -63,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     print_table(["threshold", "smallest, mL", "mean Dice", "lesion-free scans with at most 1 mL"], rows)
     allowed = [pair for pair, (_, share) in found.items() if share >= SHARE] or list(found)
     threshold, smallest = max(allowed, key=lambda pair: found[pair][0])
+    dataset = json.loads((args.model / DATASET_JSON).read_text())
+    dataset[DEFAULTS] = {THRESHOLD: threshold, MIN_LESION: smallest}
+    write_whole(args.model / DATASET_JSON, json.dumps(dataset, indent=4))
     facts = json.loads((args.model / FACTS).read_text())
     facts |= {"threshold": threshold, "min_lesion_ml": smallest, "synthetic_dice": found[threshold, smallest][0]}
     write_whole(args.model / FACTS, json.dumps(facts, indent=4))

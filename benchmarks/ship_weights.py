@@ -2,8 +2,8 @@
 
     python benchmarks/ship_weights.py ./synthetic/model
 
-Plans and data set get the names that `mscs predict` prints. Nothing else changes; tests/models/test_shipped.py checks
-that the package holds what this program writes, and that it is small.
+Plans and data set get the names that `mscs predict` prints, and prediction does not mirror. The training goes on
+from the unshipped model's training.pt.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from score_real import FACTS
+from choose_threshold import FACTS
 
 from nnunetv2_mscs.models.shipped import FOLDER, SHIPPED
 from nnunetv2_mscs.models.source import DEFAULTS, MIN_LESION, THRESHOLD
@@ -41,6 +41,7 @@ def ship(model: Path, target: Path) -> Path:
     dataset |= {"name": DATASET, DEFAULTS: {THRESHOLD: facts["threshold"], MIN_LESION: facts["min_lesion_ml"]}}
     checkpoint = read_checkpoint(model / "fold_all" / FINAL_CHECKPOINT)
     checkpoint[WEIGHTS] = {name: tensor.half() for name, tensor in checkpoint[WEIGHTS].items()}
+    checkpoint["inference_allowed_mirroring_axes"] = None  # it doubled the time and changed nothing (docs/weights.md)
     checkpoint["init_args"] |= {"plans": plans, "dataset_json": dataset}
     shutil.rmtree(target, ignore_errors=True)
     file = target / "fold_all" / FINAL_CHECKPOINT
@@ -55,9 +56,9 @@ def ship(model: Path, target: Path) -> Path:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, metavar="MODEL")
-    parser.add_argument("--name", default=SHIPPED, help=f"of the weights (default {SHIPPED})")
+    parser.add_argument("--to", type=Path, default=FOLDER / SHIPPED, metavar="DIR", help="default: into the package")
     args = parser.parse_args(argv)
-    file = ship(args.model, FOLDER / args.name)
+    file = ship(args.model, args.to)
     print(f"written: {file}, {file.stat().st_size / 1e6:.1f} MB")
 
 

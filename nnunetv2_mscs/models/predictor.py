@@ -18,7 +18,7 @@ from nnunetv2_mscs.scans.channels import ADC, B0, DWI, Channel, ReadingRules, Sc
 from nnunetv2_mscs.scans.dicom_study import DicomScan
 from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.grid import Grid
-from nnunetv2_mscs.scans.lesions import pieces_of
+from nnunetv2_mscs.scans.lesions import without_small
 from nnunetv2_mscs.scans.new_scan import NewChannels, NewScan, make_new_scan, read_new_channels
 from nnunetv2_mscs.scans.plausible import LARGEST_LESION_ML
 from nnunetv2_mscs.scans.reading import Volume, volume_of
@@ -170,7 +170,7 @@ class Predictor:
                 kinds = np.array(labels.foreground_labels, dtype=np.uint8)[probabilities[1:].argmax(axis=0)]
                 found = np.where(lesion >= self.threshold, kinds, 0).astype(np.uint8)
         found = self._networks.postprocess(found).astype(np.uint8)
-        return _without_small(found, self.min_lesion_ml, voxel_volume_ml), lesion.astype(np.float32)
+        return without_small(found, self.min_lesion_ml, voxel_volume_ml), lesion.astype(np.float32)
 
     def _measured(self, made: NewScan, labels: np.ndarray, lesion: np.ndarray, seconds: dict[str, float]) -> Prediction:
         scan = made.scan
@@ -210,15 +210,6 @@ def _sentence(file: str, finding: str) -> str:
     """A finding with the name of its file, without the folders that it lies in."""
     name = Path(file).name
     return f"{name}: {finding}" if name else finding
-
-
-def _without_small(labels: np.ndarray, min_lesion_ml: float, voxel_volume_ml: float) -> np.ndarray:
-    """The labels without pieces of less than a volume."""
-    if min_lesion_ml <= 0 or not labels.any():
-        return labels
-    pieces, sizes = pieces_of(labels)
-    is_small = sizes * voxel_volume_ml < min_lesion_ml
-    return np.where(is_small[pieces], 0, labels).astype(labels.dtype)
 
 
 def _in_memory(name: str, image: Any, rules: ReadingRules) -> Channel:

@@ -24,3 +24,12 @@ def count_pieces(labels: np.ndarray) -> int:
     if not boxes:
         return 0
     return int(ndimage.label(foreground[boxes[0]], structure=TOUCHING_BY_CORNER)[1])
+
+
+def without_small(labels: np.ndarray, min_lesion_ml: float, voxel_volume_ml: float) -> np.ndarray:
+    """The labels without pieces of less than a volume."""
+    if min_lesion_ml <= 0 or not labels.any():
+        return labels
+    pieces, sizes = pieces_of(labels)
+    is_small = sizes * voxel_volume_ml < min_lesion_ml
+    return np.where(is_small[pieces], 0, labels).astype(labels.dtype)

@@ -46,4 +46,12 @@ def test_volumes_training_choice_and_scores(tmp_path):
     program("score_real.py", str(model), "--data", "scans", "-o", "scores.json", cwd=tmp_path)
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["settings"]["threshold"] == chosen["threshold"]
+    shipped = tmp_path / "shipped"
+    program("ship_weights.py", str(model), "--to", str(shipped), cwd=tmp_path)
+    size, half = ((one / "fold_all/checkpoint_final.pth").stat().st_size for one in (model, shipped))
+    assert half < 0.52 * size
+    program("score_real.py", str(shipped), "--data", "scans", "-o", "shipped.json", cwd=tmp_path)
+    of_shipped = json.loads((tmp_path / "shipped.json").read_text())
+    assert of_shipped["settings"]["threshold"] == chosen["threshold"]
+    assert of_shipped["mean"]["dice"] == pytest.approx(scores["mean"]["dice"], abs=0.02)
     assert scores["mean"]["dice"] == scores["cases"]["synthetic_0000002"]["dice"]

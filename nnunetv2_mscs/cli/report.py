@@ -55,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=_cases,
         help="pictures of the N worst cases only, or of `all`, however large the page becomes (default: all, or as "
-        "many as make a page of less than 20 MB)",
+        "many as make a page of less than 15 MB)",
     )
     add("--overwrite", action="store_true", help="replace a former report")
     add("-np", dest="processes", type=whole(1, 1024), metavar="N", help="processes (default: the cores, up to 8)")
@@ -66,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
     if args.names and len({name.lower() for name in args.names}) < len(args.names):
         args.wrong_use("--names gives one name twice")
     from nnunetv2_mscs.evaluation.evaluating import MasksRefused
-    from nnunetv2_mscs.reporting.report.assembling import PAGE_MB, ReportRequest
+    from nnunetv2_mscs.reporting.report.assembling import ReportRequest
+    from nnunetv2_mscs.reporting.report.case_pictures import PAGE_MB
     from nnunetv2_mscs.reporting.report.making import make_report
     from nnunetv2_mscs.scans.findings_table import findings_table
     from nnunetv2_mscs.workplace.parallel import default_processes

@@ -13,7 +13,7 @@ from nnunetv2_mscs.evaluation.comparison import Comparison
 from nnunetv2_mscs.evaluation.results import Evaluation
 from nnunetv2_mscs.evaluation.statistics import settings_of
 from nnunetv2_mscs.nnunet_files.environment import VARIABLES
-from nnunetv2_mscs.reporting.report.case_pictures import draw_pictures, notices_of_pictures, with_pictures
+from nnunetv2_mscs.reporting.report.case_pictures import PAGE_MB, draw_pictures, notices_of_pictures, with_pictures
 from nnunetv2_mscs.reporting.report.comparing import comparison_section
 from nnunetv2_mscs.reporting.report.content import CaseRow, Notice, ReportContent, Section, Subject
 from nnunetv2_mscs.reporting.report.drawings import (
@@ -33,7 +33,6 @@ from nnunetv2_mscs.reporting.report.numbers import (
 )
 from nnunetv2_mscs.reporting.report.page import render
 
-PAGE_MB = 19.5
 # What a picture adds to the page besides its own bytes: its element and its description.
 BESIDE_PICTURE_MB = 0.001
 

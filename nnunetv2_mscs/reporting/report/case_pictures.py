@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.results import CaseFiles, CaseMetrics, Evaluation
@@ -17,9 +17,22 @@ from nnunetv2_mscs.reporting.sheet import draw_sheet, draw_thumbnail
 from nnunetv2_mscs.workplace.parallel import run_parallel
 
 SLICES, THUMBNAIL_HEIGHT, THUMBNAIL_QUALITY = 5, 104, 60
-# Pixels per slice and quality, for few sheets and for many.
-LARGE, SMALL, FEW_SHEETS = (170, 40), (150, 35), 60
+# A page of this size still passes as a mail of 20 MB.
+PAGE_MB = 14.5
 SMALLEST_SHEET_MB = 0.01
+
+
+class SheetSize(NamedTuple):
+    """How large a sheet is in a page: the height of a slice in pixels, and the quality of the picture."""
+
+    panel_height: int
+    quality: int
+
+
+# The largest first. Of the smallest, single voxels of a usual scan of 192 x 192 are still told apart.
+SIZES = (SheetSize(170, 40), SheetSize(150, 35), SheetSize(125, 32), SheetSize(100, 30))
+# By so many sheets the size of all is estimated, and so much larger they may turn out.
+SAMPLED, MARGIN = 8, 1.05
 # What a case lacks: nothing; its scan, not found or not fit to be shown; or all pictures.
 Lack = Literal["", "no scan", "scan refused", "masks changed", "masks unreadable"]
 # The text and the remedy of the notice about each lack.
@@ -88,7 +101,8 @@ def draw_pictures(
         evaluations: the models.
         cases: the most important first.
         twice: those whose sheets the page shows at two places.
-        megabytes: room for the pictures in the page; further cases get none.
+        megabytes: room for the pictures in the page; sheets become smaller to fit in, and if the smallest do not,
+            further cases get none. Without a limit they are as small as those of a page of `PAGE_MB`.
         processes: how many to use.
 
     Returns:
@@ -98,12 +112,22 @@ def draw_pictures(
     fitting = megabytes / (SMALLEST_SHEET_MB * sheets_per_case)
     most = max(int(fitting), 0) if math.isfinite(fitting) else sys.maxsize
     chosen = cases[:most]
-    height, quality = LARGE if len(chosen) * sheets_per_case <= FEW_SHEETS else SMALL
     jobs = [job for one in evaluations for job in _jobs(one, set(chosen))]
-    drawn = run_parallel(
-        partial(_draw, height=height, quality=quality), jobs, processes=processes, description="sheets"
-    )
+    size = size_that_fits(jobs, min(megabytes, PAGE_MB))
+    drawn = run_parallel(partial(_draw, size=size), jobs, processes=processes, description="sheets")
     return _fitting({job.key: picture for job, picture in zip(jobs, drawn, strict=True)}, chosen, twice, megabytes)
+
+
+def size_that_fits(jobs: Sequence[_Job], megabytes: float) -> SheetSize:
+    """The largest size at which all pictures fit, judged by some of them; the smallest if they fit at none."""
+    step = max(len(jobs) // SAMPLED, 1)
+    sample = jobs[::step][:SAMPLED]
+    for size in SIZES[:-1]:
+        pictures = [_draw(job, size) for job in sample]
+        share = sum(len(one.sheet) + len(one.thumbnail) for one in pictures) / max(len(sample), 1)
+        if MARGIN * share * len(jobs) / 1e6 <= megabytes:
+            return size
+    return SIZES[-1]
 
 
 def _jobs(evaluation: Evaluation, cases: set[str]) -> list[_Job]:
@@ -115,16 +139,16 @@ def _jobs(evaluation: Evaluation, cases: set[str]) -> list[_Job]:
     ]
 
 
-def _draw(job: _Job, *, height: int, quality: int) -> CasePictures:
+def _draw(job: _Job, size: SheetSize) -> CasePictures:
     try:
         case, finding = read_evaluated(job.files, job.row, job.model, ignored=job.ignored, name_label=job.name_label)
     except MscsError as error:
         changed = isinstance(error, MasksChanged)
         return CasePictures(lack="masks changed" if changed else "masks unreadable", finding=error.finding)
     lack: Lack = "" if not finding else "scan refused" if job.files.images else "no scan"
-    sheet = draw_sheet(case, slices=SLICES, panel_height=height).image
+    sheet = draw_sheet(case, slices=SLICES, panel_height=size.panel_height).image
     thumbnail = draw_thumbnail(case, height=THUMBNAIL_HEIGHT)
-    uris = (data_uri(*small(sheet, quality=quality)), data_uri(*small(thumbnail, quality=THUMBNAIL_QUALITY)))
+    uris = (data_uri(*small(sheet, quality=size.quality)), data_uri(*small(thumbnail, quality=THUMBNAIL_QUALITY)))
     return CasePictures(*uris, lack, finding)
 
 

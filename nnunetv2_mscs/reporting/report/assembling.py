@@ -22,6 +22,7 @@ from nnunetv2_mscs.reporting.report.drawings import (
     plots_of_training,
     plots_of_volumes,
 )
+from nnunetv2_mscs.reporting.report.methods import methods_of
 from nnunetv2_mscs.reporting.report.model_facts import model_folder_of, subjects_of_data, subjects_of_model
 from nnunetv2_mscs.reporting.report.notices import in_order, notices_of
 from nnunetv2_mscs.reporting.report.numbers import (
@@ -49,6 +50,7 @@ class ReportRequest:
         title: of the page; by default the names of the models.
         cases: how many cases, the worst first, get pictures at most; None for no limit.
         megabytes: size of the page; cases whose pictures do not fit get none.
+        case_pages: write a page of its own for each case, too.
         processes: how many to use.
         command: as it was typed, for the reader.
     """
@@ -60,6 +62,7 @@ class ReportRequest:
     title: str = ""
     cases: int | None = None
     megabytes: float = PAGE_MB
+    case_pages: bool = False
     processes: int = 1
     command: str = ""
 
@@ -81,6 +84,7 @@ def assemble(evaluations: Sequence[Evaluation], comparison: Comparison | None, r
         before=_numbers(evaluations, comparison, folders),
         rows=_rows(evaluations),
         after=training,
+        methods=methods_of(evaluations, folders, _versions()),
         made=_made(evaluations, request),
     )
     return _with_pictures(content, evaluations, request)
@@ -107,7 +111,10 @@ def _with_pictures(content: ReportContent, evaluations: Sequence[Evaluation], re
         megabytes=request.megabytes - bare,
         processes=request.processes,
     )
-    notices = [*content.notices, *notices_of_pictures(content.rows, pictures, cases=cases)]
+    notices = [
+        *content.notices,
+        *notices_of_pictures(content.rows, pictures, cases=cases, case_pages=request.case_pages),
+    ]
     return replace(content, notices=in_order(notices), rows=with_pictures(content.rows, pictures))
 
 

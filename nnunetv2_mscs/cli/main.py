@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.cli import (
     cancel,
+    compare,
     convert,
     demo,
     doctor,
@@ -23,6 +24,7 @@ from nnunetv2_mscs.cli import (
     run,
     show,
     status,
+    volumes,
 )
 from nnunetv2_mscs.cli.parser import Parser
 from nnunetv2_mscs.errors import MscsError, did_you_mean
@@ -30,6 +32,7 @@ from nnunetv2_mscs.workplace.termination import terminable
 
 COMMANDS = {
     "cancel": cancel,
+    "compare": compare,
     "convert": convert,
     "demo": demo,
     "doctor": doctor,
@@ -44,6 +47,7 @@ COMMANDS = {
     "run": run,
     "show": show,
     "status": status,
+    "volumes": volumes,
 }
 
 

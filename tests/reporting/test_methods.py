@@ -57,7 +57,7 @@ def test_every_recorded_fact_is_said(evaluation, model):
         "168 × 192 × 20 voxels of 1.25 × 1.2 × 6 mm",  # noqa: RUF001
         "The evaluation is of 14 cases.",
         "MSCS-Net [1] (4 resolutions) within nnU-Net v2 [2]",
-        "MSCSPlans by MSCSPlanner, configuration 3d_fullres",
+        "The configuration was 3d_fullres, plans MSCSPlans, made by MSCSPlanner.",
         "Patches of 128 × 160 × 16 voxels were seen at 1.2 × 1.2 × 6 mm, in batches of 2.",  # noqa: RUF001
         "ADC by its unit (0 to 0.003 mm²/s) and DWI by the median of its parenchyma",
         "MSCSTrainer trained 5 folds for at most 1000 epochs of 250 iterations.",

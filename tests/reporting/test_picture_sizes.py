@@ -30,6 +30,7 @@ def many(evaluation, monkeypatch):
         case_pictures, "draw_case", lambda job, size: CasePictures(sheet="s" * BYTES[size], thumbnail=THUMBNAIL)
     )
     monkeypatch.setattr(case_pictures, "LARGEST_SHEET_MB", 0.01)
+    monkeypatch.setattr(case_pictures, "SMALLEST_SHEET_MB", 1e-6)
     table = case_table([{**first, "case": name} for name in names])
     return dataclasses.replace(evaluation, table=table, files=files)
 
@@ -48,8 +49,7 @@ def test_the_largest_size_is_taken_at_which_all_fit(many, size):
     assert {len(one.sheet) for one in pictures.values()} == {BYTES[size]}
 
 
-def test_if_the_smallest_do_not_fit_the_first_cases_have_theirs(many, monkeypatch):
-    monkeypatch.setattr(case_pictures, "SMALLEST_SHEET_MB", 1e-6)
+def test_if_the_smallest_do_not_fit_the_first_cases_have_theirs(many):
     room = megabytes(BYTES[SIZES[-1]]) / 2
     pictures, shown = draw_pictures([many], many.cases, twice=(), megabytes=room, processes=1)
     assert CASES / 2 - 1 <= shown <= CASES / 2 + 2

@@ -14,6 +14,7 @@ from nnunetv2_mscs.nnunet_files.model_folder import fold_folders
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.reporting.report.model_facts import (
     CLASS_NAME,
+    UNNAMED,
     configuration_of,
     count_parameters,
     listed,
@@ -100,9 +101,10 @@ def methods_of(
 def _data(evaluation: Evaluation, folder: Path | None) -> str:
     subjects = subjects_of_data(evaluation, folder)
     sentences = [sentence for subject in subjects for sentence in subject.sentences]
-    start = "The data set is " if folder is not None else ""
-    evaluated = f"The evaluation is of {_cases(len(evaluation.cases))}."
-    return f"{start}{' '.join(sentences)} {evaluated}"
+    if folder is not None:
+        named, *sentences = sentences
+        sentences = [*([] if named.startswith(UNNAMED) else [f"The data set is {named}"]), *sentences]
+    return " ".join([*sentences, f"The evaluation is of {_cases(len(evaluation.cases))}."])
 
 
 def _model(evaluation: Evaluation, folder: Path, cited: Cited) -> str:
@@ -137,8 +139,9 @@ def _network(configuration: Mapping[str, Any], record: Mapping[str, Any], folds:
 def _plan(plans: Mapping[str, Any], name: str, configuration: Mapping[str, Any], dataset: Mapping[str, Any]) -> str:
     planner = plans.get("experiment_planner_used")
     patch, spacing, batch = (configuration.get(key) for key in ("patch_size", "spacing", "batch_size"))
-    made = f"Its plans are {plans.get('plans_name', 'of unknown name')}{f' by {planner}' if planner else ''}"
-    sentences = [f"{made}, configuration {name}."]
+    planned = [f"plans {plans['plans_name']}"] if plans.get("plans_name") else []
+    planned += [f"made by {planner}"] if planner else []
+    sentences = [f"The configuration was {', '.join([name, *planned])}."]
     if patch and spacing:
         what = "Slices" if len(patch) == 2 else "Patches"
         together = f", in batches of {batch}" if batch else ""

@@ -25,6 +25,7 @@ NORMALISATIONS = {
     "SliceMinMaxNormalization": "each slice from its minimum and maximum to [0, 1]",
 }
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+UNNAMED = "Data set of unknown name"
 CLASS_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -69,7 +70,7 @@ def record_of_training(folds: Sequence[Path]) -> Mapping[str, Any]:
 
 
 def _data_set(dataset: Mapping[str, Any], plans: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> list[str]:
-    name = plans.get("dataset_name") or dataset.get("name") or "Data set of unknown name"
+    name = plans.get("dataset_name") or dataset.get("name") or UNNAMED
     channels = list(dataset.get("channel_names", {}).values())
     labels = [label for label in dataset.get("labels", {}) if label != "background"]
     cases = dataset.get("numTraining")

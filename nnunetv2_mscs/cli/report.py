@@ -100,7 +100,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"warning: {finding}", file=sys.stderr)
     print(f"{written.cases} cases of {written.models}, {written.pictures} with a sheet; {written.megabytes:.1f} MB")
     if written.case_pages:
-        print(f"written: {case_pages_beside(args.out)}, {written.case_pages} pages of cases")
+        pages = "1 page of a case" if written.case_pages == 1 else f"{written.case_pages} pages of cases"
+        print(f"written: {case_pages_beside(args.out)}, {pages}")
     print(f"written: {args.out}")
     return 0
 

@@ -6,8 +6,11 @@ from urllib.parse import unquote
 
 import pytest
 
+from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.catalogue import METRICS
+from nnunetv2_mscs.evaluation.statistics import StatisticsSettings, summarise
+from nnunetv2_mscs.evaluation.writing import write_evaluation
 from nnunetv2_mscs.reporting.report.assembling import ReportRequest
 from nnunetv2_mscs.reporting.report.case_pages import CASE_PAGES, case_pages_beside, page_files
 from nnunetv2_mscs.reporting.report.content import shown
@@ -66,6 +69,20 @@ def test_names_of_pages_differ_whatever_the_cases_are_called():
     assert len({name.lower() for name in files.values()}) == 5
     assert all(re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*\.html", name) for name in files.values())
     assert max(map(len, files.values())) < 200
+
+
+def test_the_command_says_what_it_wrote_and_what_is_left_of_a_former_report(three, tmp_path, capsys):
+    folder, report = tmp_path / "evaluation", tmp_path / "report.html"
+    folder.mkdir()
+    one = dataclasses.replace(three, table=three.table[:1])
+    statistics = summarise(one, StatisticsSettings(samples=100))
+    write_evaluation(folder, dataclasses.replace(one, statistics=statistics))
+    words = ["report", str(folder), "-o", str(report), "-np", "1"]
+    assert main([*words, "--case-pages"]) == 0
+    assert f"written: {tmp_path / 'report_files'}, 1 page of a case" in capsys.readouterr().out
+    assert main([*words, "--overwrite"]) == 0
+    assert "pages of a former report" in capsys.readouterr().err
+    assert "own-page" not in report.read_text(encoding="utf-8").split('id="case-table"')[1].split("</table>")[0]
 
 
 def test_former_pages_are_replaced_and_files_of_others_are_not(report_with_pages, three, tmp_path):

@@ -55,7 +55,13 @@ def make_report(out: Path, request: ReportRequest, *, overwrite: bool = False) -
         evaluations = [_with_images(one, request.images) for one in evaluations]
     settings = settings_of(evaluations[0]) or StatisticsSettings()
     evaluations = [with_statistics(one, settings) for one in evaluations]
-    return write_report(evaluations, _comparison(evaluations, request, settings), out, request, overwrite=overwrite)
+    comparison = _comparison(evaluations, request, settings)
+    written = write_report(evaluations, comparison, out, request, overwrite=overwrite)
+    former = case_pages_beside(out)
+    if request.case_pages or not former.is_dir():
+        return written
+    stale = f"{former} holds pages of a former report. Remove it, or write it anew with --case-pages."
+    return replace(written, warnings=(*written.warnings, stale))
 
 
 def _comparison(

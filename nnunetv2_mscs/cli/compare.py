@@ -30,9 +30,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--names", metavar="NAME", nargs="+", help="of the models, in their order (default: trainer, or folder name)")
     add("--overwrite", action="store_true", help="replace a former comparison, once the new one is complete")
     add("-np", dest="processes", type=whole(1, 1024), metavar="N", help="processes (default: the cores, up to 8)")
+    parser.set_defaults(wrong_use=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.overwrite and args.out is None:
+        args.wrong_use("--overwrite replaces a folder: name it with -o")
     from nnunetv2_mscs.evaluation.command import EvaluationRequest, compare_models
     from nnunetv2_mscs.evaluation.evaluating import MasksRefused
     from nnunetv2_mscs.scans.findings_table import findings_table

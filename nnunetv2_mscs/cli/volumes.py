@@ -22,9 +22,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-o", "--out", metavar="FILE.csv", type=Path, help="table to write, one row per mask and label")
     add("--overwrite", action="store_true", help="replace a former table")
     add("-np", dest="processes", type=whole(1, 1024), metavar="N", help="processes (default: the cores, up to 8)")
+    parser.set_defaults(wrong_use=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.overwrite and args.out is None:
+        args.wrong_use("--overwrite replaces a table: name it with -o")
     from nnunetv2_mscs.evaluation.evaluating import MasksRefused
     from nnunetv2_mscs.evaluation.volumes import measure_volumes, volumes_text
     from nnunetv2_mscs.scans.findings_table import findings_table

@@ -68,10 +68,11 @@ class Cited:
     def __init__(self) -> None:
         self._keys: list[str] = []
 
-    def __call__(self, *keys: str) -> str:
-        """Such as `[1, 4]`."""
-        self._keys += [key for key in dict.fromkeys(keys) if key not in self._keys]
-        return f"[{', '.join(str(self._keys.index(key) + 1) for key in keys)}]"
+    def __call__(self, key: str) -> str:
+        """Such as `[1]`."""
+        if key not in self._keys:
+            self._keys.append(key)
+        return f"[{self._keys.index(key) + 1}]"
 
     def as_list(self) -> list[str]:
         return [f"[{number}] {REFERENCES[key]}" for number, key in enumerate(self._keys, 1)]
@@ -94,7 +95,7 @@ def methods_of(
             name = f"{one.model}: " if len(evaluations) > 1 else ""
             paragraphs.append(name + _model(one, folder, cited))
     paragraphs += [_metrics(evaluations, cited), _statistics(evaluations, cited)]
-    paragraphs.append(f"All of this was computed by nnunetv2-mscs {__version__} ({', '.join(versions)}).")
+    paragraphs.append(f"Metrics and statistics were computed by nnunetv2-mscs {__version__} ({', '.join(versions)}).")
     return (*paragraphs, *cited.as_list())
 
 

@@ -128,7 +128,7 @@ def _network(configuration: Mapping[str, Any], record: Mapping[str, Any], folds:
     _, network = network_names(configuration, record)
     parameters = count_parameters(folds)
     of_ours = network == "MSCSNet"
-    named = f"MSCS-Net {cited('MSCS-Net')}" if of_ours else network or "the network that nnU-Net planned"
+    named = f"MSCS-Net {cited('MSCS-Net')}" if of_ours else network or "a network"
     stages = len(configuration.get("architecture", {}).get("arch_kwargs", {}).get("strides", []))
     size = [f"{parameters / 1e6:.1f} million parameters"] if parameters else []
     size += [f"{stages} resolutions"] if stages else []

@@ -27,7 +27,7 @@ from scipy import ndimage
 
 from nnunetv2_mscs.phantom import PhantomSettings, write_phantoms
 
-TARGET_MB = 20
+TARGET_MB = 15
 EVERY_EMPTY = 12  # one of so many predictions
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-sync")
 SORT = "const start = performance.now(); document.querySelector(arguments[0]).click(); document.body.offsetHeight;"

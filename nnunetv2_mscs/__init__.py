@@ -5,17 +5,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nnunetv2_mscs.dataset_conversion.convert import ConversionRequest as ConversionRequest
+    from nnunetv2_mscs.dataset_conversion.convert import convert as convert
     from nnunetv2_mscs.evaluation.evaluating import evaluate as evaluate
+    from nnunetv2_mscs.evaluation.volumes import measure_volumes as measure_volumes
     from nnunetv2_mscs.models.predictor import Predictor as Predictor
     from nnunetv2_mscs.network import MSCSNet as MSCSNet
 
 __version__ = "0.1.0"
-__all__ = ["MSCSNet", "Predictor", "__version__", "evaluate"]
+__all__ = ["ConversionRequest", "MSCSNet", "Predictor", "__version__", "convert", "evaluate", "measure_volumes"]
 
 HOMES = {
+    "ConversionRequest": "nnunetv2_mscs.dataset_conversion.convert",
     "MSCSNet": "nnunetv2_mscs.network",
     "Predictor": "nnunetv2_mscs.models.predictor",
+    "convert": "nnunetv2_mscs.dataset_conversion.convert",
     "evaluate": "nnunetv2_mscs.evaluation.evaluating",
+    "measure_volumes": "nnunetv2_mscs.evaluation.volumes",
 }
 
 # Python started in a clone finds the package there. The folders that an installation puts into it lie beside it then.

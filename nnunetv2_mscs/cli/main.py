@@ -10,6 +10,7 @@ from nnunetv2_mscs import __version__
 from nnunetv2_mscs.cli import (
     adapt,
     cancel,
+    compare,
     convert,
     demo,
     doctor,
@@ -25,6 +26,7 @@ from nnunetv2_mscs.cli import (
     run,
     show,
     status,
+    volumes,
 )
 from nnunetv2_mscs.cli.parser import Parser
 from nnunetv2_mscs.errors import MscsError, did_you_mean
@@ -33,6 +35,7 @@ from nnunetv2_mscs.workplace.termination import terminable
 COMMANDS = {
     "adapt": adapt,
     "cancel": cancel,
+    "compare": compare,
     "convert": convert,
     "demo": demo,
     "doctor": doctor,
@@ -48,6 +51,7 @@ COMMANDS = {
     "run": run,
     "show": show,
     "status": status,
+    "volumes": volumes,
 }
 
 

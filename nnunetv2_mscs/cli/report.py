@@ -3,7 +3,8 @@
 SOURCE is a model folder of nnU-Net's (its validation predictions are evaluated, its training is shown), a folder that
 `mscs evaluate` wrote, of one model or of several, or a folder of predicted masks. The page holds warnings, data set and
 plan in words, metrics with intervals, the comparison, plots, the training, and every case with its sheet: sortable,
-searchable, to be opened larger. It works offline, can be mailed, and prints.
+searchable, to be opened larger. It works offline, can be mailed, and prints. The more cases, the smaller
+their sheets; --case-pages writes a page with a large sheet for each of them.
 """
 
 import argparse
@@ -55,7 +56,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=_cases,
         help="pictures of the N worst cases only, or of `all`, however large the page becomes (default: all, or as "
-        "many as make a page of less than 20 MB)",
+        "many as make a page of less than 15 MB)",
+    )
+    add(
+        "--case-pages",
+        action="store_true",
+        help="also write a page of each case with its full sheet, metrics and warnings, into FILE_files/",
     )
     add("--overwrite", action="store_true", help="replace a former report")
     add("-np", dest="processes", type=whole(1, 1024), metavar="N", help="processes (default: the cores, up to 8)")
@@ -66,7 +72,9 @@ def run(args: argparse.Namespace) -> int:
     if args.names and len({name.lower() for name in args.names}) < len(args.names):
         args.wrong_use("--names gives one name twice")
     from nnunetv2_mscs.evaluation.evaluating import MasksRefused
-    from nnunetv2_mscs.reporting.report.assembling import PAGE_MB, ReportRequest
+    from nnunetv2_mscs.reporting.report.assembling import ReportRequest
+    from nnunetv2_mscs.reporting.report.case_pages import case_pages_beside
+    from nnunetv2_mscs.reporting.report.case_pictures import PAGE_MB
     from nnunetv2_mscs.reporting.report.making import make_report
     from nnunetv2_mscs.scans.findings_table import findings_table
     from nnunetv2_mscs.workplace.parallel import default_processes
@@ -78,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         images=args.images,
         title=args.title,
         cases=args.cases if isinstance(args.cases, int) else None,
+        case_pages=args.case_pages,
         megabytes=math.inf if args.cases == ALL else PAGE_MB,
         processes=args.processes or default_processes(),
         command=shlex.join(["mscs", *sys.argv[1:]]),
@@ -90,6 +99,9 @@ def run(args: argparse.Namespace) -> int:
     for finding in written.warnings:
         print(f"warning: {finding}", file=sys.stderr)
     print(f"{written.cases} cases of {written.models}, {written.pictures} with a sheet; {written.megabytes:.1f} MB")
+    if written.case_pages:
+        pages = "1 page of a case" if written.case_pages == 1 else f"{written.case_pages} pages of cases"
+        print(f"written: {case_pages_beside(args.out)}, {pages}")
     print(f"written: {args.out}")
     return 0
 

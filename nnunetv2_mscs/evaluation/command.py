@@ -22,7 +22,7 @@ from nnunetv2_mscs.evaluation.results import (
 from nnunetv2_mscs.evaluation.statistics import StatisticsSettings, with_statistics
 from nnunetv2_mscs.evaluation.statistics_text import statistics_text
 from nnunetv2_mscs.evaluation.writing import write_evaluation, write_models
-from nnunetv2_mscs.nnunet_files.trained import model_meant
+from nnunetv2_mscs.nnunet_files.trained import model_meant, models_meant
 
 NOT_IN_A_FOLDER_NAME = re.compile(r"[^\w .+-]")
 
@@ -104,7 +104,25 @@ def write_evaluation_folder(
         for extra in extras:
             (folder / extra.folder).mkdir()
             extra.write(folder / extra.folder, evaluations, comparison)
-    return WrittenEvaluation(_warnings(evaluations, comparison), _text(out, evaluations, comparison))
+    return WrittenEvaluation(_warnings(evaluations, comparison), f"{_text(evaluations, comparison)}\n\nwritten: {out}")
+
+
+def compare_models(request: EvaluationRequest, out: Path | None, *, overwrite: bool) -> WrittenEvaluation:
+    """Compare several models, or all models of one data set; writes `out`, if given, as `write_evaluation_folder`.
+
+    Raises:
+        MscsError: there is only one model, masks cannot be evaluated, or models not compared.
+    """
+    settings, models = StatisticsSettings(), request.models
+    if len(models) == 1 and not is_comparison(models[0]):
+        request = replace(request, models=tuple(models_meant(models[0])))
+        if len(request.models) == 1:
+            raise MscsError(f"{models[0]} is one model alone.", "Name at least two to compare.")
+    if out is not None:
+        return write_evaluation_folder(out, request, settings, overwrite=overwrite)
+    evaluations = [with_statistics(one, settings) for one in read_models(request)]
+    comparison = compare(evaluations, seed=settings.seed, samples=settings.samples)
+    return WrittenEvaluation(_warnings(evaluations, comparison), _text(evaluations, comparison))
 
 
 def _refuse_inputs_inside(out: Path, request: EvaluationRequest, extras: Sequence[Extra]) -> None:
@@ -200,8 +218,8 @@ def _warnings(evaluations: Sequence[Evaluation], comparison: Comparison | None) 
     return (*sentences, *(comparison.warnings() if comparison else ()))
 
 
-def _text(out: Path, evaluations: Sequence[Evaluation], comparison: Comparison | None) -> str:
+def _text(evaluations: Sequence[Evaluation], comparison: Comparison | None) -> str:
     parts = [statistics_text(evaluation) for evaluation in evaluations]
     if comparison:
         parts.append("\n".join(comparison.sentences(family=MAIN)))
-    return "\n\n".join([*parts, f"written: {out}"])
+    return "\n\n".join(parts)

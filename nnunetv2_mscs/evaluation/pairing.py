@@ -128,8 +128,8 @@ def open_pair(pair: MaskPair, findings: Findings) -> OpenedPair | None:
 
     A file that is no mask (then None), and masks on two grids, become errors in the findings.
     """
-    reference = _open(pair.reference, pair.name, "reference", findings)
-    prediction = _open(pair.prediction, pair.name, "prediction", findings)
+    reference = open_mask(pair.reference, pair.name, "reference", findings)
+    prediction = open_mask(pair.prediction, pair.name, "prediction", findings)
     if reference is None or prediction is None:
         return None
     placed = {"reference": Placed(pair.reference, reference), "prediction": Placed(pair.prediction, prediction)}
@@ -154,7 +154,15 @@ def open_pair(pair: MaskPair, findings: Findings) -> OpenedPair | None:
     return OpenedPair(reference.array[0], array[0], reference.grid)
 
 
-def _open(path: Path, case: str, role: str, findings: Findings) -> Volume | None:
+def open_mask(path: Path, case: str, role: str, findings: Findings) -> Volume | None:
+    """Read the labels of a mask, (1, Z, Y, X); a file that is no mask becomes an error in the findings (then None).
+
+    Args:
+        path: the file.
+        case: the case that findings name.
+        role: what findings call the mask, such as "prediction".
+        findings: to add to.
+    """
     try:
         volume = read_volume(path, content="mask")
         if len(volume.array) > 1:

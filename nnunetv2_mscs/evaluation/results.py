@@ -122,6 +122,10 @@ class Evaluation:
         """One metric of one label in the cases' order, (n,) float64."""
         return self.of_label(label)[column].to_numpy(float)
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """The rows of cases.csv with the model's name in front; tables of several models can be put together."""
+        return self.table.assign(model=self.model)[["model", *self.table.columns]]
+
     def rows(self) -> list[CaseMetrics]:
         """All rows by column."""
         return records(self.table)

@@ -9,7 +9,6 @@ import SimpleITK as sitk
 from nnunetv2_mscs.scans.alignment import turn, turned
 from nnunetv2_mscs.scans.channels import DWI
 from nnunetv2_mscs.scans.grid import Grid
-from nnunetv2_mscs.scans.lesions import pieces_of
 from nnunetv2_mscs.scans.new_scan import NewScan
 from nnunetv2_mscs.scans.scan import Scan
 from nnunetv2_mscs.scans.units import head_mask
@@ -74,12 +73,6 @@ class Prediction:
             "relative_dwi": None if self.relative_dwi is None else round(self.relative_dwi, 4),
             "b_value": self.b_value,
         }
-
-
-def lesions_of(labels: np.ndarray, voxel_volume_ml: float) -> tuple[float, ...]:
-    """The volume of each piece of the labels above 0 in mL, the largest first."""
-    _, sizes = pieces_of(labels)
-    return tuple(float(size * voxel_volume_ml) for size in sorted(sizes[1:], reverse=True))
 
 
 def mirrored_contrast(scan: Scan, lesion: np.ndarray) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.models.prediction import Prediction, lesions_of, mirrored_contrast
+from nnunetv2_mscs.models.prediction import Prediction, mirrored_contrast
 from nnunetv2_mscs.models.ranges import range_warnings
 from nnunetv2_mscs.models.shipped import SHIPPED
 from nnunetv2_mscs.models.source import MIN_LESION, THRESHOLD, ModelSource, find_model
@@ -18,7 +18,7 @@ from nnunetv2_mscs.scans.channels import ADC, B0, DWI, Channel, ReadingRules, Sc
 from nnunetv2_mscs.scans.dicom_study import DicomScan
 from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.grid import Grid
-from nnunetv2_mscs.scans.lesions import without_small
+from nnunetv2_mscs.scans.lesions import lesions_of, without_small
 from nnunetv2_mscs.scans.new_scan import NewChannels, NewScan, make_new_scan, read_new_channels
 from nnunetv2_mscs.scans.plausible import LARGEST_LESION_ML
 from nnunetv2_mscs.scans.reading import Volume, volume_of

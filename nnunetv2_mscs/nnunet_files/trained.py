@@ -34,6 +34,20 @@ def model_folders(results: Path) -> list[Path]:
     return sorted(path for path in results.iterdir() if is_model_folder(path) and model_of(path.name))
 
 
+def models_meant(place: Path) -> list[Path]:
+    """All trained models of a data set, by its id, name or folder of results; a path as it is.
+
+    Raises:
+        MscsError: a data set is meant that has no trained model.
+    """
+    is_word = not place.exists() and DATASET_WORD.fullmatch(str(place))
+    results = results_of(str(place)) if is_word else place
+    models = model_folders(results) if results.is_dir() and DATASET_NAME.fullmatch(results.name) else []
+    if is_word and not models:
+        raise MscsError(f"{results} holds no trained model.", "Name a model folder.")
+    return models or [place]
+
+
 def model_meant(place: Path) -> Path:
     """A path as it is; for a data set its one trained model, or the one of which nnU-Net found that it is the best.
 

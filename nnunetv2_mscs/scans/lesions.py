@@ -17,6 +17,12 @@ def pieces_of(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return pieces, np.bincount(pieces.ravel(), minlength=count + 1)
 
 
+def lesions_of(labels: np.ndarray, voxel_volume_ml: float) -> tuple[float, ...]:
+    """The volume of each piece of the labels above 0 in mL, the largest first."""
+    _, sizes = pieces_of(labels)
+    return tuple(float(size * voxel_volume_ml) for size in sorted(sizes[1:], reverse=True))
+
+
 def count_pieces(labels: np.ndarray) -> int:
     """Connected pieces of all labels above 0, (Z, Y, X), where voxels that share a corner touch (26-connectivity)."""
     foreground = labels > 0

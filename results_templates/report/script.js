@@ -6,6 +6,23 @@
   window.addEventListener("hashchange", unfold);
   unfold();
 
+  // A page from the disk may be denied the clipboard; the text is then selected and copied as by hand.
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const source = document.getElementById(button.dataset.copy);
+      const text = [...source.children].map((paragraph) => paragraph.textContent).join("\n\n");
+      try {
+        await navigator.clipboard.writeText(text);
+      } catch {
+        getSelection().selectAllChildren(source);
+        document.execCommand("copy");
+      }
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy the text"; }, 2000);
+    });
+  }
+
   const data = JSON.parse(document.getElementById("report-data").textContent);
   const table = document.getElementById("case-table");
   if (!table) return;
@@ -103,6 +120,7 @@
 
   const sheetPicture = dialog.querySelector("figure img");
   const fullSize = dialog.querySelector(".full-size");
+  const ownPage = dialog.querySelector(".own-page");
   const enlarged = () => sheetPicture.classList.contains("natural");
 
   function enlarge(on) {
@@ -131,6 +149,8 @@
     const picture = sheetPicture;
     const sheet = sheetOf(index);
     picture.parentElement.hidden = !sheet;
+    ownPage.hidden = !row.page;
+    if (row.page) ownPage.href = row.page;
     fullSize.hidden = !sheet;
     enlarge(false);
     if (sheet) picture.src = sheet;
@@ -190,7 +210,7 @@
             (!named.dataset.label || label === named.dataset.label),
         )
       : Number((button ?? line)?.dataset[button ? "open" : "row"] ?? -1);
-    if (index < 0 || dialog.open) return;
+    if (index < 0 || dialog.open || event.target.closest("a")) return;
     opener = event.target.closest("button") ?? line?.querySelector("button");
     open(index);
   });

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from nnunetv2_mscs.evaluation.evaluating import evaluate
 from nnunetv2_mscs.evaluation.results import is_comparison, is_evaluation
 from tests.evaluation.conftest import blob, save
 
@@ -183,3 +184,41 @@ def test_cases_without_partner_are_left_out_when_allowed(folders, tmp_path, mscs
     assert "case_1: has no prediction" in ended.err
     assert "case_2: has no reference" in ended.err
     assert [row["case"] for row in read_rows(tmp_path / "out/cases.csv")] == ["case_0", "case_3"]
+
+
+def test_compare_prints_what_evaluate_writes(folders, rival, tmp_path, mscs):
+    predictions, references = folders
+    words = ("compare", predictions, rival, "--references", references)
+    printed = mscs(*words)
+    assert printed.code == 0, printed.err
+    assert "Dice: rival is " in printed.out or "Dice: rival and predictions are not" in printed.out
+    written = mscs(*words, "-o", tmp_path / "out")
+    assert written.out == printed.out.rstrip("\n") + f"\n\nwritten: {tmp_path / 'out'}\n"
+    assert is_comparison(tmp_path / "out")
+    assert mscs("compare", tmp_path / "out").out == printed.out
+    alone = mscs("compare", predictions, "--references", references)
+    assert (alone.code, "one model alone" in alone.err) == (1, True)
+
+
+def test_a_data_set_alone_means_all_of_its_models(folders, tmp_path, mscs, monkeypatch):
+    predictions, references = folders
+    results = tmp_path / "results"
+    for trainer in ("nnUNetTrainer", "MSCSTrainer"):
+        model = results / "Dataset501_Stroke" / f"{trainer}__nnUNetPlans__2d"
+        shutil.copytree(predictions, model / "fold_0" / "validation")
+        for name in ("plans.json", "dataset.json", "fold_0/validation/summary.json"):
+            (model / name).write_text("{}")
+    monkeypatch.setenv("nnUNet_results", str(results))
+    for word in ("501", results / "Dataset501_Stroke"):
+        ended = mscs("compare", word, "--references", references)
+        assert ended.code == 0, ended.err
+        assert "nnUNetTrainer and MSCSTrainer are not distinguishable: no case differs" in ended.out
+
+
+def test_an_evaluation_as_a_data_frame_names_its_model(folders):
+    evaluation = evaluate(*folders, name="ours")
+    table = evaluation.to_dataframe()
+    assert set(table["model"]) == {"ours"}
+    assert list(table["case"]) == [f"case_{number}" for number in range(4)]
+    table["dice"] = 0
+    assert evaluation.table["dice"].max() == 1

@@ -13,7 +13,7 @@ from nnunetv2_mscs.evaluation.comparison import Comparison
 from nnunetv2_mscs.evaluation.results import Evaluation
 from nnunetv2_mscs.evaluation.statistics import settings_of
 from nnunetv2_mscs.nnunet_files.environment import VARIABLES
-from nnunetv2_mscs.reporting.report.case_pictures import draw_pictures, notices_of_pictures, with_pictures
+from nnunetv2_mscs.reporting.report.case_pictures import PAGE_MB, draw_pictures, notices_of_pictures, with_pictures
 from nnunetv2_mscs.reporting.report.comparing import comparison_section
 from nnunetv2_mscs.reporting.report.content import CaseRow, Notice, ReportContent, Section, Subject
 from nnunetv2_mscs.reporting.report.drawings import (
@@ -22,6 +22,7 @@ from nnunetv2_mscs.reporting.report.drawings import (
     plots_of_training,
     plots_of_volumes,
 )
+from nnunetv2_mscs.reporting.report.methods import methods_of
 from nnunetv2_mscs.reporting.report.model_facts import model_folder_of, subjects_of_data, subjects_of_model
 from nnunetv2_mscs.reporting.report.notices import in_order, notices_of
 from nnunetv2_mscs.reporting.report.numbers import (
@@ -33,7 +34,6 @@ from nnunetv2_mscs.reporting.report.numbers import (
 )
 from nnunetv2_mscs.reporting.report.page import render
 
-PAGE_MB = 19.5
 # What a picture adds to the page besides its own bytes: its element and its description.
 BESIDE_PICTURE_MB = 0.001
 
@@ -50,6 +50,7 @@ class ReportRequest:
         title: of the page; by default the names of the models.
         cases: how many cases, the worst first, get pictures at most; None for no limit.
         megabytes: size of the page; cases whose pictures do not fit get none.
+        case_pages: write a page of its own for each case, too.
         processes: how many to use.
         command: as it was typed, for the reader.
     """
@@ -61,6 +62,7 @@ class ReportRequest:
     title: str = ""
     cases: int | None = None
     megabytes: float = PAGE_MB
+    case_pages: bool = False
     processes: int = 1
     command: str = ""
 
@@ -82,6 +84,7 @@ def assemble(evaluations: Sequence[Evaluation], comparison: Comparison | None, r
         before=_numbers(evaluations, comparison, folders),
         rows=_rows(evaluations),
         after=training,
+        methods=methods_of(evaluations, folders, _versions()),
         made=_made(evaluations, request),
     )
     return _with_pictures(content, evaluations, request)
@@ -108,7 +111,10 @@ def _with_pictures(content: ReportContent, evaluations: Sequence[Evaluation], re
         megabytes=request.megabytes - bare,
         processes=request.processes,
     )
-    notices = [*content.notices, *notices_of_pictures(content.rows, pictures, cases=cases)]
+    notices = [
+        *content.notices,
+        *notices_of_pictures(content.rows, pictures, cases=cases, case_pages=request.case_pages),
+    ]
     return replace(content, notices=in_order(notices), rows=with_pictures(content.rows, pictures))
 
 

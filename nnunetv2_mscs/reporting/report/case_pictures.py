@@ -2,10 +2,10 @@
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.evaluation.results import CaseFiles, CaseMetrics, Evaluation
@@ -16,10 +16,30 @@ from nnunetv2_mscs.reporting.report.content import CaseRow, Notice
 from nnunetv2_mscs.reporting.sheet import draw_sheet, draw_thumbnail
 from nnunetv2_mscs.workplace.parallel import run_parallel
 
-SLICES, THUMBNAIL_HEIGHT, THUMBNAIL_QUALITY = 5, 104, 60
-# Pixels per slice and quality, for few sheets and for many.
-LARGE, SMALL, FEW_SHEETS = (170, 40), (150, 35), 60
-SMALLEST_SHEET_MB = 0.01
+THUMBNAIL_HEIGHT, THUMBNAIL_QUALITY = 104, 60
+# A page of this size still passes as a mail of 20 MB.
+PAGE_MB = 14.5
+SMALLEST_SHEET_MB, LARGEST_SHEET_MB = 0.01, 0.15
+
+
+class SheetSize(NamedTuple):
+    """How large a sheet is in a page.
+
+    Args:
+        panel_height: of a slice in pixels.
+        quality: of the picture, see `small`.
+        slices: how many at most.
+    """
+
+    panel_height: int
+    quality: int
+    slices: int = 5
+
+
+# The largest first. Of the smallest, single voxels of a usual scan of 192 x 192 are still told apart.
+SIZES = (SheetSize(170, 40), SheetSize(150, 35), SheetSize(125, 32), SheetSize(100, 30))
+# By so many sheets the size of all is estimated, and so much larger they may turn out.
+SAMPLED, MARGIN = 8, 1.05
 # What a case lacks: nothing; its scan, not found or not fit to be shown; or all pictures.
 Lack = Literal["", "no scan", "scan refused", "masks changed", "masks unreadable"]
 # The text and the remedy of the notice about each lack.
@@ -62,8 +82,8 @@ Pictures = Mapping[tuple[str, str, str], CasePictures]
 
 
 @dataclass(frozen=True)
-class _Job:
-    """What to draw; a message about a crashed worker names it by `name`."""
+class PictureJob:
+    """A case and label to draw; a message about a crashed worker names it by `name`."""
 
     name: str
     files: CaseFiles
@@ -88,7 +108,8 @@ def draw_pictures(
         evaluations: the models.
         cases: the most important first.
         twice: those whose sheets the page shows at two places.
-        megabytes: room for the pictures in the page; further cases get none.
+        megabytes: room for the pictures in the page; sheets become smaller to fit in, and if the smallest do not,
+            further cases get none. Without a limit they are as small as those of a page of `PAGE_MB`.
         processes: how many to use.
 
     Returns:
@@ -98,33 +119,47 @@ def draw_pictures(
     fitting = megabytes / (SMALLEST_SHEET_MB * sheets_per_case)
     most = max(int(fitting), 0) if math.isfinite(fitting) else sys.maxsize
     chosen = cases[:most]
-    height, quality = LARGE if len(chosen) * sheets_per_case <= FEW_SHEETS else SMALL
-    jobs = [job for one in evaluations for job in _jobs(one, set(chosen))]
-    drawn = run_parallel(
-        partial(_draw, height=height, quality=quality), jobs, processes=processes, description="sheets"
-    )
+    jobs = [job for one in evaluations for job in picture_jobs(one, set(chosen))]
+    size = size_that_fits(jobs, min(megabytes, PAGE_MB))
+    drawn = run_parallel(partial(draw_case, size=size), jobs, processes=processes, description="sheets")
     return _fitting({job.key: picture for job, picture in zip(jobs, drawn, strict=True)}, chosen, twice, megabytes)
 
 
-def _jobs(evaluation: Evaluation, cases: set[str]) -> list[_Job]:
+def size_that_fits(jobs: Sequence[PictureJob], megabytes: float) -> SheetSize:
+    """The largest size at which all pictures fit, judged by some of them; the smallest if they fit at none."""
+    if len(jobs) * LARGEST_SHEET_MB <= megabytes:
+        return SIZES[0]
+    step = max(len(jobs) // SAMPLED, 1)
+    sample = jobs[::step][:SAMPLED]
+    for size in SIZES[:-1]:
+        pictures = [draw_case(job, size) for job in sample]
+        share = sum(len(one.sheet) + len(one.thumbnail) for one in pictures) / max(len(sample), 1)
+        if MARGIN * share * len(jobs) / 1e6 <= megabytes:
+            return size
+    return SIZES[-1]
+
+
+def picture_jobs(evaluation: Evaluation, cases: Collection[str]) -> list[PictureJob]:
+    """What to draw of some cases: of each label, where the files are known."""
     ignored, several = ignored_in(evaluation), len(evaluation.labels) > 1
     return [
-        _Job(row["case"], evaluation.files[row["case"]], row, evaluation.model, ignored, several)
+        PictureJob(row["case"], evaluation.files[row["case"]], row, evaluation.model, ignored, several)
         for row in evaluation.rows()
         if row["case"] in cases and row["case"] in evaluation.files
     ]
 
 
-def _draw(job: _Job, *, height: int, quality: int) -> CasePictures:
+def draw_case(job: PictureJob, size: SheetSize) -> CasePictures:
+    """The sheet and the thumbnail of a case, or what it lacks."""
     try:
         case, finding = read_evaluated(job.files, job.row, job.model, ignored=job.ignored, name_label=job.name_label)
     except MscsError as error:
         changed = isinstance(error, MasksChanged)
         return CasePictures(lack="masks changed" if changed else "masks unreadable", finding=error.finding)
     lack: Lack = "" if not finding else "scan refused" if job.files.images else "no scan"
-    sheet = draw_sheet(case, slices=SLICES, panel_height=height).image
+    sheet = draw_sheet(case, slices=size.slices, panel_height=size.panel_height).image
     thumbnail = draw_thumbnail(case, height=THUMBNAIL_HEIGHT)
-    uris = (data_uri(*small(sheet, quality=quality)), data_uri(*small(thumbnail, quality=THUMBNAIL_QUALITY)))
+    uris = (data_uri(*small(sheet, quality=size.quality)), data_uri(*small(thumbnail, quality=THUMBNAIL_QUALITY)))
     return CasePictures(*uris, lack, finding)
 
 
@@ -150,8 +185,15 @@ def with_pictures(rows: Sequence[CaseRow], pictures: Pictures) -> tuple[CaseRow,
     return tuple(replace(row, thumbnail=f.thumbnail, sheet=f.sheet) for row, f in zip(rows, found, strict=True))
 
 
-def notices_of_pictures(rows: Sequence[CaseRow], pictures: Pictures, *, cases: int) -> list[Notice]:
-    """Notices about cases without picture or scan, with the reason; `cases` is the number that have one."""
+def notices_of_pictures(rows: Sequence[CaseRow], pictures: Pictures, *, cases: int, case_pages: bool) -> list[Notice]:
+    """Notices about cases without picture or scan, with the reason.
+
+    Args:
+        rows: of all cases.
+        pictures: those in the page.
+        cases: the number of cases that have one.
+        case_pages: every case has a page of its own beside this one.
+    """
     notices = []
     for lack, (finding, remedy) in LACKS.items():
         without = [(case, drawn.finding) for (_, case, _), drawn in pictures.items() if drawn.lack == lack]
@@ -163,7 +205,11 @@ def notices_of_pictures(rows: Sequence[CaseRow], pictures: Pictures, *, cases: i
     if cases < len(every):
         which = "has a picture" if cases == 1 else "have pictures: the worst, the best and the median one"
         finding = f"Of {len(every)} cases, only {cases} {which}."
-        remedy = "For all of them, whatever the size of the page: mscs report --cases all."
+        remedy = (
+            "The pages of the cases, which the table links to, have all of them."
+            if case_pages
+            else "All of them: in pages of their own (--case-pages), or here whatever the size (--cases all)."
+        )
         return [*notices, Notice("note", finding, remedy)]
     keys = [(row.model, row.measured["case"], row.measured["label"]) for row in rows]
     missing = _once([key[1] for key in keys if key not in pictures])

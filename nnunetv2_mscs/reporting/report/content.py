@@ -102,12 +102,14 @@ class CaseRow:
         measured: its row of cases.csv.
         thumbnail: a small picture as a data URI; empty without one.
         sheet: the case's sheet as a data URI; empty without one.
+        page: the address of the case's own page, relative to the report; empty without one.
     """
 
     model: str
     measured: CaseMetrics
     thumbnail: str = ""
     sheet: str = ""
+    page: str = ""
 
     @property
     def state(self) -> str:
@@ -139,6 +141,7 @@ class ReportContent:
         rows: every case and label of each model, models in their order, within a model the worst first.
         worst: how many of the first model's rows are shown as cards.
         after: sections below the cases.
+        methods: paragraphs to paste into a paper.
         made: when, by which version, by which command: pairs of a term and its words.
     """
 
@@ -151,6 +154,7 @@ class ReportContent:
     rows: tuple[CaseRow, ...] = ()
     worst: int = 10
     after: tuple[Section, ...] = ()
+    methods: tuple[str, ...] = ()
     made: tuple[tuple[str, str], ...] = ()
 
     @property

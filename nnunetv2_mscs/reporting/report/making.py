@@ -13,6 +13,7 @@ from nnunetv2_mscs.evaluation.statistics import StatisticsSettings, settings_of,
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
 from nnunetv2_mscs.nnunet_files.json_files import read_json_if_there
 from nnunetv2_mscs.reporting.report.assembling import ReportRequest, assemble
+from nnunetv2_mscs.reporting.report.case_pages import CASE_PAGES, case_pages_beside, with_links, write_case_pages
 from nnunetv2_mscs.reporting.report.page import is_report, render
 from nnunetv2_mscs.workplace.whole_files import write_whole
 
@@ -25,6 +26,7 @@ class WrittenReport:
     cases: int
     pictures: int
     megabytes: float
+    case_pages: int
     warnings: tuple[str, ...]
 
 
@@ -38,6 +40,8 @@ def make_report(out: Path, request: ReportRequest, *, overwrite: bool = False) -
         MscsError: the place is taken, masks cannot be evaluated, or models not compared.
     """
     check_place(out, overwrite=overwrite)
+    if request.case_pages:
+        CASE_PAGES.check(case_pages_beside(out), overwrite=overwrite)
     evaluations = read_models(
         EvaluationRequest(
             models=request.models,
@@ -51,7 +55,13 @@ def make_report(out: Path, request: ReportRequest, *, overwrite: bool = False) -
         evaluations = [_with_images(one, request.images) for one in evaluations]
     settings = settings_of(evaluations[0]) or StatisticsSettings()
     evaluations = [with_statistics(one, settings) for one in evaluations]
-    return write_report(evaluations, _comparison(evaluations, request, settings), out, request)
+    comparison = _comparison(evaluations, request, settings)
+    written = write_report(evaluations, comparison, out, request, overwrite=overwrite)
+    former = case_pages_beside(out)
+    if request.case_pages or not former.is_dir():
+        return written
+    stale = f"{former} holds pages of a former report. Remove it, or write it anew with --case-pages."
+    return replace(written, warnings=(*written.warnings, stale))
 
 
 def _comparison(
@@ -66,17 +76,26 @@ def _comparison(
 
 
 def write_report(
-    evaluations: Sequence[Evaluation], comparison: Comparison | None, out: Path, request: ReportRequest
+    evaluations: Sequence[Evaluation],
+    comparison: Comparison | None,
+    out: Path,
+    request: ReportRequest,
+    *,
+    overwrite: bool = False,
 ) -> WrittenReport:
-    """Write the page as a whole or not at all.
+    """Write the page as a whole or not at all, and before it the pages of its cases if they are asked for.
 
     Args:
         evaluations: one per model with its statistics, the baseline first, of the same cases.
         comparison: of the models; None for a single one.
         out: the file.
         request: see there.
+        overwrite: replace former pages of cases.
     """
-    content = assemble(evaluations, comparison, request)
+    content, pages = assemble(evaluations, comparison, request), 0
+    if request.case_pages:
+        content = with_links(content, case_pages_beside(out).name)
+        pages = write_case_pages(out, content, evaluations, overwrite=overwrite, processes=request.processes)
     page = render(content).encode()
     write_whole(out, page)
     return WrittenReport(
@@ -84,6 +103,7 @@ def write_report(
         cases=len(evaluations[0].cases),
         pictures=len({row.measured["case"] for row in content.rows if row.sheet}),
         megabytes=len(page) / 1e6,
+        case_pages=pages,
         warnings=tuple(notice.finding for notice in content.notices if notice.severity != "note"),
     )
 

@@ -25,6 +25,7 @@ NORMALISATIONS = {
     "SliceMinMaxNormalization": "each slice from its minimum and maximum to [0, 1]",
 }
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+UNNAMED = "Data set of unknown name"
 CLASS_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -52,9 +53,9 @@ def subjects_of_model(model: Path) -> list[Subject]:
     """Plan, network and training of a model folder."""
     plans = read_json_if_there(model / PLANS_JSON)
     configuration_name = model.name.split("__")[-1] if "__" in model.name else ""
-    configuration = _configuration(plans, configuration_name)
+    configuration = configuration_of(plans, configuration_name)
     folds = list(fold_folders(model, numbered=True).values())
-    debug = next((found for fold in folds if (found := read_json_if_there(fold / DEBUG_JSON))), {})
+    debug = record_of_training(folds)
     subjects = []
     if configuration:
         subjects.append(Subject("Plan", tuple(_plan(plans, configuration_name, configuration, model))))
@@ -63,8 +64,13 @@ def subjects_of_model(model: Path) -> list[Subject]:
     return subjects
 
 
+def record_of_training(folds: Sequence[Path]) -> Mapping[str, Any]:
+    """What nnU-Net noted of the training of the first fold that has such a record; empty without one."""
+    return next((found for fold in folds if (found := read_json_if_there(fold / DEBUG_JSON))), {})
+
+
 def _data_set(dataset: Mapping[str, Any], plans: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> list[str]:
-    name = plans.get("dataset_name") or dataset.get("name") or "Data set of unknown name"
+    name = plans.get("dataset_name") or dataset.get("name") or UNNAMED
     channels = list(dataset.get("channel_names", {}).values())
     labels = [label for label in dataset.get("labels", {}) if label != "background"]
     cases = dataset.get("numTraining")
@@ -72,13 +78,13 @@ def _data_set(dataset: Mapping[str, Any], plans: Mapping[str, Any], fingerprint:
         f"{name}"
         + (f": {cases} training cases" if cases else "")
         + (f" with {_channels(channels)}" if channels else "")
-        + (f", labelled {_listed(labels)}." if labels else ".")
+        + (f", labelled {listed(labels)}." if labels else ".")
     ]
     size, spacing = plans.get("original_median_shape_after_transp"), plans.get("original_median_spacing_after_transp")
     if size and spacing:
         backward = plans.get("transpose_backward", range(len(size)))
         size, spacing = ([values[axis] for axis in backward] for values in (size, spacing))
-        sentences.append(f"The median case has {_times(size)} voxels of {_times(spacing)} mm{_range(fingerprint)}.")
+        sentences.append(f"The median case has {times(size)} voxels of {times(spacing)} mm{_range(fingerprint)}.")
     if dataset.get("adc_unit"):
         unit = str(dataset["adc_unit"]).replace("^-6", "⁻⁶").replace("^-3", "⁻³").replace("mm2", "mm²")
         sentences.append(f"The ADC is in {unit}.")
@@ -121,29 +127,27 @@ def _plan(plans: Mapping[str, Any], name: str, configuration: Mapping[str, Any],
     sentences = [f"{plans.get('plans_name', 'Plans')}{f' by {planner}' if planner else ''}, configuration {name}."]
     if patch and spacing:
         sentences.append(
-            f"The network sees {what} of {_times(patch)} voxels at {_times(spacing)} mm, "
+            f"The network sees {what} of {times(patch)} voxels at {times(spacing)} mm, "
             f"{configuration.get('batch_size', '?')} in a batch."
         )
     channels = list(read_json_if_there(model / DATASET_JSON).get("channel_names", {}).values())
     schemes = configuration.get("normalization_schemes", [])
     if schemes and len(set(schemes)) == 1:
-        sentences.append(f"Images are scaled {_normalisation(schemes[0])}.")
+        sentences.append(f"Images are scaled {normalisation(schemes[0])}.")
     elif len(schemes) == len(channels):
-        scaled = (f"{channel} {_normalisation(scheme)}" for channel, scheme in zip(channels, schemes, strict=True))
+        scaled = (f"{channel} {normalisation(scheme)}" for channel, scheme in zip(channels, schemes, strict=True))
         sentences.append(f"Images are scaled: {'; '.join(scaled)}.")
     return sentences
 
 
-def _normalisation(scheme: str) -> str:
+def normalisation(scheme: str) -> str:
     return NORMALISATIONS.get(scheme, f"by {scheme}")
 
 
 def _network(configuration: Mapping[str, Any], debug: Mapping[str, Any], folds: Sequence[Path]) -> list[str]:
-    planned = str(configuration.get("architecture", {}).get("network_class_name", "")).split(".")[-1]
-    trained = str(debug.get("network", ""))
-    name = trained if CLASS_NAME.fullmatch(trained) and trained != "OptimizedModule" else planned
+    planned, name = network_names(configuration, debug)
     stages = len(configuration.get("architecture", {}).get("arch_kwargs", {}).get("strides", []))
-    parameters = next((count for fold in folds for file in CHECKPOINTS if (count := _parameters(fold / file))), None)
+    parameters = count_parameters(folds)
     sentence = name or "A network that the plans do not name"
     if parameters:
         sentence += f", {parameters / 1e6:.1f} million parameters"
@@ -151,6 +155,13 @@ def _network(configuration: Mapping[str, Any], debug: Mapping[str, Any], folds: 
         sentence += f", {stages} resolutions"
     instead = f"The plans name {planned}; the trainer put its own network in its place." if planned != name else ""
     return [f"{sentence}.", *([instead] if planned and instead else [])]
+
+
+def network_names(configuration: Mapping[str, Any], debug: Mapping[str, Any]) -> tuple[str, str]:
+    """The network that the plans name, and the one that was trained; empty where no file says it."""
+    planned = str(configuration.get("architecture", {}).get("network_class_name", "")).split(".")[-1]
+    trained = str(debug.get("network", ""))
+    return planned, trained if CLASS_NAME.fullmatch(trained) and trained != "OptimizedModule" else planned
 
 
 def _training(model: Path, debug: Mapping[str, Any], folds: Sequence[Path]) -> list[str]:
@@ -173,6 +184,11 @@ def _training(model: Path, debug: Mapping[str, Any], folds: Sequence[Path]) -> l
     return sentences
 
 
+def count_parameters(folds: Sequence[Path]) -> int | None:
+    """The number of trained parameters in the first checkpoint of the folds that can be read; None if none can."""
+    return next((count for fold in folds for file in CHECKPOINTS if (count := _parameters(fold / file))), None)
+
+
 def _parameters(checkpoint: Path) -> int | None:
     """The number of trained parameters in a checkpoint; None if it cannot be read without running its code."""
     if not checkpoint.is_file():
@@ -192,25 +208,25 @@ def _parameters(checkpoint: Path) -> int | None:
     return sum(tensors.values()) or None
 
 
-def _configuration(plans: Mapping[str, Any], name: str) -> dict[str, Any]:
+def configuration_of(plans: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A configuration with the values that it inherits; empty if the plans have none of this name."""
     configuration = plans.get("configurations", {}).get(name, {})
     parent = configuration.get("inherits_from", "")
-    return {**(_configuration(plans, parent) if parent and parent != name else {}), **configuration}
+    return {**(configuration_of(plans, parent) if parent and parent != name else {}), **configuration}
 
 
 def _fingerprint(model: Path) -> Mapping[str, Any]:
     return read_json_if_there(model / FINGERPRINT)
 
 
-def _times(values: Sequence[float]) -> str:
+def times(values: Sequence[float]) -> str:
     """Values in nnU-Net's order z, y, x as text in the order x × y × z."""
     return " \N{MULTIPLICATION SIGN} ".join(f"{value:.4g}" for value in reversed(values))
 
 
 def _channels(names: Sequence[str]) -> str:
-    return f"{'channels' if len(names) > 1 else 'the channel'} {_listed(names)}"
+    return f"{'channels' if len(names) > 1 else 'the channel'} {listed(names)}"
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)

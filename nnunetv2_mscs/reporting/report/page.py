@@ -99,6 +99,7 @@ def _data(content: ReportContent) -> dict[str, Any]:
                 "fold": row.measured["fold"],
                 "state": row.state,
                 "alt": alternative_text(row),
+                "page": row.page,
                 "why": why_undefined(row.measured),
                 "values": [_number(row.measured[metric.column]) for metric in columns],
             }

@@ -245,6 +245,19 @@ def test_nothing_is_asked_of_any_network(opened):
     assert len([url for url in requested if url.startswith("file:")]) == 1
 
 
+def test_the_methods_are_copied_for_a_paper(opened):
+    permissions = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+    opened.execute_cdp_cmd("Browser.grantPermissions", {"permissions": permissions})
+    button = one(opened, "#methods button.copy")
+    button.click()
+    said = "const [button, done] = arguments; setTimeout(() => done(button.textContent), 300)"
+    assert opened.execute_async_script(said, button) == "Copied"
+    pasted = opened.execute_async_script("navigator.clipboard.readText().then(arguments[0])")
+    paragraphs = opened.find_elements(By.CSS_SELECTOR, "#methods-text p")
+    assert pasted.split("\n\n") == [paragraph.get_property("textContent") for paragraph in paragraphs]
+    assert len(paragraphs) > 4
+
+
 def test_a_phone_needs_no_sideways_scrolling(opened):
     metrics = {"width": 360, "height": 780, "deviceScaleFactor": 2, "mobile": True}
     opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -252,6 +265,12 @@ def test_a_phone_needs_no_sideways_scrolling(opened):
         assert opened.execute_script("return document.documentElement.scrollWidth") <= 360
         one(opened, ".card button").click()
         assert opened.execute_script("return document.querySelector('dialog').getBoundingClientRect().width") <= 360
+        sheet = one(opened, "dialog figure img")
+        opened.execute_async_script("arguments[0].decode().then(arguments[1])", sheet)
+        assert sheet.size["height"] == pytest.approx(0.6 * 780, abs=2)
+        assert opened.execute_script(
+            "const box = arguments[0].parentElement; return box.scrollWidth > box.clientWidth", sheet
+        )
         one(opened, "dialog [data-go=close]").click()
     finally:
         opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

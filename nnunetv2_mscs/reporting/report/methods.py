@@ -1,0 +1,239 @@
+"""A description of the methods to paste into a paper, made of what the files of evaluations and models record."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_mscs import __version__
+from nnunetv2_mscs.evaluation.results import Evaluation
+from nnunetv2_mscs.evaluation.statistics import settings_of
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
+from nnunetv2_mscs.nnunet_files.json_files import read_json_if_there
+from nnunetv2_mscs.nnunet_files.model_folder import fold_folders
+from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
+from nnunetv2_mscs.reporting.report.model_facts import (
+    CLASS_NAME,
+    UNNAMED,
+    configuration_of,
+    count_parameters,
+    listed,
+    network_names,
+    normalisation,
+    record_of_training,
+    subjects_of_data,
+    times,
+)
+
+REFERENCES = {
+    "nnU-Net": "Isensee F, Jaeger PF, Kohl SAA, Petersen J, Maier-Hein KH. nnU-Net: a self-configuring method for deep "
+    "learning-based biomedical image segmentation. Nature Methods 18 (2021) 203-211.",
+    "MSCS-Net": "Zaman et al. MSCS-Net: A deep learning framework for accurate segmentation of low-resolution stroke "
+    "lesions. Measurement (2025) 118925.",
+    "CC-DiceCE": "Bouteille, Jaus, Kleesiek, Stiefelhagen, Heine. Learning to look closer: a new instance-wise loss "
+    "for small cerebral lesion segmentation. arXiv 2511.17146 (2025).",
+    "voxels": "Taha AA, Hanbury A. Metrics for evaluating 3D medical image segmentation: analysis, selection, and "
+    "tool. BMC Medical Imaging 15 (2015) 29.",
+    "distances": "Maier-Hein L et al. Metrics reloaded: recommendations for image analysis validation. Nature Methods "
+    "21 (2024) 195-212.",
+    "NSD": "Nikolov S et al. Clinically applicable segmentation of head and neck anatomy for radiotherapy. Journal of "
+    "Medical Internet Research 23 (2021) e26151.",
+    "ISLES'22": "Hernandez Petzsche MR et al. ISLES 2022: a multi-center magnetic resonance imaging stroke lesion "
+    "segmentation dataset. Scientific Data 9 (2022) 762.",
+    "panoptic": "Kirillov A, He K, Girshick R, Rother C, Dollár P. Panoptic segmentation. CVPR (2019) 9404-9413.",
+    "BCa": "Efron B. Better bootstrap confidence intervals. Journal of the American Statistical Association 82 (1987) "
+    "171-185.",
+    "Bland-Altman": "Bland JM, Altman DG. Statistical methods for assessing agreement between two methods of clinical "
+    "measurement. Lancet 327 (1986) 307-310.",
+    "Lin": "Lin LI. A concordance correlation coefficient to evaluate reproducibility. Biometrics 45 (1989) 255-268.",
+    "Wilcoxon": "Wilcoxon F. Individual comparisons by ranking methods. Biometrics Bulletin 1 (1945) 80-83.",
+    "Holm": "Holm S. A simple sequentially rejective multiple test procedure. Scandinavian Journal of Statistics 6 "
+    "(1979) 65-70.",
+}
+# The name of a loss in nnU-Net's record of a training, and its words; the first that is found counts.
+LOSSES = {
+    "WithComponents": "soft Dice and cross-entropy, and both again for every lesion by itself",
+    "SoftDiceAndFocalLoss": "the sum of soft Dice and focal loss",
+    "DC_and_CE_loss": "the sum of soft Dice and cross-entropy",
+    "DC_and_BCE_loss": "the sum of soft Dice and binary cross-entropy",
+    "DC_and_topk_loss": "the sum of soft Dice and top-k cross-entropy",
+}
+DEEP_SUPERVISION = "DeepSupervisionWrapper"
+NUMBER = r"([0-9][0-9.e+-]*)"
+
+
+class Cited:
+    """Numbers for references, in the order in which they are first cited."""
+
+    def __init__(self) -> None:
+        self._keys: list[str] = []
+
+    def __call__(self, key: str) -> str:
+        """Such as `[1]`."""
+        if key not in self._keys:
+            self._keys.append(key)
+        return f"[{self._keys.index(key) + 1}]"
+
+    def as_list(self) -> list[str]:
+        return [f"[{number}] {REFERENCES[key]}" for number, key in enumerate(self._keys, 1)]
+
+
+def methods_of(
+    evaluations: Sequence[Evaluation], folders: Sequence[Path | None], versions: Sequence[str]
+) -> tuple[str, ...]:
+    """Paragraphs on data, models, evaluation, statistics and software, then one per reference.
+
+    Args:
+        evaluations: with their statistics; the baseline first.
+        folders: the model folder of each, None where there is none.
+        versions: of the packages that the evaluation runs with.
+    """
+    cited = Cited()
+    paragraphs = [_data(evaluations[0], folders[0])]
+    for one, folder in zip(evaluations, folders, strict=True):
+        if folder is not None:
+            name = f"{one.model}: " if len(evaluations) > 1 else ""
+            paragraphs.append(name + _model(one, folder, cited))
+    paragraphs += [_metrics(evaluations, cited), _statistics(evaluations, cited)]
+    paragraphs.append(f"Metrics and statistics were computed by nnunetv2-mscs {__version__} ({', '.join(versions)}).")
+    return (*paragraphs, *cited.as_list())
+
+
+def _data(evaluation: Evaluation, folder: Path | None) -> str:
+    subjects = subjects_of_data(evaluation, folder)
+    sentences = [sentence for subject in subjects for sentence in subject.sentences]
+    if folder is not None:
+        named, *sentences = sentences
+        sentences = [*([] if named.startswith(UNNAMED) else [f"The data set is {named}"]), *sentences]
+    return " ".join([*sentences, f"The evaluation is of {_cases(len(evaluation.cases))}."])
+
+
+def _model(evaluation: Evaluation, folder: Path, cited: Cited) -> str:
+    plans, dataset = read_json_if_there(folder / PLANS_JSON), read_json_if_there(folder / DATASET_JSON)
+    name = folder.name.split("__")[-1] if "__" in folder.name else ""
+    folds = list(fold_folders(folder, numbered=True).values())
+    record = record_of_training(folds)
+    configuration = configuration_of(plans, name)
+    sentences = [
+        _network(configuration, record, folds, cited),
+        *([_plan(plans, name, configuration, dataset)] if configuration else []),
+        _training(folder, record, len(folds), cited),
+    ]
+    if Path(evaluation.predictions) == folder:
+        sentences.append("Each case was predicted by the fold that had not seen it in training.")
+    return " ".join(sentences)
+
+
+def _network(configuration: Mapping[str, Any], record: Mapping[str, Any], folds: Sequence[Path], cited: Cited) -> str:
+    _, network = network_names(configuration, record)
+    parameters = count_parameters(folds)
+    of_ours = network == "MSCSNet"
+    named = f"MSCS-Net {cited('MSCS-Net')}" if of_ours else network or "a network"
+    stages = len(configuration.get("architecture", {}).get("arch_kwargs", {}).get("strides", []))
+    size = [f"{parameters / 1e6:.1f} million parameters"] if parameters else []
+    size += [f"{stages} resolutions"] if stages else []
+    return (
+        f"Lesions were segmented by {named}{f' ({listed(size)})' if size else ''} within nnU-Net v2 {cited('nnU-Net')}."
+    )
+
+
+def _plan(plans: Mapping[str, Any], name: str, configuration: Mapping[str, Any], dataset: Mapping[str, Any]) -> str:
+    planner = plans.get("experiment_planner_used")
+    patch, spacing, batch = (configuration.get(key) for key in ("patch_size", "spacing", "batch_size"))
+    planned = [f"plans {plans['plans_name']}"] if plans.get("plans_name") else []
+    planned += [f"made by {planner}"] if planner else []
+    sentences = [f"The configuration was {', '.join([name, *planned])}."]
+    if patch and spacing:
+        what = "Slices" if len(patch) == 2 else "Patches"
+        together = f", in batches of {batch}" if batch else ""
+        sentences.append(f"{what} of {times(patch)} voxels were seen at {times(spacing)} mm{together}.")
+    channels, schemes = list(dataset.get("channel_names", {}).values()), configuration.get("normalization_schemes", [])
+    if schemes and len(schemes) == len(channels):
+        scaled = [f"{channel} {normalisation(scheme)}" for channel, scheme in zip(channels, schemes, strict=True)]
+        sentences.append(f"Intensities were normalised: {listed(scaled)}.")
+    return " ".join(sentences)
+
+
+def _training(folder: Path, record: Mapping[str, Any], folds: int, cited: Cited) -> str:
+    trainer = folder.name.split("__")[0] if "__" in folder.name else ""
+    by = f"{trainer} trained" if trainer else "Training was of"
+    sentences = [f"{by} {folds} fold{'s' * (folds != 1)}{_length(record)}."]
+    text = str(record.get("loss", ""))
+    classes = [one for one in re.findall(r"([A-Za-z_]\w*)\(", text) if one != DEEP_SUPERVISION]
+    if classes:
+        known = next((name for name in LOSSES if name in classes), None)
+        words = LOSSES[known] if known else classes[0]
+        words += f" {cited('CC-DiceCE')}" if known == "WithComponents" else ""
+        supervised = ", with deep supervision" if DEEP_SUPERVISION in text else ""
+        sentences.append(f"The loss was {words}{supervised}.")
+    if optimiser := _optimiser(record):
+        sentences.append(f"The optimiser was {optimiser}.")
+    if record.get("device"):
+        torch = f" with PyTorch {record['torch_version']}" if record.get("torch_version") else ""
+        sentences.append(f"The device was {record['device']}{torch}.")
+    return " ".join(sentences)
+
+
+def _length(record: Mapping[str, Any]) -> str:
+    epochs, iterations = record.get("num_epochs"), record.get("num_iterations_per_epoch")
+    return f" for at most {epochs} epochs of {iterations} iterations" if epochs and iterations else ""
+
+
+def _optimiser(record: Mapping[str, Any]) -> str:
+    """The name and the options that nnU-Net notes of it; empty if it notes none."""
+    text = str(record.get("optimizer", ""))
+    name = CLASS_NAME.match(text)
+    if name is None or name[0] == "None":
+        return ""
+    options = [f"initial learning rate {record['initial_lr']}"] if record.get("initial_lr") else []
+    for option, words in (("momentum", "momentum"), ("weight_decay", "weight decay")):
+        if found := re.search(rf"\b{option}: {NUMBER}", text):
+            options.append(f"{words} {found[1]}")
+    nesterov = " with Nesterov momentum" if re.search(r"nesterov: True", text) else ""
+    return f"{name[0]}{nesterov}{f' ({listed(options)})' if options else ''}"
+
+
+def _metrics(evaluations: Sequence[Evaluation], cited: Cited) -> str:
+    labels = evaluations[0].statistics["labels"]
+    what = listed([one["name"] for one in labels.values()])
+    sentences = [
+        f"Predicted masks ({what}) were compared with the reference by Dice, IoU, sensitivity and precision of voxels "
+        f"{cited('voxels')}; by the 95th percentile of the Hausdorff distance (HD95, the larger of both directions) "
+        f"and the average symmetric surface distance (ASSD) between border voxels in mm {cited('distances')}; by the "
+        f"normalised surface Dice (NSD) at a tolerance of 1 mm {cited('NSD')}; and by the lesion-wise F1 over "
+        f"26-connected components, by the ISLES'22 rule (a lesion is found if one of its voxels is predicted) "
+        f"""{cited("ISLES'22")} and by one-to-one matching at an IoU of at least 0.20 {cited("panoptic")}.""",
+        "Where both masks are empty, scores are 1 and distances 0 mm; where exactly one is empty, scores are 0 and "
+        "distances are not defined and left out of their means.",
+    ]
+    for one in evaluations:
+        for label in one.statistics["labels"].values():
+            cases = label["cases"]
+            of = [one.model] * (len(evaluations) > 1) + [label["name"]] * (len(labels) > 1)
+            sentences.append(
+                f"{f'{listed(of)}: b' if of else 'B'}oth masks were empty in {_cases(cases['both_empty'])}, only the "
+                f"reference in {cases['only_reference_empty']}, only the prediction in "
+                f"{cases['only_prediction_empty']}."
+            )
+    return " ".join(sentences)
+
+
+def _statistics(evaluations: Sequence[Evaluation], cited: Cited) -> str:
+    settings = settings_of(evaluations[0])
+    assert settings is not None  # the page shows their statistics
+    sentences = [
+        f"Means are given with 95 % intervals by bias-corrected and accelerated bootstrap over cases "
+        f"({settings.samples} samples, seed {settings.seed}) {cited('BCa')}.",
+        f"Volumes were compared by Bland and Altman's limits of agreement {cited('Bland-Altman')} and Lin's "
+        f"concordance {cited('Lin')}.",
+    ]
+    if len(evaluations) > 1:
+        sentences.append(
+            "Models were compared on the same cases by the mean paired difference with its bootstrap interval and "
+            f"Wilcoxon's signed-rank test {cited('Wilcoxon')}, corrected by Holm's method {cited('Holm')}."
+        )
+    return " ".join(sentences)
+
+
+def _cases(count: int) -> str:
+    return f"{count} case{'s' * (count != 1)}"

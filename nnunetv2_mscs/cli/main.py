@@ -116,7 +116,9 @@ def _run(args: argparse.Namespace) -> int:
         print(f"mscs {args.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"mscs {args.command}: interrupted", file=sys.stderr)
+        goes_on = getattr(COMMANDS[args.command], "GOES_ON", False)
+        more = "; the same command goes on where it stopped" if goes_on else ""
+        print(f"mscs {args.command}: interrupted{more}", file=sys.stderr)
         return 130
     except Exception as error:
         if args.debug:

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.reporting.report.assembling import PAGE_MB, ReportRequest
     from nnunetv2_mscs.reporting.report.making import make_report
     from nnunetv2_mscs.scans.findings_table import findings_table
-    from nnunetv2_mscs.workplace.parallel import default_processes
+    from nnunetv2_mscs.workplace.resources import default_processes
 
     request = ReportRequest(
         models=(args.source, *args.compare),

@@ -29,6 +29,8 @@ EXAMPLE = """mscs run ./stroke 1 Stroke
   mscs run ./stroke 1 Stroke --dry-run
   mscs run --config stroke.yaml --executor slurm --slurm partition=gpu time=12:00:00 cpus=12"""
 
+# The same command continues after an interruption.
+GOES_ON = True
 POSITIONAL = ("source", "dataset_id", "name")
 
 
@@ -121,8 +123,9 @@ def _on_the_cluster(asked: "Run", *, yes: bool, wait: bool) -> int:
     try:
         undone = wait_for_jobs(asked.folder, lambda line: print(line, flush=True))
     except KeyboardInterrupt:
-        print(f"The jobs continue. To end them: {asked.folder.command('cancel')}", file=sys.stderr)
-        raise
+        ending = asked.folder.command("cancel")
+        print(f"mscs run: interrupted. The jobs continue. To end them: {ending}", file=sys.stderr)
+        return 130
     if undone:
         print(f"Not done: {', '.join(undone)}", file=sys.stderr)
     return 1 if undone else 0

@@ -45,7 +45,6 @@ RUN = {
     # a dry run's commands, pasted into a shell
     "nnUNetv2_apply_postprocessing": "tests/pipeline/test_whole_run.py",
     "nnUNetv2_find_best_configuration": "tests/pipeline/test_whole_run.py",
-    "nnUNetv2_evaluate_folder": "tests/demo/test_demo.py",
     "nnUNetv2_export_model_to_zip": "tests/sharing/test_exporting.py",
     "nnUNetv2_extract_fingerprint": "tests/end_to_end/test_real_scans.py",
     "nnUNetv2_install_pretrained_model_from_zip": "tests/sharing/test_exporting.py",

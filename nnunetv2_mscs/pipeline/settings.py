@@ -97,6 +97,14 @@ def read_settings_file(file: Path) -> dict[str, Any]:
     return content
 
 
+def lines_of_keys(file: Path) -> dict[str, int]:
+    """The line, counted from 1, of each key of a file that `read_settings_file` has read."""
+    import yaml
+
+    mapping = yaml.compose(file.read_text(), Loader=yaml.BaseLoader)
+    return {key.value: key.start_mark.line + 1 for key, _ in mapping.value}
+
+
 def as_words(values: Mapping[str, Any]) -> list[str]:
     """The options as a command line has them."""
     return [word for key, value in values.items() for word in _words(key.replace("_", "-"), value)]

@@ -28,6 +28,8 @@ from nnunetv2_mscs.cli.parser import Parser
 from nnunetv2_mscs.errors import MscsError, did_you_mean
 from nnunetv2_mscs.workplace.termination import terminable
 
+# Set by a shell that has been told to complete our commands: eval "$(register-python-argcomplete mscs)".
+COMPLETING = "_ARGCOMPLETE"
 COMMANDS = {
     "cancel": cancel,
     "convert": convert,
@@ -96,12 +98,21 @@ def _parsed(words: list[str]) -> argparse.Namespace:
     elif words[0] == "help":
         words = [*words[1:], "--help"]
     parser = build_parser()
+    if COMPLETING in os.environ:
+        _complete(parser)
     parser.refuse_unknown(words[:1])
     if not words[0].startswith("-") and words[0] not in COMMANDS:
         parser.error(
             f"there is no command {words[0]}.{did_you_mean(words[0], COMMANDS)} `mscs` alone lists all commands."
         )
     return parser.parse_args(words)
+
+
+def _complete(parser: Parser) -> None:
+    """Print what the shell may complete, and end; argcomplete is loaded only when a shell asks for it."""
+    import argcomplete
+
+    argcomplete.autocomplete(parser, always_complete_options="long", exclude=["--debug"])
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -65,6 +65,8 @@ RUN = {
     "benchmarks/training.py": "tests/benchmarks/test_training.py",
 }
 NOT_RUN = {
+    "apptainer": "needs Apptainer; tests/installation/test_container.py parses what it passes on",
+    "docker": "needs a Docker that runs; tests/installation/test_container.py builds the image where there is one",
     "make check": "would change the files that are being tested; `make test` runs the same tools",
     "make demo": "takes ten minutes; tests/demo runs `mscs demo` with a smaller demo",
     "make setup": "the first part of `make test`",

@@ -30,6 +30,12 @@ from nnunetv2_mscs.workplace.termination import terminable
 
 # Set by a shell that has been told to complete our commands: eval "$(register-python-argcomplete mscs)".
 COMPLETING = "_ARGCOMPLETE"
+# What nnU-Net has a command for: the answer to those who look for it here.
+NNUNETS_OWN = {
+    "train": " nnUNetv2_train trains one fold, mscs run all of them.",
+    "plan": " nnUNetv2_plan_and_preprocess plans, mscs run does all steps.",
+    "preprocess": " nnUNetv2_plan_and_preprocess preprocesses, mscs run does all steps.",
+}
 COMMANDS = {
     "cancel": cancel,
     "convert": convert,
@@ -102,9 +108,8 @@ def _parsed(words: list[str]) -> argparse.Namespace:
         _complete(parser)
     parser.refuse_unknown(words[:1])
     if not words[0].startswith("-") and words[0] not in COMMANDS:
-        parser.error(
-            f"there is no command {words[0]}.{did_you_mean(words[0], COMMANDS)} `mscs` alone lists all commands."
-        )
+        near = did_you_mean(words[0], COMMANDS) or NNUNETS_OWN.get(words[0], "")
+        parser.error(f"there is no command {words[0]}.{near} `mscs` alone lists all commands.")
     return parser.parse_args(words)
 
 

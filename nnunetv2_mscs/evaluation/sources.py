@@ -219,7 +219,8 @@ def references_of(predictions: Masks) -> Path:
     raise MscsError(
         f"The references to {predictions.place} are not known.",
         "Name them (mscs evaluate PREDICTIONS REFERENCES -o OUT, mscs report SOURCE --references DIR)"
-        + (f", or set {RAW} and {PREPROCESSED} to find those of {predictions.dataset}." if predictions.dataset else ""),
+        + (f", or set {RAW} and {PREPROCESSED} to find those of {predictions.dataset}" if predictions.dataset else "")
+        + ".",
     )
 
 

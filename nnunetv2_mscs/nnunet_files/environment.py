@@ -46,9 +46,10 @@ def folders_of(workspace: Path | None = None) -> Folders:
         check_folder_name("--workspace", str(workspace))
         return Folders(*(Path(os.path.abspath(workspace), name) for name in VARIABLES))
     if unset := [name for name in VARIABLES if not os.environ.get(name)]:
+        exports = " ".join(f"{name}={PLACEHOLDER}/{name}" for name in unset)
         raise MscsError(
             f"{' and '.join(unset)} {'is' if len(unset) == 1 else 'are'} not set.",
-            f"Type: export {unset[0]}=/path/to/{unset[0]}, or give a folder for all of nnU-Net's with --workspace.",
+            f"Type: export {exports}; or give a folder for all of nnU-Net's with --workspace.",
         )
     return Folders(*(Path(os.path.abspath(folder_named_by(name))) for name in VARIABLES))
 

@@ -88,8 +88,10 @@ def read_settings_file(file: Path) -> dict[str, Any]:
 
     try:
         content = yaml.load(file.read_text(), Loader=yaml.BaseLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise MscsError(f"{file} cannot be read: {error}.", "Check the path.") from None
+    except OSError as error:
+        raise MscsError(f"{file} cannot be read: {error.strerror}.", "Check the path.") from None
+    except UnicodeDecodeError as error:
+        raise MscsError(f"{file} cannot be read: {error}.", "Write it as text in UTF-8.") from None
     except yaml.YAMLError as error:
         raise MscsError(f"{file} is no YAML: {' '.join(str(error).split())}.", "Mend the file.") from None
     if not isinstance(content, dict):

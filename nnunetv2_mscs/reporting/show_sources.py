@@ -103,7 +103,8 @@ def data_set(word: str) -> Path:
     root = folder_if_named(RAW)
     found = sorted(root.glob(dataset_name(int(word), "*"))) if root else []
     if len(found) != 1:
-        finding = f"{RAW} is not set" if not root else f"{root} holds {len(found)} data sets of the number {word}"
+        count = len(found) or "no"
+        finding = f"{RAW} is not set" if not root else f"{root} holds {count} data sets of the number {word}"
         raise MscsError(f"{finding}.", "Give the data set's folder.")
     return found[0]
 

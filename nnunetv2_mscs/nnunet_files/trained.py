@@ -10,6 +10,7 @@ from nnunetv2_mscs.nnunet_files.environment import RESULTS, folder_if_named
 from nnunetv2_mscs.nnunet_files.model_folder import is_model_folder, model_of
 
 MOST_NAMED = 8
+TRAIN_ONE = "Train one (mscs run does all of it), or name another."
 DATASET_WORD = re.compile(rf"[0-9]{{1,3}}|{DATASET_NAME.pattern}")
 
 
@@ -55,7 +56,7 @@ def model_meant(place: Path) -> Path:
         best = read_best_record(place / BEST_RECORD).models
         models = [place / best[0].identifier] if len(best) == 1 else models
     if not models:
-        raise MscsError(f"{place} holds no trained model.", "Train one (mscs run does all of it), or name another.")
+        raise MscsError(f"{place} holds no trained model.", TRAIN_ONE)
     if len(models) > 1:
         raise MscsError(f"{place} holds {len(models)} models: {', '.join(model.name for model in models)}.", FIND_BEST)
     return models[0]

@@ -28,9 +28,9 @@ multiprocessing.set_start_method("spawn")
 multiprocessing.get_context("fork").Process._Popen = fork
 del os.sched_getaffinity
 if SYSTEM == "Windows":
-    import signal, torch  # which asks sys.platform whether there are forks
+    import torch  # which asks sys.platform whether there are forks
     sys.modules["fcntl"] = sys.modules["resource"] = None
-    del os.fork, os.forkpty, os.register_at_fork, os.killpg, os.sysconf, os.getuid, signal.pthread_sigmask, signal.SIGKILL
+    del os.fork, os.forkpty, os.register_at_fork, os.killpg, os.sysconf, os.getuid
 """
 PREDICT = """
 from nnunetv2_mscs.cli.main import main

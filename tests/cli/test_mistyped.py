@@ -98,6 +98,19 @@ def test_planners_are_known_too():
         planner_class("Another")
 
 
+@pytest.mark.parametrize("command", ["demo", "run", "predict", "doctor"])
+def test_ctrl_c_says_whether_the_same_command_goes_on(command, monkeypatch, capsys):
+    words = {"demo": [], "run": ["a", "1", "X"], "predict": ["a", "-m", "1", "-o", "b"], "doctor": []}[command]
+
+    def interrupted(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"nnunetv2_mscs.cli.{command}.run", interrupted)
+    assert main([command, *words]) == 130
+    goes_on = "; the same command goes on where it stopped" * (command != "doctor")
+    assert capsys.readouterr().err == f"mscs {command}: interrupted{goes_on}\n"
+
+
 def test_unlabelled_may_be_spelled_both_ways():
     from nnunetv2_mscs.cli.main import build_parser
 

@@ -8,10 +8,11 @@ DEMO ?= mscs_demo
 .PHONY: setup demo test test-half test-other-half check clean
 
 setup: $(VENV)/installed
+	@echo "next: source $(BIN)/activate && mscs doctor"
 
 # Safe to interrupt and to call again; DEMO=folder puts it elsewhere.
 demo: $(VENV)/installed
-	$(BIN)/mscs demo --out $(DEMO)
+	@$(BIN)/mscs demo --out $(DEMO)
 
 test: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .
@@ -41,18 +42,25 @@ clean:
 
 SOURCES := setup.py pyproject.toml $(shell find nnunetv2_mscs dataset_conversion -name '*.py') $(shell find results_templates -type f)
 
+# What pip prints goes into a file, whose end is shown if it fails.
+define install
+	@rm -rf build *.egg-info
+	@echo "installing $(1) into $(VENV): minutes, and about 6 GB the first time; what pip says: $(VENV)/install.log"
+	@$(BIN)/python -m pip install "$(1)" > $(VENV)/install.log 2>&1 || { tail -n 5 $(VENV)/install.log >&2; \
+		rm -rf build *.egg-info; echo "installing failed: all of it is in $(VENV)/install.log" >&2; exit 1; }
+	@rm -rf build *.egg-info
+	@echo "installed"
+endef
+
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	@echo "making the virtual environment $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
 
 # A regular installation, as a user's: what the tests see is what the wheel holds.
 $(VENV)/installed: $(BIN)/python $(SOURCES)
-	rm -rf build *.egg-info
-	$(BIN)/python -m pip install .
-	rm -rf build *.egg-info
-	touch $@
+	$(call install,.)
+	@touch $@
 
 $(VENV)/installed-for-tests: $(BIN)/python $(SOURCES)
-	rm -rf build *.egg-info
-	$(BIN)/python -m pip install ".[test]"
-	rm -rf build *.egg-info
-	touch $@ $(VENV)/installed
+	$(call install,.[test])
+	@touch $@ $(VENV)/installed

@@ -48,6 +48,7 @@ setup(
         "jinja2",
         "pillow",
         "pyyaml",
+        "argcomplete>=3",
     ],
     extras_require={
         "dicom": ["pydicom>=3", "highdicom>=0.24"],

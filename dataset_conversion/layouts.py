@@ -1,5 +1,6 @@
 """Which of the known layouts a folder has."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,7 @@ def detect(source: Folder) -> tuple[Layout, Folder]:
         )
     if len(inner) == len(visible) == 1 and any(layout.recognise(inner[0]) for layout in LAYOUTS.values()):
         return detect(inner[0])
+    _refuse_half(source)
     looked_for = "; ".join(f"{layout.name}: {layout.description}" for layout in LAYOUTS.values())
     entries = [path.name + ("/" if path.is_dir() else "") for path in source.entries()]
     shown = ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")
@@ -75,6 +77,22 @@ def detect(source: Folder) -> tuple[Layout, Folder]:
         f"SOURCE {source.path} has no known layout. Looked for {looked_for}. Found: {shown}.",
         f"{unread_files(source.path)} Arrange the files so, or point SOURCE at the folder that holds them.".strip(),
     )
+
+
+def _refuse_half(source: Folder) -> None:
+    """Raise MscsError if there is a folder of scans without one of masks, or the other way round."""
+    images, masks = source.subfolder(images_masks.IMAGE_FOLDERS), source.subfolder(images_masks.MASK_FOLDERS)
+    if images and not masks:
+        raise MscsError(
+            f"SOURCE {source.path} has no known layout: it holds {images.name}/, but no folder of masks.",
+            "Add masks/<case>.nii.gz to train. To predict: "
+            f"mscs predict {shlex.quote(str(images.path))} -m MODEL -o OUT",
+        )
+    if masks and not images:
+        raise MscsError(
+            f"SOURCE {source.path} has no known layout: it holds {masks.name}/, but no folder of scans.",
+            "Add images/<case>_adc.nii.gz and images/<case>_dwi.nii.gz, or point SOURCE at the folder that holds both.",
+        )
 
 
 def _is_no_training(folder: Folder) -> bool:

@@ -8,6 +8,8 @@ import numpy as np
 from nnunetv2_mscs.dataset_conversion.checking import CaseReport
 from nnunetv2_mscs.dataset_conversion.convert import Conversion
 from nnunetv2_mscs.dataset_conversion.splits import FOLDS
+from nnunetv2_mscs.nnunet_files.environment import exports_here
+from nnunetv2_mscs.workplace.resources import processes_here
 
 
 def summarise(conversion: Conversion, dataset_id: int) -> str:
@@ -27,7 +29,9 @@ def summarise(conversion: Conversion, dataset_id: int) -> str:
     ]
     clean = " --clean" if conversion.needs_clean else ""
     text = [f"{label:<10} {value}" for label, value in lines if value]
-    return "\n".join([*text, "", f"next:      nnUNetv2_plan_and_preprocess -d {dataset_id} -pl MSCSPlanner{clean}"])
+    workers = processes_here().others
+    plan = f"nnUNetv2_plan_and_preprocess -d {dataset_id} -pl MSCSPlanner{clean} -np {workers} -npfp {workers}"
+    return "\n".join([*text, "", f"next:      {exports_here()}", f"           {plan}"])
 
 
 def _cases(roles: Counter[str]) -> str:

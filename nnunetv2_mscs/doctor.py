@@ -15,15 +15,24 @@ from pathlib import Path
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.environment import (
+    OTHER_WORKERS,
     PREPROCESSED,
     RAW,
     RESULTS,
     TRAINING_WORKERS,
     check_folder_name,
+    exports_here,
 )
 from nnunetv2_mscs.nnunet_shims.link import hiding_folders, nnunet_folder, shim_source
-from nnunetv2_mscs.pipeline.commands import MOST_TRAINING_WORKERS
-from nnunetv2_mscs.workplace.resources import SHARED_MEMORY, lack_of_shared_memory, shared_memory_bytes
+from nnunetv2_mscs.workplace.resources import (
+    MOST_PROCESSES,
+    MOST_TRAINING_WORKERS,
+    SHARED_MEMORY,
+    cores,
+    lack_of_shared_memory,
+    processes_here,
+    shared_memory_bytes,
+)
 
 READER_MISSING = "scans stored along other axes than the training data are predicted as they are stored, or not at all"
 OK, NOTE, MISSING = "ok", "note", "MISSING"
@@ -56,6 +65,7 @@ def examine() -> Iterator[Line]:
         nnunet_works &= finding.state != MISSING
     for package in ("SimpleITK", "nibabel", "numpy", "scipy", "batchgeneratorsv2", "acvl-utils"):
         yield _version(package)
+    yield _processes()
     if lack := _shared_memory():
         yield lack
     for variable in FOLDERS:
@@ -109,6 +119,18 @@ def _device() -> Line:
         return Line(NOTE, "device", f"{version}, Apple GPU", "give nnU-Net's commands -device mps")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Line(NOTE, "device", f"{version}, no GPU, {cores} CPU cores", "give nnU-Net's commands -device cpu")
+
+
+def _processes() -> Line:
+    """Whether nnU-Net would start more processes than this machine bears; the remedy is the line to type."""
+    here, at_hand = processes_here(), f"{cores()} CPU cores"
+    fitting = {TRAINING_WORKERS: here.augmenting, OTHER_WORKERS: here.others}
+    defaults = {TRAINING_WORKERS: MOST_TRAINING_WORKERS, OTHER_WORKERS: MOST_PROCESSES}
+    set_to = {name: os.environ.get(name) or str(defaults[name]) for name in fitting}
+    shown = ", ".join(f"{name}={value}" for name, value in set_to.items())
+    if all(value.isdigit() and int(value) <= fitting[name] for name, value in set_to.items()):
+        return Line(OK, "processes", f"{at_hand} bear {shown}")
+    return Line(NOTE, "processes", f"{at_hand} are slow with {shown}", exports_here())
 
 
 def _shared_memory() -> Line | None:

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.dataset_conversion.convert import ConversionRequest, SourceRefused, convert
     from nnunetv2_mscs.dataset_conversion.summary import summarise
     from nnunetv2_mscs.scans.findings_table import findings_table
-    from nnunetv2_mscs.workplace.parallel import default_processes
+    from nnunetv2_mscs.workplace.resources import default_processes
 
     options = {one.name: vars(args)[one.name] for one in options_of(ConversionOptions) if one.name in args}
     taken = {"source": args.source, "dataset_id": args.dataset_id, "name": args.name, "overwrite": args.overwrite}

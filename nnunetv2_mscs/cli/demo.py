@@ -1,4 +1,4 @@
-"""Run the main job on synthetic scans: make them, convert, plan, preprocess, train, predict unseen ones, evaluate.
+"""Run the main job on synthetic scans: make, convert, plan, preprocess, train, predict unseen ones, evaluate, report.
 
 Every step is a command of nnU-Net's or ours, which is printed as you would type it for scans of your own. All of it
 stays in one folder, nnU-Net's three folders included. Interrupt it at any time: the next call goes on where it stood.
@@ -6,6 +6,9 @@ Two CPU cores take less than ten minutes; where there is a GPU, training takes t
 """
 
 import argparse
+import shlex
+import shutil
+import sys
 from pathlib import Path
 
 from nnunetv2_mscs.workplace.arguments import whole
@@ -13,6 +16,8 @@ from nnunetv2_mscs.workplace.arguments import whole
 SUMMARY = "the main job on synthetic scans, from nothing to a score and a picture"
 EXAMPLE = "mscs demo --out ./demo"
 
+# The same command continues after an interruption.
+GOES_ON = True
 LARGEST_SEED = 2**31 - 1
 
 
@@ -34,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.demo.result import draw_result, read_result, result_table, summary_lines
     from nnunetv2_mscs.demo.run import run_demo
     from nnunetv2_mscs.demo.settings import DemoSettings
+    from nnunetv2_mscs.demo.stages import REPORT
     from nnunetv2_mscs.workplace.devices import default_device
 
     settings = DemoSettings(seed=args.seed)
@@ -46,6 +52,14 @@ def run(args: argparse.Namespace) -> int:
     print(f"\n{result_table(result)}\n")
     print("\n".join(summary_lines(result)))
     print(f"All steps together took {seconds / 60:.1f} minutes. Logs: {args.out / 'logs'}")
+    print(f"report {args.out / REPORT}")
     print(f"picture {picture}")
     print(f"mean Dice {result.mean_dice:.2f}")
+    print(f"next: your own scans: {_command()} run SCANS 501 Stroke --workspace ./stroke --dry-run")
     return 0
+
+
+def _command() -> str:
+    """The words that start `mscs` in this environment, even if it is not activated."""
+    found = shutil.which("mscs")
+    return "mscs" if found else shlex.quote(str(Path(sys.executable).with_name("mscs")))

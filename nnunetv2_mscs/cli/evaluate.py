@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.evaluation.results import PLOTS, TABLES
     from nnunetv2_mscs.evaluation.statistics import StatisticsSettings
     from nnunetv2_mscs.scans.findings_table import findings_table
-    from nnunetv2_mscs.workplace.parallel import default_processes
+    from nnunetv2_mscs.workplace.resources import default_processes
 
     request = EvaluationRequest(
         models=(*([args.predictions] if args.predictions else []), *args.compare),

@@ -32,6 +32,14 @@ from nnunetv2_mscs.cli.parser import Parser
 from nnunetv2_mscs.errors import MscsError, did_you_mean
 from nnunetv2_mscs.workplace.termination import terminable
 
+# Set by a shell that has been told to complete our commands: eval "$(register-python-argcomplete mscs)".
+COMPLETING = "_ARGCOMPLETE"
+# What nnU-Net has a command for: the answer to those who look for it here.
+NNUNETS_OWN = {
+    "train": " nnUNetv2_train trains one fold, mscs run all of them.",
+    "plan": " nnUNetv2_plan_and_preprocess plans, mscs run does all steps.",
+    "preprocess": " nnUNetv2_plan_and_preprocess preprocesses, mscs run does all steps.",
+}
 COMMANDS = {
     "adapt": adapt,
     "cancel": cancel,
@@ -104,12 +112,20 @@ def _parsed(words: list[str]) -> argparse.Namespace:
     elif words[0] == "help":
         words = [*words[1:], "--help"]
     parser = build_parser()
+    if COMPLETING in os.environ:
+        _complete(parser)
     parser.refuse_unknown(words[:1])
     if not words[0].startswith("-") and words[0] not in COMMANDS:
-        parser.error(
-            f"there is no command {words[0]}.{did_you_mean(words[0], COMMANDS)} `mscs` alone lists all commands."
-        )
+        near = did_you_mean(words[0], COMMANDS) or NNUNETS_OWN.get(words[0], "")
+        parser.error(f"there is no command {words[0]}.{near} `mscs` alone lists all commands.")
     return parser.parse_args(words)
+
+
+def _complete(parser: Parser) -> None:
+    """Print what the shell may complete, and end; argcomplete is loaded only when a shell asks for it."""
+    import argcomplete
+
+    argcomplete.autocomplete(parser, always_complete_options="long", exclude=["--debug"])
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -124,7 +140,9 @@ def _run(args: argparse.Namespace) -> int:
         print(f"mscs {args.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"mscs {args.command}: interrupted", file=sys.stderr)
+        goes_on = getattr(COMMANDS[args.command], "GOES_ON", False)
+        more = "; the same command goes on where it stopped" if goes_on else ""
+        print(f"mscs {args.command}: interrupted{more}", file=sys.stderr)
         return 130
     except Exception as error:
         if args.debug:

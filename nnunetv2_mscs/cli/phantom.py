@@ -96,7 +96,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.errors import MscsError
     from nnunetv2_mscs.phantom import PhantomSettings, write_phantoms
-    from nnunetv2_mscs.workplace.parallel import default_processes
+    from nnunetv2_mscs.workplace.resources import default_processes
 
     try:
         settings = PhantomSettings(

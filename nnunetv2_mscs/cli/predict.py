@@ -23,6 +23,8 @@ SUMMARY = "new scans in any form -> masks, lesion volumes, pictures, one page"
 EXAMPLE = """mscs predict ./new_scans -m Dataset501_Stroke -o ./predictions
   mscs predict --adc p1_adc.nii.gz --dwi p1_dwi.nii.gz -m model.zip -o ./predictions
   mscs predict --dwi p1_b1000.nii.gz --b0 p1_b0.nii.gz -m 501 -o ./predictions"""
+# The same command continues after an interruption.
+GOES_ON = True
 
 INPUTS = "studies: folders, files, tables of paths"
 

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.reporting.report.case_pictures import PAGE_MB
     from nnunetv2_mscs.reporting.report.making import make_report
     from nnunetv2_mscs.scans.findings_table import findings_table
-    from nnunetv2_mscs.workplace.parallel import default_processes
+    from nnunetv2_mscs.workplace.resources import default_processes
 
     request = ReportRequest(
         models=(args.source, *args.compare),

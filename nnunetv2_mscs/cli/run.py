@@ -10,12 +10,15 @@ SOURCE is a folder of scans (see mscs convert), or the data set itself in nnUNet
 """
 
 import argparse
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nnunetv2_mscs.cli.convert import dataset_name
 from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
+from nnunetv2_mscs.errors import did_you_mean
 from nnunetv2_mscs.pipeline.settings import RunSettings
 from nnunetv2_mscs.workplace.arguments import count, dataset_id
 from nnunetv2_mscs.workplace.options import add_options
@@ -29,6 +32,8 @@ EXAMPLE = """mscs run ./stroke 1 Stroke
   mscs run ./stroke 1 Stroke --dry-run
   mscs run --config stroke.yaml --executor slurm --slurm partition=gpu time=12:00:00 cpus=12"""
 
+# The same command continues after an interruption.
+GOES_ON = True
 POSITIONAL = ("source", "dataset_id", "name")
 
 
@@ -121,8 +126,9 @@ def _on_the_cluster(asked: "Run", *, yes: bool, wait: bool) -> int:
     try:
         undone = wait_for_jobs(asked.folder, lambda line: print(line, flush=True))
     except KeyboardInterrupt:
-        print(f"The jobs continue. To end them: {asked.folder.command('cancel')}", file=sys.stderr)
-        raise
+        ending = asked.folder.command("cancel")
+        print(f"mscs run: interrupted. The jobs continue. To end them: {ending}", file=sys.stderr)
+        return 130
     if undone:
         print(f"Not done: {', '.join(undone)}", file=sys.stderr)
     return 1 if undone else 0
@@ -232,15 +238,41 @@ def _number(key: str, value: str) -> Any:
 
 def _from_file(file: Path) -> dict[str, Any]:
     """The options in a YAML file, checked as those of the command line are; exits with 2 if they are wrong."""
-    from nnunetv2_mscs.pipeline.settings import as_words, read_settings_file
+    from nnunetv2_mscs.pipeline.settings import as_words, lines_of_keys, read_settings_file
 
     values = read_settings_file(file)
-    parser = argparse.ArgumentParser(prog=f"{file}", usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
+    parser = _FileParser(file, lines_of_keys(file))
     _options(parser)
     for name in POSITIONAL:
         kinds = {"dataset_id": dataset_id, "name": dataset_name}
         parser.add_argument(f"--{name.replace('_', '-')}", type=kinds.get(name, str))
+    parser.refuse_unknown_keys()
     return _given(parser.parse_args(as_words(values)))
+
+
+class _FileParser(argparse.ArgumentParser):
+    """A parser of the options in a YAML file, whose errors name the line and the key as it is written there."""
+
+    OPTION = re.compile(r"argument (?:-\w+/)?--([\w-]+)(?:/\S+)?: ")
+
+    def __init__(self, file: Path, lines: Mapping[str, int]):
+        super().__init__(prog=str(file), usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
+        self.lines = lines
+
+    def refuse_unknown_keys(self) -> None:
+        """End with 2 and the nearest key if one of the file's keys is no option of a run."""
+        known = [option.removeprefix("--") for option in self._option_string_actions if option.startswith("--")]
+        for key, line in self.lines.items():
+            if key.replace("_", "-") not in known:
+                near = did_you_mean(key.replace("_", "-"), known) or f" Known are {', '.join(sorted(known))}."
+                self.error(f"line {line}: there is no key {key}.{near}")
+
+    def error(self, message: str) -> NoReturn:
+        option = self.OPTION.match(message)
+        for key, line in self.lines.items():
+            if option and key.replace("_", "-") == option[1]:
+                message = f"line {line}: {key}: {message[option.end() :]}"
+        super().error(message)
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:

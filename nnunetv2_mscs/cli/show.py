@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         args.wrong_use("name a CASE, or data with --in")
     from nnunetv2_mscs.reporting.show import ShowRequest, show
     from nnunetv2_mscs.scans.findings_table import findings_table
-    from nnunetv2_mscs.workplace.parallel import default_processes
+    from nnunetv2_mscs.workplace.resources import default_processes
 
     request = ShowRequest(
         words=tuple(args.cases),

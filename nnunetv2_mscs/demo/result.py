@@ -1,17 +1,13 @@
 """What came out of the demo: Dice of every unseen case, their mean, and a picture of some."""
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import SimpleITK as sitk
-
-from nnunetv2_mscs.demo.stages import DATASET, PREDICTIONS
+from nnunetv2_mscs.demo.stages import DATASET, EVALUATION, PREDICTIONS
+from nnunetv2_mscs.evaluation.results import read_evaluation
 from nnunetv2_mscs.nnunet_files.dataset import IMAGES_TS, LABELS_TS
 from nnunetv2_mscs.nnunet_files.environment import RAW
-from nnunetv2_mscs.nnunet_files.model_folder import SUMMARY
 from nnunetv2_mscs.reporting.overview import draw_overview, result_row
 from nnunetv2_mscs.reporting.panels import SheetCase
 from nnunetv2_mscs.reporting.pictures import png
@@ -27,7 +23,7 @@ HEADINGS = ("DWI", f"ADC, {ADC_TEXT}", "truth", "prediction")
 
 @dataclass(frozen=True)
 class Score:
-    """One unseen case. `dice` is NaN where there is no lesion and none was predicted."""
+    """One unseen case. `dice` is 1 where there is no lesion and none was predicted."""
 
     case_identifier: str
     dice: float
@@ -37,64 +33,46 @@ class Score:
 
 @dataclass(frozen=True)
 class Result:
-    """All unseen cases, and nnU-Net's own mean of their Dice.
-
-    A case without a lesion has Dice 0 in this mean if any was predicted, and is left out of it otherwise.
-    """
+    """All unseen cases, and the mean Dice of `mscs evaluate`: 1 for no lesion and none found, 0 for a false alarm."""
 
     scores: Sequence[Score]
     mean_dice: float
 
     @property
-    def struck(self) -> Sequence[Score]:
-        """The cases with a lesion."""
-        return [score for score in self.scores if score.reference_ml > 0]
-
-    @property
     def healthy(self) -> Sequence[Score]:
-        """The cases without one."""
+        """The cases without a lesion."""
         return [score for score in self.scores if score.reference_ml == 0]
 
 
 def read_result(folder: Path) -> Result:
-    """The result from the summary.json that nnU-Net's evaluation wrote into the demo's folder."""
-    summary = json.loads((folder / SUMMARY).read_text())
-    scores = []
-    for case in summary["metric_per_case"]:
-        metrics = case["metrics"]["1"]
-        file = folder / case["reference_file"]
-        voxel_ml = math.prod(sitk.ReadImage(str(file)).GetSpacing()) / 1000
-        scores.append(
-            Score(
-                file.name.removesuffix(".nii.gz"),
-                float(metrics["Dice"]),
-                metrics["n_ref"] * voxel_ml,
-                metrics["n_pred"] * voxel_ml,
-            )
-        )
-    return Result(sorted(scores, key=lambda score: score.case_identifier), summary["foreground_mean"]["Dice"])
+    """The result from the evaluation in the demo's folder."""
+    evaluation = read_evaluation(folder / EVALUATION)
+    dice = next(iter(evaluation.statistics["labels"].values()))["all_cases"]["dice"]
+    scores = [
+        Score(row["case"], row["dice"], row["volume_reference_ml"], row["volume_prediction_ml"])
+        for row in evaluation.rows()
+    ]
+    return Result(scores, dice["mean"])
 
 
 def result_table(result: Result) -> str:
     """One line per case: Dice and volumes."""
     lines = [f"{'unseen case':<16} {'Dice':>6} {'true, mL':>9} {'predicted, mL':>14}"]
-    for score in result.scores:
-        dice = "-" if math.isnan(score.dice) else f"{score.dice:.2f}"
-        lines.append(f"{score.case_identifier:<16} {dice:>6} {score.reference_ml:>9.1f} {score.prediction_ml:>14.1f}")
+    lines += [
+        f"{score.case_identifier:<16} {score.dice:>6.2f} {score.reference_ml:>9.1f} {score.prediction_ml:>14.1f}"
+        for score in result.scores
+    ]
     return "\n".join(lines)
 
 
 def summary_lines(result: Result) -> list[str]:
-    """In words: how well lesions are found, and what is found where there are none."""
+    """In words: what the mean is of, and what is found where there is no lesion."""
     lines = []
-    if result.struck:
-        mean = sum(score.dice for score in result.struck) / len(result.struck)
-        lines.append(f"{len(result.struck)} unseen cases with a lesion: Dice {mean:.2f} on average")
     if result.healthy:
         false = [score.prediction_ml for score in result.healthy if score.prediction_ml > 0]
         alarms = f"false alarm in {len(false)}" + (f", of at most {max(false):.2f} mL" if false else "")
-        lines.append(f"{len(result.healthy)} without a lesion: {alarms}")
-    lines.append("The mean below is nnU-Net's: a false alarm counts as Dice 0, no lesion and none found not at all.")
+        lines.append(f"{len(result.healthy)} of {len(result.scores)} unseen cases without a lesion: {alarms}")
+    lines.append("In the mean, a false alarm counts as Dice 0, no lesion and none found as 1.")
     return lines
 
 
@@ -114,9 +92,8 @@ def draw_result(folder: Path, result: Result) -> Path:
     """Write the picture of `cases_to_show` into the demo's folder; returns the file."""
     rows = []
     for reason, score in cases_to_show(result.scores):
-        dice = "no Dice" if math.isnan(score.dice) else f"Dice {score.dice:.2f}"
-        title = f"{reason}\n{dice}\ntrue {score.reference_ml:.1f} mL\npredicted {score.prediction_ml:.1f} mL"
-        rows.append(result_row(title, _read(folder, score.case_identifier)))
+        volumes = f"true {score.reference_ml:.1f} mL\npredicted {score.prediction_ml:.1f} mL"
+        rows.append(result_row(f"{reason}\nDice {score.dice:.2f}\n{volumes}", _read(folder, score.case_identifier)))
     file = folder / PICTURE
     title = f"Unseen phantoms: mean Dice {result.mean_dice:.2f}"
     write_whole(file, png(draw_overview(rows, height=PANEL_HEIGHT, title=title, headings=HEADINGS)))

@@ -8,13 +8,14 @@ from nnunetv2_mscs.demo.settings import DemoSettings
 from nnunetv2_mscs.demo.stages import demo_stages, environment
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.pipeline.commands import as_typed
+from nnunetv2_mscs.pipeline.logs import read_progress
 from nnunetv2_mscs.pipeline.progress import command_bar
 from nnunetv2_mscs.pipeline.run_stage import remove, run_stage
 from nnunetv2_mscs.pipeline.stage import Here, Stage
-from nnunetv2_mscs.pipeline.standing import DONE, standing, standings
+from nnunetv2_mscs.pipeline.standing import DONE, RESUMES, standing, standings
 from nnunetv2_mscs.pipeline.state import Record, RunFolder
 from nnunetv2_mscs.workplace.leftovers import LOCK, sole_run
-from nnunetv2_mscs.workplace.parallel import default_processes
+from nnunetv2_mscs.workplace.resources import default_processes
 
 
 def run_demo(
@@ -60,8 +61,15 @@ def _run(
         record = run_stage(run, stage, here, environment=variables)
         say(f"  done before, in {record.seconds:.0f} s")
         return record
-    with command_bar(stage.title, epochs if stage.training else None) as bar:
+    length, begun = (epochs, _epochs_begun(run, stage)) if stage.training else (None, 0)
+    with command_bar(stage.title, length, begun=begun) as bar:
         return run_stage(run, stage, here, environment=variables, on_line=bar.line)
+
+
+def _epochs_begun(run: RunFolder, stage: Stage) -> int:
+    """The epoch in which an earlier attempt at the training stopped."""
+    progress = read_progress(run.log(stage.name)) if standing(run, stage).what == RESUMES else None
+    return (progress.epoch if progress else None) or 0
 
 
 def check_folder(run: RunFolder) -> None:

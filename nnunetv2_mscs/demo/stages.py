@@ -5,18 +5,20 @@ from pathlib import Path
 from nnunetv2_mscs.demo.settings import DemoSettings
 from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT
 from nnunetv2_mscs.nnunet_files.commands import device_options, nnunet_command, predict_words
-from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_TS, LABELS_TS, dataset_name
+from nnunetv2_mscs.nnunet_files.dataset import IMAGES_TS, LABELS_TS, dataset_name
 from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED, RAW, RESULTS, VARIABLES, Folders, process_variables
-from nnunetv2_mscs.nnunet_files.model_folder import SUMMARY, VALIDATION, Model, ModelSet, fold_folder
+from nnunetv2_mscs.nnunet_files.model_folder import VALIDATION, Model, ModelSet, fold_folder
 from nnunetv2_mscs.nnunet_files.plans import preprocessed_folder
 from nnunetv2_mscs.pipeline.commands import mscs_command
 from nnunetv2_mscs.pipeline.stage import Stage, Training, all_of
-from nnunetv2_mscs.workplace.parallel import default_processes
+from nnunetv2_mscs.workplace.resources import default_processes
 
 PLANNER, PLANS = "MSCSPlanner", "MSCSPlans"
 DATASET_ID, NAME = 1, "Phantoms"
 DATASET = dataset_name(DATASET_ID, NAME)
 PHANTOMS, PREDICTIONS = "phantoms", "predictions"
+EVALUATION, REPORT = "evaluation", "report.html"
+MODEL_NAME, REPORT_TITLE = "MSCS-Net", "Demo: unseen phantoms"
 FOLD = 0
 
 
@@ -29,6 +31,7 @@ def demo_stages(folder: Path, settings: DemoSettings) -> list[Stage]:
         _train(folder, settings),
         _predict(folder, settings),
         _evaluate(folder),
+        _report(folder),
     ]
 
 
@@ -116,18 +119,26 @@ def _predict(folder: Path, settings: DemoSettings) -> Stage:
 
 
 def _evaluate(folder: Path) -> Stage:
-    raw = f"{RAW}/{DATASET}"
-    words = (
-        *(f"{raw}/{LABELS_TS}", PREDICTIONS, "-djfile", f"{raw}/{DATASET_JSON}"),
-        *("-pfile", f"{PREPROCESSED}/{DATASET}/{PLANS}.json", "-o", SUMMARY),
-    )
+    words = (PREDICTIONS, f"{RAW}/{DATASET}/{LABELS_TS}", "-o", EVALUATION, "--names", MODEL_NAME)
     return Stage(
         "evaluate",
         "evaluate",
-        lambda here: [nnunet_command("nnUNetv2_evaluate_folder", *words, "-np", here.workers)],
-        parameters={},
+        lambda here: [mscs_command("evaluate", *words, "-np", here.workers)],
+        parameters={"model": MODEL_NAME},
         needs=all_of("convert", "predict"),
-        makes=(folder / SUMMARY,),
+        makes=(folder / EVALUATION,),
+    )
+
+
+def _report(folder: Path) -> Stage:
+    words = (EVALUATION, "-o", REPORT, "--title", REPORT_TITLE)
+    return Stage(
+        "report",
+        "report",
+        lambda here: [mscs_command("report", *words, "-np", here.workers)],
+        parameters={"title": REPORT_TITLE},
+        needs=all_of("convert", "predict", "evaluate"),
+        makes=(folder / REPORT,),
     )
 
 

@@ -50,7 +50,7 @@ def read_keras_file(path: Path) -> KerasFile:
         MscsError: if there is no such file, it is damaged, or its layout is none of these.
     """
     if not path.exists():
-        raise MscsError(f"{path} does not exist.")
+        raise MscsError(f"{path} does not exist.", "Check the path.")
     if path.is_dir():
         raise MscsError(f"{path} is a folder, as of a SavedModel, and not one file of weights.", HOW_TO_CONVERT)
     try:

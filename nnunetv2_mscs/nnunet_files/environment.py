@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.workplace.resources import processes_here
 
 RAW, PREPROCESSED, RESULTS = VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 QUOTES = "\"'\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb"
@@ -14,7 +15,7 @@ UNRESOLVED = re.compile(r"\$\w+|\$\{[^}]*\}?|\$\([^)]*\)?|`[^`]*`?|%\w+%")
 NAMED, UNFILLED, SEVERAL = re.compile(r"(?:export\s+)?(?:nnUNet_\w+)?="), re.compile(r"<[^<>/]*>"), re.compile(r"\w:/")
 UNSEEN = "\u00ad\u200b\u200e\u200f\u202a\u202b\u202c\u2060\ufeff"
 WINDOWS = re.compile(r"[A-Za-z]:[\\/]|.*\\")
-TRAINING_WORKERS = "nnUNet_n_proc_DA"
+TRAINING_WORKERS, OTHER_WORKERS = "nnUNet_n_proc_DA", "nnUNet_def_n_proc"
 PLACEHOLDER = "/path/to"
 
 
@@ -45,9 +46,10 @@ def folders_of(workspace: Path | None = None) -> Folders:
         check_folder_name("--workspace", str(workspace))
         return Folders(*(Path(os.path.abspath(workspace), name) for name in VARIABLES))
     if unset := [name for name in VARIABLES if not os.environ.get(name)]:
+        exports = " ".join(f"{name}={PLACEHOLDER}/{name}" for name in unset)
         raise MscsError(
             f"{' and '.join(unset)} {'is' if len(unset) == 1 else 'are'} not set.",
-            f"Type: export {unset[0]}=/path/to/{unset[0]}, or give a folder for all of nnU-Net's with --workspace.",
+            f"Type: export {exports}; or give a folder for all of nnU-Net's with --workspace.",
         )
     return Folders(*(Path(os.path.abspath(folder_named_by(name))) for name in VARIABLES))
 
@@ -139,4 +141,11 @@ def _without_blanks(value: str) -> str:
 
 def process_variables(*, augmenting: int, others: int) -> dict[str, str]:
     """Variables for the numbers of processes: `augmenting` the data of one training, `others` for all else."""
-    return {TRAINING_WORKERS: str(augmenting), "nnUNet_def_n_proc": str(others)}
+    return {TRAINING_WORKERS: str(augmenting), OTHER_WORKERS: str(others)}
+
+
+def exports_here() -> str:
+    """The line of a shell that lets nnU-Net start as many processes as this machine bears."""
+    counts = processes_here()
+    variables = process_variables(augmenting=counts.augmenting, others=counts.others)
+    return "export " + " ".join(f"{name}={value}" for name, value in variables.items())

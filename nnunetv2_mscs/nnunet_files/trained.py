@@ -9,6 +9,8 @@ from nnunetv2_mscs.nnunet_files.dataset import DATASET_NAME
 from nnunetv2_mscs.nnunet_files.environment import RESULTS, folder_if_named
 from nnunetv2_mscs.nnunet_files.model_folder import is_model_folder, model_of
 
+MOST_NAMED = 8
+TRAIN_ONE = "Train one (mscs run does all of it), or name another."
 DATASET_WORD = re.compile(rf"[0-9]{{1,3}}|{DATASET_NAME.pattern}")
 
 
@@ -20,12 +22,14 @@ def results_of(name_or_id: str, results: Path | None = None) -> Path:
     """
     results = results or folder_if_named(RESULTS)
     if results is None:
-        raise MscsError(f"{RESULTS} is not set, so {name_or_id} cannot be found.", f"export {RESULTS}=FOLDER")
+        raise MscsError(f"{RESULTS} is not set, so {name_or_id} cannot be found.", f"Type: export {RESULTS}=FOLDER")
     pattern = f"Dataset{int(name_or_id):03d}_*" if name_or_id.isdecimal() else name_or_id
     found = sorted(path for path in results.glob(pattern) if path.is_dir())
     if len(found) != 1:
         count = f"{len(found)} folders" if found else "No folder"
-        raise MscsError(f"{count} of {results} named {pattern}.", "Name the model's folder.")
+        there = ", ".join(path.name for path in sorted(results.glob("Dataset*_*"))[:MOST_NAMED])
+        remedy = f"Name one that is there ({there}), or" if there and not found else "Name"
+        raise MscsError(f"{count} of {results} named {pattern}.", f"{remedy} the model's folder.")
     return found[0]
 
 
@@ -66,7 +70,7 @@ def model_meant(place: Path) -> Path:
         best = read_best_record(place / BEST_RECORD).models
         models = [place / best[0].identifier] if len(best) == 1 else models
     if not models:
-        raise MscsError(f"{place} holds no trained model.", "Name a model folder.")
+        raise MscsError(f"{place} holds no trained model.", TRAIN_ONE)
     if len(models) > 1:
         raise MscsError(f"{place} holds {len(models)} models: {', '.join(model.name for model in models)}.", FIND_BEST)
     return models[0]

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from nnunetv2_mscs.nnunet_files.commands import STARTER
 from nnunetv2_mscs.nnunet_files.environment import Folders, process_variables
 
-# nnU-Net's own default number of processes that augment the data of one training.
-MOST_TRAINING_WORKERS = 12
 # A model gets preprocessed data of its own: planning a rival, later or again, changes nothing that ours is trained on.
 OWN_DATA = {"MSCS_OWN_DATA": "1"}
 
@@ -41,12 +39,3 @@ def environment(folders: Folders, *, training_workers: int, workers: int) -> dic
         workers: processes of everything else for which nnU-Net has no option.
     """
     return {**folders.environment, **OWN_DATA, **process_variables(augmenting=training_workers, others=workers)}
-
-
-def workers_for(cores: int, slots: int, gpus_per_training: int = 1) -> int:
-    """Processes that augment data for one GPU, when `slots` trainings run side by side on so many cores.
-
-    nnU-Net starts as many for each GPU of a training. Each GPU has its share of the cores, and one of them is for its
-    main process. Never more than nnU-Net's own default.
-    """
-    return max(1, min(MOST_TRAINING_WORKERS, cores // (slots * gpus_per_training) - 1))

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from nnunetv2_mscs.nnunet_files.training_log import read_line
-from nnunetv2_mscs.pipeline.progress import COUNT
+from nnunetv2_mscs.pipeline.progress import CASE_PREDICTED, CASES_TO_PREDICT, COUNT
 from nnunetv2_mscs.workplace.running import LAST_LINES
 
 # Bytes of a command's output that are read: what it says before its first epoch, and its last epochs.
@@ -92,9 +92,15 @@ def last_lines(printed: str) -> tuple[str, ...]:
     return tuple(line.rstrip() for line in printed.splitlines() if line.strip())[-LAST_LINES:]
 
 
-def last_count(printed: str) -> tuple[int, int] | None:
-    """How many of how many the last progress bar shows; None without one."""
-    for line in reversed(printed.splitlines()):
+def last_count(log: Path) -> tuple[int, int] | None:
+    """How many of how many cases the last command has predicted, or else its last progress bar shows; None without."""
+    try:
+        head, tail = _last_command(log)
+        if match := CASES_TO_PREDICT.search(head or tail):
+            return _count_in_last_command(log, f"\n{CASE_PREDICTED}".encode()), int(match[1])
+    except OSError:
+        return None
+    for line in reversed(re.split(r"[\r\n]", tail)):
         if match := COUNT.search(line):
             return int(match[1]), int(match[2])
     return None
@@ -109,6 +115,14 @@ def _last_command(log: Path) -> tuple[str, str]:
         tail_begin = max(begin, len(content) - TAIL_BYTES)
         head = content[begin : min(tail_begin, begin + HEAD_BYTES)]
         return head.decode(errors="replace"), content[tail_begin:].decode(errors="replace")
+
+
+def _count_in_last_command(log: Path, text: bytes) -> int:
+    with log.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        position, count = content.rfind(COMMAND) + 1, 0
+        while (position := content.find(text, position) + 1) > 0:
+            count += 1
+        return count
 
 
 class _Reader:

@@ -10,7 +10,7 @@ from typing import Any
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline import slurm
-from nnunetv2_mscs.pipeline.commands import environment, workers_for
+from nnunetv2_mscs.pipeline.commands import environment
 from nnunetv2_mscs.pipeline.local import Follower, Outcome, Slot, run_local, slots_for
 from nnunetv2_mscs.pipeline.settings import RunSettings
 from nnunetv2_mscs.pipeline.slurm_options import SlurmOptions
@@ -20,6 +20,7 @@ from nnunetv2_mscs.pipeline.standing import DONE, NOT_YET, Standing, standings
 from nnunetv2_mscs.pipeline.state import RunFolder
 from nnunetv2_mscs.workplace.leftovers import sole_run
 from nnunetv2_mscs.workplace.locks import last_place, sole_holder
+from nnunetv2_mscs.workplace.resources import workers_for
 
 LOCAL, SLURM = "local", "slurm"
 

@@ -80,12 +80,20 @@ def _first_record(run: RunFolder, stage: Stage, again: Record | None, **values: 
         json.loads(json.dumps(dict(stage.parameters))),
         inputs_of(run, stage),
         began=time.time(),
-        seconds=again.seconds if again else 0.0,
+        seconds=_seconds_before(run, again) if again else 0.0,
         attempts=again.attempts + 1 if again else 1,
         host=socket.gethostname(),
         pid=os.getpid(),
         **values,
     )
+
+
+def _seconds_before(run: RunFolder, record: Record) -> float:
+    """What earlier attempts took; one that was killed counts until it last printed something."""
+    log = run.log(record.stage)
+    if record.state != State.RUNNING or not log.is_file():
+        return record.seconds
+    return record.seconds + max(log.stat().st_mtime - record.began, 0.0)
 
 
 class _Attempt:

@@ -93,13 +93,23 @@ def read_settings_file(file: Path) -> dict[str, Any]:
 
     try:
         content = yaml.load(file.read_text(), Loader=yaml.BaseLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise MscsError(f"{file} cannot be read: {error}.", "Check the path.") from None
+    except OSError as error:
+        raise MscsError(f"{file} cannot be read: {error.strerror}.", "Check the path.") from None
+    except UnicodeDecodeError as error:
+        raise MscsError(f"{file} cannot be read: {error}.", "Write it as text in UTF-8.") from None
     except yaml.YAMLError as error:
         raise MscsError(f"{file} is no YAML: {' '.join(str(error).split())}.", "Mend the file.") from None
     if not isinstance(content, dict):
         raise MscsError(f"{file} does not hold options.", "Write lines such as `trainer: MSCSTrainer`.")
     return content
+
+
+def lines_of_keys(file: Path) -> dict[str, int]:
+    """The line, counted from 1, of each key of a file that `read_settings_file` has read."""
+    import yaml
+
+    mapping = yaml.compose(file.read_text(), Loader=yaml.BaseLoader)
+    return {key.value: key.start_mark.line + 1 for key, _ in mapping.value}
 
 
 def as_words(values: Mapping[str, Any]) -> list[str]:

@@ -235,7 +235,7 @@ def _begun(run: RunFolder, status: StageStatus, record: Record, around: Surround
     life = life_of(run, record, around)
     if life.lives:
         seconds = record.seconds + time.time() - record.began
-        counted = last_count(last_attempt(status.log)) if status.log and not status.is_training else None
+        counted = last_count(status.log) if status.log and not status.is_training else None
         return replace(status, state=RUNNING, reason=life.words, seconds=seconds, counted=counted)
     if life.lives is None:
         return replace(status, state=UNKNOWN, reason=life.words)

@@ -2,10 +2,11 @@
 
 import os
 import shutil
+import textwrap
 import threading
 import time
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import TextIO
 
 from nnunetv2_mscs.errors import MscsError
@@ -29,6 +30,8 @@ INTERVAL_S = 2.0
 HEADER = ("state", "stage", "progress", "took", "where")
 NARROWEST = 60
 NARROWEST_PLACE, WIDEST_PLACE = 8, 24
+# For title and progress; where it is not left beside the place, the place is left out.
+LEAST_ROOM = 40
 LONGEST_ERROR = 160
 COLOURS = {DONE: 32, RUNNING: 36, FAILED: 31, BLOCKED: 31, INTERRUPTED: 33, STALE: 33, UNKNOWN: 33}
 # Neighbouring stages in these states share a line when there is no room.
@@ -48,23 +51,30 @@ def headline(status: RunStatus) -> str:
 
 
 def table(status: RunStatus, *, width: int, colours: bool = False, height: int | None = None) -> str:
-    """Headline and one line per stage, none wider than `width`.
+    """Headline and stages, no line wider than `width`; figures that do not fit go on in the next line.
 
     Args:
         status: of the run.
         width: of the terminal.
         colours: whether states have a colour.
-        height: of the terminal; if the table is higher, neighbouring stages that are done or wait share a line.
+        height: of the terminal; if the table is higher, neighbouring stages that are done or wait share a line, and the
+            last rows are only counted.
     """
     width = max(width, NARROWEST)
+    head = textwrap.wrap(headline(status), width)
     rows = [_cells(stage) for stage in status.stages]
-    if height is not None and len(rows) > height - 2:
-        rows = _folded(status.stages, height - 2)
-    lines = _aligned([HEADER, *rows], width)
+    blocks = _aligned([HEADER, *rows], width)
+    room = None if height is None else height - len(head)
+    if room is not None and sum(map(len, blocks)) > room:
+        rows = _folded(status.stages)
+        blocks = _aligned([HEADER, *rows], width)
+        if (hidden := _beyond(blocks, room)) > 0:
+            rows = [*rows[: len(rows) - hidden], ("...", f"{hidden} more: see mscs status", "", "", "")]
+            blocks = _aligned([HEADER, *rows], width)
     if colours:
         states = ["", *(row[0] for row in rows)]
-        lines = [_coloured(line, state) for line, state in zip(lines, states, strict=True)]
-    return "\n".join([_shortened(headline(status), width), *lines])
+        blocks = [[_coloured(first, state), *more] for (first, *more), state in zip(blocks, states, strict=True)]
+    return "\n".join([*head, *(line for block in blocks for line in block)])
 
 
 def details(status: RunStatus) -> str:
@@ -109,7 +119,8 @@ def _place(stage: StageStatus) -> str:
     return " ".join(filter(None, [stage.host, gpus, f"job {stage.job}" if stage.job else ""]))
 
 
-def _folded(stages: Sequence[StageStatus], room: int) -> list[tuple[str, ...]]:
+def _folded(stages: Sequence[StageStatus]) -> list[tuple[str, ...]]:
+    """One row for neighbouring stages that need no look."""
     rows: list[tuple[str, ...]] = []
     for state, group in groupby(stages, key=lambda stage: stage.state):
         members = list(group)
@@ -117,24 +128,49 @@ def _folded(stages: Sequence[StageStatus], room: int) -> list[tuple[str, ...]]:
             rows.append((state, f"{len(members)} stages", f"{members[0].title} to {members[-1].title}", "", ""))
         else:
             rows += [_cells(stage) for stage in members]
-    more = len(rows) - room
-    return rows if more <= 0 else [*rows[: room - 1], ("...", f"{more + 1} more: see mscs status", "", "", "")]
+    return rows
 
 
-def _aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Columns side by side. If the room is too small, the place is left out, and stage and progress share the rest."""
+def _beyond(blocks: Sequence[Sequence[str]], room: int) -> int:
+    """How many of the last rows have to go so that the others, and a line that counts these, fit into so many lines."""
+    lines = hidden = 0
+    for block in blocks:
+        lines += len(block)
+        hidden += lines > room - 1
+    return hidden if lines > room else 0
+
+
+def _aligned(rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
+    """Columns side by side, as lines for each row.
+
+    Where the room is too small, titles and names of machines lose their middle, and figures go on in the next line.
+    """
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-    widths[4] = min(widths[4], WIDEST_PLACE)
-    room = width - widths[0] - widths[3] - widths[4] - 2 * (len(HEADER) - 1)
-    lacking = max(widths[1] + widths[2] - room, 0)
-    place = widths[4] - lacking if widths[4] - lacking >= NARROWEST_PLACE else 0
-    room, widths[4] = room + widths[4] - place, place
+    room = width - widths[0] - widths[3] - 2 * (len(HEADER) - 1)
+    lacking = max(sum(widths[1:3]) + widths[4] - room, 0)
+    longest = max([len(word) for row in rows for word in row[4].split()[1:]], default=0)  # but for the machine's name
+    if lacking:
+        place = min(widths[4], max(WIDEST_PLACE - lacking, longest, NARROWEST_PLACE))
+        widths[4] = place if room - place >= LEAST_ROOM else 0
+    room -= widths[4]
     if widths[1] + widths[2] > room:
         widths[1] = max(min(widths[1], room // 2), room - widths[2])
-        widths[2] = max(room - widths[1], 0)
+        widths[2] = room - widths[1]
+    return [_lines(row, widths) for row in rows]
+
+
+def _lines(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    state, title, progress, took, place = row
+    columns = [
+        [state],
+        [_shortened(title, widths[1])],
+        textwrap.wrap(progress, widths[2]),
+        [took],
+        textwrap.wrap(" ".join(_shortened(word, widths[4]) for word in place.split()), widths[4] or 1),
+    ]
     return [
-        "  ".join(_shortened(cell, wide).ljust(wide) for cell, wide in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+        "  ".join(cell.ljust(wide) for cell, wide in zip(cells, widths, strict=True)).rstrip()
+        for cells in zip_longest(*columns, fillvalue="")
     ]
 
 

@@ -28,6 +28,8 @@ from nnunetv2_mscs.scans.formats import READ, ending_of, unread_files
 from nnunetv2_mscs.scans.words import channel_of_word, is_like_dwi
 
 NUMBERED = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
+# The folder of the evaluation within a demo, or within mscs_run.
+OF_RUN = "evaluation"
 PREDICTION_MARK = "predict_from_raw_data_args.json"
 WHAT_TO_SHOW = (
     "Give scans, a folder of scans, a data set of nnU-Net's (raw or preprocessed), an evaluation or a model folder."
@@ -101,7 +103,8 @@ def data_set(word: str) -> Path:
     root = folder_if_named(RAW)
     found = sorted(root.glob(dataset_name(int(word), "*"))) if root else []
     if len(found) != 1:
-        finding = f"{RAW} is not set" if not root else f"{root} holds {len(found)} data sets of the number {word}"
+        count = len(found) or "no"
+        finding = f"{RAW} is not set" if not root else f"{root} holds {count} data sets of the number {word}"
         raise MscsError(f"{finding}.", "Give the data set's folder.")
     return found[0]
 
@@ -215,6 +218,19 @@ def _of_raw(folder: Path) -> list[CaseToShow]:
     return cases
 
 
+def _data_sets_in(folder: Path) -> list[Path]:
+    """The raw data sets of nnUNet_raw, or of a folder that holds it."""
+    root = folder / RAW if (folder / RAW).is_dir() else folder
+    return sorted(file.parent for file in root.glob(f"Dataset*/{DATASET_JSON}"))
+
+
+def _of_data_sets(folder: Path) -> list[CaseToShow]:
+    found = _data_sets_in(folder)
+    if len(found) > 1:
+        raise MscsError(f"{folder} holds {len(found)} data sets.", f"Give one of them: mscs show {found[0]}")
+    return cases_of_folder(found[0])
+
+
 def _of_preprocessed(folder: Path) -> list[CaseToShow]:
     return [CaseToShow(case, preprocessed=folder) for case in preprocessed_cases(folder)]
 
@@ -239,6 +255,11 @@ KINDS: tuple[tuple[Callable[[Path], bool], Callable[[Path], list[CaseToShow]]], 
         _of_raw,
     ),
     (lambda folder: bool(preprocessed_cases(folder)), _of_preprocessed),
+    (
+        lambda folder: is_evaluation(folder / OF_RUN) or (folder / OF_RUN / COMPARISON).is_file(),
+        lambda folder: cases_of_folder(folder / OF_RUN),
+    ),
+    (lambda folder: bool(_data_sets_in(folder)), _of_data_sets),
     (lambda folder: any(layout.recognise(Folder(folder)) for layout in LAYOUTS.values()), _of_layout),
     (lambda folder: bool(find_unlabelled(folder, (ADC, DWI)).cases), _of_scans),
 )

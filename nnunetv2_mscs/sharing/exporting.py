@@ -6,6 +6,7 @@ on nothing but the model; it holds the same files at the same places.
 """
 
 import json
+import shlex
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
@@ -120,8 +121,10 @@ def read_notes(file: Path) -> str:
 def _refuse_taken(out: Path, *, overwrite: bool) -> None:
     if out.is_dir():
         raise MscsError(f"{out} is a folder.", "Name a zip file to write.")
+    if out.suffix.lower() != ".zip":
+        raise MscsError(f"{out} does not end in .zip.", f"Name the file, such as {out.with_suffix('.zip').name}.")
     if not out.parent.is_dir():
-        raise MscsError(f"{out.parent} is not there.", "Make the folder, or choose another.")
+        raise MscsError(f"{out.parent} is not there.", f"Type: mkdir -p {shlex.quote(str(out.parent))}")
     if out.exists() and not overwrite:
         raise MscsError(f"{out} is there already.", "Choose another name, or replace it with --overwrite.")
     if out.exists() and not zipfile.is_zipfile(out):

@@ -22,7 +22,7 @@ from nnunetv2_mscs.nnunet_files.model_folder import (
     model_of,
 )
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
-from nnunetv2_mscs.nnunet_files.trained import DATASET_WORD, model_folders, results_of
+from nnunetv2_mscs.nnunet_files.trained import DATASET_WORD, TRAIN_ONE, model_folders, results_of
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def select(model: str, folds: Sequence[str] = ()) -> Selection:
     if len(models) == 1:
         return _one_model(models[0], folds)
     found = f"{len(models)} models and no {BEST_RECORD}" if models else "no trained model"
-    raise MscsError(f"{place} holds {found}.", FIND_BEST if models else "Name a model folder.")
+    raise MscsError(f"{place} holds {found}.", FIND_BEST if models else TRAIN_ONE)
 
 
 def _one_model(folder: Path, folds: Sequence[str]) -> Selection:

@@ -15,16 +15,9 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.workplace.resources import cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-MOST_PROCESSES = 8
-
-
-def default_processes() -> int:
-    """The cores that this process may use, eight at most: beyond that the disk is the limit."""
-    return min(cores(), MOST_PROCESSES)
 
 
 def run_parallel(

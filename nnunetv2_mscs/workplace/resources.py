@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 # Files of a control group for memory, by version of cgroups: limit, usage, and in memory.stat the cache that gives way.
@@ -16,6 +17,23 @@ SHARED_MEMORY = Path("/dev/shm")
 # Shared memory by the number of processes that hand a training its data: none, one, several.
 LEAST_SHARED_BYTES = (0.0, 32e6, 1e9)
 PROBE_BYTES = 64 * 1024
+# Beyond that the disk is the limit.
+MOST_PROCESSES = 8
+# nnU-Net's own default number of processes that augment the data of one training.
+MOST_TRAINING_WORKERS = 12
+
+
+@dataclass(frozen=True)
+class ProcessCounts:
+    """How many processes this machine bears.
+
+    Args:
+        augmenting: that augment the data of one training.
+        others: of any other work.
+    """
+
+    augmenting: int
+    others: int
 
 
 def cores(root: Path = Path("/")) -> int:
@@ -27,6 +45,28 @@ def cores(root: Path = Path("/")) -> int:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     granted = min((_cores_of_group(*group) for group in _groups(root, "cpu")), default=math.inf)
     return max(1, math.floor(min(allowed, granted)))
+
+
+def workers_for(cores: int, slots: int, gpus_per_training: int = 1) -> int:
+    """Processes that augment data for one GPU, when `slots` trainings run side by side on so many cores.
+
+    nnU-Net starts as many for each GPU of a training. Each GPU has its share of the cores, and one of them is for its
+    main process. Never more than nnU-Net's own default.
+    """
+    return max(1, min(MOST_TRAINING_WORKERS, cores // (slots * gpus_per_training) - 1))
+
+
+def default_processes() -> int:
+    """The cores that this process may use, `MOST_PROCESSES` at most."""
+    return min(cores(), MOST_PROCESSES)
+
+
+def processes_here() -> ProcessCounts:
+    """The numbers of processes for commands that are typed on this machine, one after another."""
+    augmenting, shared = workers_for(cores(), 1), shared_memory_bytes()
+    while lack_of_shared_memory(shared, augmenting):
+        augmenting = min(augmenting, 2) - 1
+    return ProcessCounts(augmenting, default_processes())
 
 
 def free_memory_bytes(root: Path = Path("/")) -> float:

@@ -19,7 +19,11 @@ PROJECT = Path(__file__).resolve().parents[2]
     [
         (["convret", "a", "1", "X"], "usage: mscs [-h]", "there is no command convret. Did you mean convert?"),
         (["Status"], "usage: mscs [-h]", "Did you mean status?"),
-        (["train"], "usage: mscs [-h]", "there is no command train. `mscs` alone lists all commands."),
+        (
+            ["train"],
+            "usage: mscs [-h]",
+            "there is no command train. nnUNetv2_train trains one fold, mscs run all of them.",
+        ),
         (["help", "reprot"], "usage: mscs [-h]", "Did you mean report?"),
         (["--versoin"], "usage: mscs [-h]", "unknown option --versoin. Did you mean --version?"),
         (["run", ".", "1", "X", "--trainr=Y"], "usage: mscs run", "unknown option --trainr. Did you mean --trainer?"),
@@ -92,6 +96,19 @@ def test_planners_are_known_too():
         planner_class("MSCSPlaner")
     with pytest.raises(MscsError, match="Known are MSCSPlanner, "):
         planner_class("Another")
+
+
+@pytest.mark.parametrize("command", ["demo", "run", "predict", "doctor"])
+def test_ctrl_c_says_whether_the_same_command_goes_on(command, monkeypatch, capsys):
+    words = {"demo": [], "run": ["a", "1", "X"], "predict": ["a", "-m", "1", "-o", "b"], "doctor": []}[command]
+
+    def interrupted(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"nnunetv2_mscs.cli.{command}.run", interrupted)
+    assert main([command, *words]) == 130
+    goes_on = "; the same command goes on where it stopped" * (command != "doctor")
+    assert capsys.readouterr().err == f"mscs {command}: interrupted{goes_on}\n"
 
 
 def test_unlabelled_may_be_spelled_both_ways():

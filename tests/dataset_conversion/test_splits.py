@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from nnunetv2_mscs.dataset_conversion.splits import choose_test_patients, make_folds
+from nnunetv2_mscs.nnunet_files.environment import exports_here
+from nnunetv2_mscs.workplace.resources import processes_here
 
 
 @pytest.fixture
@@ -109,6 +111,10 @@ def test_the_planner_takes_up_the_folds(source, raw, mscs, nnunet_folders):
     assert changed.code == 0
     assert "other folds than this dataset's" in changed.out
     assert f"rm {taken}" in changed.out
-    assert "nnUNetv2_plan_and_preprocess -d 1 -pl MSCSPlanner --clean" in changed.out
+    workers = processes_here().others
+    assert changed.out.splitlines()[-2:] == [
+        f"next:      {exports_here()}",
+        f"           nnUNetv2_plan_and_preprocess -d 1 -pl MSCSPlanner --clean -np {workers} -npfp {workers}",
+    ]
     with pytest.raises((AssertionError, IndexError)):
         _maybe_copy_splits_file(str(made), str(taken))

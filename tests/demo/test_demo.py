@@ -7,11 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import fmean
+from types import SimpleNamespace
 
 import pytest
 
+from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.demo import run
 from nnunetv2_mscs.demo.result import (
     Result,
@@ -24,9 +28,11 @@ from nnunetv2_mscs.demo.result import (
 )
 from nnunetv2_mscs.demo.run import run_demo
 from nnunetv2_mscs.demo.settings import DemoSettings
-from nnunetv2_mscs.demo.stages import demo_stages
+from nnunetv2_mscs.demo.stages import REPORT_TITLE, demo_stages
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.pipeline import run_stage
+from nnunetv2_mscs.pipeline.stage import Here
+from nnunetv2_mscs.pipeline.standing import NOT_YET, RESUMES, Standing
 from nnunetv2_mscs.pipeline.state import RunFolder, State
 
 TINY = DemoSettings(cases=10, size=(48, 48, 6), spacing_mm=(4.0, 4.0, 12.0), trainer="MSCSTrainer_6epochs_2iterations")
@@ -74,7 +80,7 @@ def kill_in_training(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_in_its_training_it_goes_on_and_comes_to_its_end(tmp_path):
+def test_killed_in_its_training_it_goes_on_and_comes_to_its_end(tmp_path, monkeypatch, capsys):
     names = [stage.name for stage in demo_stages(tmp_path, TINY)]
     folder = tmp_path / "demo"
     kill_in_training(folder)
@@ -87,7 +93,8 @@ def test_killed_in_its_training_it_goes_on_and_comes_to_its_end(tmp_path):
         "nnUNetv2_plan_and_preprocess",
         "nnUNetv2_train",
         "nnUNetv2_predict",
-        "nnUNetv2_evaluate_folder",
+        "mscs",
+        "mscs",
     ]
     assert sum("done before" in line for line in said) == 3
     assert finished(folder) == set(names)
@@ -98,12 +105,23 @@ def test_killed_in_its_training_it_goes_on_and_comes_to_its_end(tmp_path):
 
     said.clear()
     run_demo(folder, TINY, say=said.append)
-    assert sum("done before" in line for line in said) == 6
+    assert sum("done before" in line for line in said) == 7
 
     result = read_result(folder)
     assert len(result.scores) == 2
+    assert result.mean_dice == pytest.approx(fmean(score.dice for score in result.scores))
     assert "unseen case" in result_table(result)
     assert draw_result(folder, result).stat().st_size > 10_000
+
+    monkeypatch.setattr("nnunetv2_mscs.demo.settings.DemoSettings", lambda seed: replace(TINY, seed=seed))
+    assert main(["demo", "--out", str(folder), "--device", "cpu"]) == 0
+    *_, report, picture, mean, following = capsys.readouterr().out.splitlines()
+    assert (report, picture) == (f"report {folder}/report.html", f"picture {folder}/demo.png")
+    assert mean == f"mean Dice {result.mean_dice:.2f}"
+    assert f"<title>{REPORT_TITLE}" in (folder / "report.html").read_text()
+    assert re.fullmatch(r"next: your own scans: \S*mscs run SCANS 501 Stroke --workspace ./stroke --dry-run", following)
+    assert main(["show", str(folder), "-o", str(tmp_path / "sheets"), "-np", "1"]) == 0
+    assert len(list((tmp_path / "sheets").iterdir())) == 2
 
 
 @pytest.fixture
@@ -166,18 +184,37 @@ def test_a_trainer_without_a_length_is_refused(tmp_path):
         run_demo(tmp_path, replace(TINY, trainer="MSCSTrainer"))
 
 
-def test_false_alarms_are_told_apart_from_lesions_found():
-    nan = float("nan")
-    scores = [Score("a", 0.9, 5, 4), Score("b", 0.7, 2, 2), Score("c", 0.0, 0, 1.25), Score("d", nan, 0, 0)]
-    with_lesion, without, _ = summary_lines(Result(scores, mean_dice=0.53))
-    assert with_lesion == "2 unseen cases with a lesion: Dice 0.80 on average"
-    assert without == "2 without a lesion: false alarm in 1, of at most 1.25 mL"
+def test_false_alarms_are_told_and_the_mean_is_the_only_one():
+    scores = [Score("a", 0.9, 5, 4), Score("b", 0.7, 2, 2), Score("c", 0.0, 0, 1.25), Score("d", 1.0, 0, 0)]
+    without, rule = summary_lines(Result(scores, mean_dice=0.65))
+    assert without == "2 of 4 unseen cases without a lesion: false alarm in 1, of at most 1.25 mL"
+    assert rule == "In the mean, a false alarm counts as Dice 0, no lesion and none found as 1."
+
+
+def test_the_bar_of_a_training_begins_where_it_was_interrupted(tmp_path, monkeypatch):
+    begun = []
+
+    @contextmanager
+    def bar(title, epochs=None, *, begun=0):
+        begins.append((title, epochs, begun))
+        yield SimpleNamespace(line=None)
+
+    begins: list[tuple] = []
+    folder, stages = RunFolder(tmp_path), demo_stages(tmp_path, TINY)
+    train = next(stage for stage in stages if stage.training)
+    folder.logs.mkdir()
+    folder.log("train").write_text("$ nnUNetv2_train 1\nEpoch 0\nEpoch 1\nEpoch 2\n")
+    monkeypatch.setattr(run, "command_bar", bar)
+    monkeypatch.setattr(run, "run_stage", lambda *words, **others: begun.append(words))
+    for what in (RESUMES, NOT_YET):
+        monkeypatch.setattr(run, "standing", lambda run, stage, what=what: Standing(stage, what))
+        run._run(folder, train, Here(), {}, 6, lambda line: None)
+    assert (begins, len(begun)) == ([("train", 6, 2), ("train", 6, 0)], 2)
 
 
 def test_picture_shows_best_median_worst_and_healthy():
-    nan = float("nan")
-    dice = [0.9, 0.2, 0.7, nan, nan]
-    scores = [Score(f"case_{i}", value, 0 if value != value else 5, 1) for i, value in enumerate(dice)]
+    dice = [0.9, 0.2, 0.7, 1.0, 1.0]
+    scores = [Score(f"case_{i}", value, 0 if value == 1 else 5, 1) for i, value in enumerate(dice)]
     assert [(reason, score.case_identifier) for reason, score in cases_to_show(scores)] == [
         ("best", "case_0"),
         ("median", "case_2"),

@@ -49,7 +49,6 @@ RUN = {
     # a dry run's commands, pasted into a shell
     "nnUNetv2_apply_postprocessing": "tests/pipeline/test_whole_run.py",
     "nnUNetv2_find_best_configuration": "tests/pipeline/test_whole_run.py",
-    "nnUNetv2_evaluate_folder": "tests/demo/test_demo.py",
     "nnUNetv2_export_model_to_zip": "tests/sharing/test_exporting.py",
     "nnUNetv2_extract_fingerprint": "tests/end_to_end/test_real_scans.py",
     "nnUNetv2_install_pretrained_model_from_zip": "tests/sharing/test_exporting.py",
@@ -70,6 +69,8 @@ RUN = {
     "benchmarks/training.py": "tests/benchmarks/test_training.py",
 }
 NOT_RUN = {
+    "apptainer": "needs Apptainer; tests/installation/test_container.py parses what it passes on",
+    "docker": "needs a Docker that runs; tests/installation/test_container.py builds the image where there is one",
     "make check": "would change the files that are being tested; `make test` runs the same tools",
     "make demo": "takes ten minutes; tests/demo runs `mscs demo` with a smaller demo",
     "make setup": "the first part of `make test`",

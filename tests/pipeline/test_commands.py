@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from nnunetv2_mscs.nnunet_files.commands import nnunet_command
-from nnunetv2_mscs.pipeline.commands import as_typed, mscs_command, workers_for
+from nnunetv2_mscs.pipeline.commands import as_typed, mscs_command
+from nnunetv2_mscs.workplace.resources import workers_for
 
 
 def python(code: str) -> list[str]:

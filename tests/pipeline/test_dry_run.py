@@ -39,6 +39,13 @@ def test_each_fold_names_its_gpus_in_turn_and_nothing_else_does(tmp_path):
     assert "CUDA" not in script_of(tmp_path)
 
 
+def test_numbers_of_processes_are_exported_for_what_runs_side_by_side(tmp_path):
+    alone, in_pairs = script_of(tmp_path), script_of(tmp_path, ("0", "1"))
+    for script, numbers in ((alone, (3, 4)), (in_pairs, (1, 2))):
+        exported = re.findall(r"^export (?:nnUNet_n_proc_DA|nnUNet_def_n_proc)=(\d+)$", script, re.MULTILINE)
+        assert tuple(map(int, exported)) == numbers
+
+
 def test_what_is_done_is_a_comment_and_what_goes_is_removed_first(tmp_path):
     assert not re.search(r"^(nnUNetv2|mscs)", script_of(tmp_path, what=DONE), re.MULTILINE)
     place = tmp_path / "a place"

@@ -1,6 +1,6 @@
 import os
 
-from nnunetv2_mscs.pipeline.logs import TAIL_BYTES, TrainingProgress, read_progress
+from nnunetv2_mscs.pipeline.logs import TAIL_BYTES, TrainingProgress, last_count, read_progress
 from tests.pipeline.training_logs import attempt, command
 
 WRITTEN = 1_800_000_000.0
@@ -127,3 +127,18 @@ def test_every_epoch_tells_the_start(tmp_path):
 
     progress = _progress(tmp_path, attempt(0, 6, extra=[ANEW]) + attempt(7, 6, extra=extra))
     assert (progress.start, progress.pseudo_dice) == ((3, 3), 0.4)
+
+
+def test_a_prediction_counts_cases_however_long_its_log_is(tmp_path):
+    log = tmp_path / "predict.log"
+    cases = "".join(
+        f"Predicting {i}:\n{'6/12 [00:01<00:03]' * 200}\rdone with {i}\n".replace("\r", "\n") for i in range(30)
+    )
+    log.write_text(
+        f"$ before\ndone with a\n$ nnUNetv2_predict\nThere are 40 cases that I would like to predict\n{cases}"
+    )
+    assert log.stat().st_size > TAIL_BYTES
+    assert last_count(log) == (30, 40)
+    log.write_text("$ nnUNetv2_preprocess\n 25%|##  | 10/40 [00:01<00:03]\r 30%|##  | 12/40 [00:01<00:03]\r")
+    assert last_count(log) == (12, 40)
+    assert last_count(tmp_path / "none") is None

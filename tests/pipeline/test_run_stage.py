@@ -104,6 +104,19 @@ def test_a_failed_stage_tells_why_and_runs_again(run, tmp_path):
     assert read_record(run, "a").attempts == 2
 
 
+def test_attempts_that_were_interrupted_or_killed_count_in_the_time(run, tmp_path):
+    stage = writing_stage(tmp_path, "a", code="import time; time.sleep(60)")
+    with pytest.raises(Interrupted):
+        run_stage(run, stage, Here(), environment={}, stopped=lambda: True)
+    now = time.time()
+    interrupted = dataclasses.replace(read_record(run, "a"), seconds=100.0)
+    write_record(run, dataclasses.replace(interrupted, state=State.RUNNING, began=now - 500))
+    os.utime(run.log("a"), (now - 450, now - 450))  # it printed for 50 s, and was killed
+    with pytest.raises(Interrupted):
+        run_stage(run, stage, Here(), environment={}, stopped=lambda: True)
+    assert 150 <= read_record(run, "a").seconds < 200
+
+
 def test_a_command_that_makes_nothing_has_failed(run, tmp_path):
     with pytest.raises(MscsError, match=r"did not make .*a\.txt"):
         carry_out(run, writing_stage(tmp_path, "a", code="pass"))

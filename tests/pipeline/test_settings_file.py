@@ -2,6 +2,7 @@
 
 import pytest
 
+from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.pipeline.settings import as_words, read_settings_file
 
@@ -49,3 +50,24 @@ def test_what_is_no_settings_file_is_refused(tmp_path, content, message):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(MscsError, match="cannot be read"):
         read_settings_file(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("trainer: MSCSTrainer\nepoch: 3\n", "line 2: there is no key epoch. Did you mean epochs?"),
+        ("\n\npatient_patern: x\n", "line 3: there is no key patient_patern. Did you mean patient-pattern?"),
+        ("colour: red\n", "line 1: there is no key colour. Known are allow-large-masks, "),
+        ("# mine\nepochs: many\n", "line 2: epochs: 'many' is not a whole number"),
+        ("processes: 0\n", "line 1: processes: "),
+        ("name: a b\n", "line 1: name: 'a b' is not made of letters"),
+        ("layout: flat\n", "line 1: layout: invalid choice: 'flat'"),
+        ("folds: [0, 7]\n", "line 1: folds: '7' is not a whole number from 0 to 4"),
+    ],
+)
+def test_mistakes_in_the_file_are_named_by_line_and_key(tmp_path, content, message, capsys):
+    file = tmp_path / "run.yaml"
+    file.write_text(content)
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "--config", str(file)])
+    assert capsys.readouterr().err.startswith(f"{file}: error: {message}")

@@ -67,7 +67,23 @@ def test_no_line_is_wider_than_the_terminal(width):
     lines = table(STATUS, width=width).splitlines()
 
     assert max(map(len, lines)) <= width
-    assert len(lines) == 2 + len(STAGES)
+    assert [line.split()[0] for line in lines if line[0] != " " and "trainings" not in line][-8:] == [
+        stage.state for stage in STAGES
+    ]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_every_figure_is_whole(width):
+    """As `mscs status --watch` shows it: all that the widest table has but names, of a machine and of trainings."""
+    progress = dataclasses.replace(PROGRESS, epochs_end=time.time() + 300_000, steps=(41, 250), skipped_steps=17)
+    counted = StageStatus("predict", "predict test cases", "running", seconds=90_000, counted=(123, 456), attempts=12)
+    stages = (*(dataclasses.replace(stage, progress=stage.progress and progress) for stage in STAGES), counted)
+    status = dataclasses.replace(STATUS, stages=stages)
+    shown = " ".join(table(status, width=width - 1).split())
+    widest = table(status, width=1000)
+    figures = [word for word in widest.split() if re.search(r"\d", word) and not re.match("Dataset|gpu-|3d_", word)]
+    assert len(figures) > 20
+    assert [word for word in figures if word not in shown.split()] == []
 
 
 def test_a_wide_table_tells_all():

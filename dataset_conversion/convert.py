@@ -22,7 +22,13 @@ from nnunetv2_mscs.dataset_conversion.destination import (
 )
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.dataset_conversion.former_data import warn_of_former_data
-from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS, check_source, check_unlabelled, detect
+from nnunetv2_mscs.dataset_conversion.layouts import (
+    LAYOUTS,
+    check_source,
+    check_unlabelled,
+    detect,
+    find_labelled_cases,
+)
 from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
 from nnunetv2_mscs.dataset_conversion.roles import Folds, settle_folds, settle_roles, warn_of_leaks
 from nnunetv2_mscs.dataset_conversion.staging import PREFIX, staged
@@ -170,7 +176,7 @@ def _find_labelled(request: ConversionRequest, findings: Findings) -> tuple[str,
     if source != given:
         findings.note(f"the scans lie in its folder {source.name}", file=source.path)
         given.note_others([Folder(path) for path in (source.path, *source.path.parents)], findings)
-    discovery = with_clean_names(layout.find_cases(source, request.channels))
+    discovery = with_clean_names(find_labelled_cases(layout, source, request.channels, request.derivative))
     findings.extend(discovery.findings.items)
     pattern = re.compile(request.patient_pattern) if request.patient_pattern else None
     cases = with_patients(discovery.cases, pattern, findings)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion import array_splits, images_masks, sample_folders
 from nnunetv2_mscs.dataset_conversion.cases import Discovery
+from nnunetv2_mscs.dataset_conversion.derivatives import OPTION
 from nnunetv2_mscs.dataset_conversion.file_names import is_passed_over
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.errors import MscsError
@@ -26,6 +27,26 @@ LAYOUTS = {
     module.NAME: Layout(module.NAME, module.DESCRIPTION, module.recognise, module.find_cases)
     for module in (images_masks, sample_folders, array_splits)
 }
+
+
+def find_labelled_cases(
+    layout: Layout, source: Folder, channels: Sequence[str], derivative: Sequence[str] = ()
+) -> Discovery:
+    """The cases of a folder in a layout.
+
+    Args:
+        layout: that it has.
+        source: the folder.
+        channels: the user's own names of channels.
+        derivative: which masks to take among the derivatives of a BIDS tree, see `--derivative`.
+    """
+    if layout.name == sample_folders.NAME:
+        return sample_folders.find_cases(source, channels, derivative=derivative)
+    discovery = layout.find_cases(source, channels)
+    if derivative:
+        text = f"{OPTION} is given, but the layout {layout.name} has no derivatives"
+        discovery.findings.error(text, f"Drop {OPTION}.", file=source.path)
+    return discovery
 
 
 def check_source(source: Path) -> None:

@@ -103,11 +103,12 @@ def _raw_cases(raw: Path) -> tuple[list[Sequence[Path]], int]:
 
 def _source_cases(settings: RunSettings) -> tuple[list[Sequence[Path]], int]:
     """The images of each labelled case of a folder of scans that is no test case, and the number of the others."""
+    from nnunetv2_mscs.dataset_conversion.layouts import find_labelled_cases
     from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
     from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI
 
     layout, folder = _layout(settings)
-    found = layout.find_cases(folder, settings.channels).cases
+    found = find_labelled_cases(layout, folder, settings.channels, settings.derivative).cases
     labelled: list[Sequence[Path]] = [list(case.images.values()) for case in found if case.split != "test"]
     test = len(found) - len(labelled)
     if settings.unlabelled:

@@ -37,6 +37,7 @@ from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
 from nnunetv2_mscs.dataset_conversion.writer import DatasetFacts, write_dataset
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ReadingRules, channel_order
+from nnunetv2_mscs.scans.dicom_headers import check_can_read
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.formats import unread_files
 from nnunetv2_mscs.scans.writing import DISK_FULL
@@ -117,10 +118,12 @@ def convert(request: ConversionRequest) -> Conversion:
     with _listing():
         layout, cases = _find_labelled(request, findings)
     check_apart(destination, _files(cases))
+    _check_dicom(cases)
     reports = check_cases(cases, request.rules, processes=request.processes)
     if request.unlabelled:
         new = _find_unlabelled(request.unlabelled, _channels(request, reports), reports, findings)
         check_apart(destination, _files(new))
+        _check_dicom(new)
         reports += check_cases(new, request.rules, processes=request.processes)
     check_spacing([report.case for report in reports], request.spacing, findings)
     for report in reports:
@@ -160,6 +163,12 @@ def _writing() -> Iterator[None]:
     except OSError as error:
         what = Path(error.filename).name if error.filename else "The dataset"
         raise MscsError(f"{what} could not be written: {error.strerror or error}.", DISK_FULL) from error
+
+
+def _check_dicom(cases: Sequence[Case]) -> None:
+    """Raise MscsError if there are DICOM studies and nothing that reads them."""
+    if any(case.is_dicom for case in cases):
+        check_can_read()
 
 
 def _files(cases: Sequence[Case]) -> Iterator[Path]:
@@ -203,7 +212,7 @@ def _find_unlabelled(
 ) -> list[Case]:
     """The scans without masks; complaints go to the findings."""
     with _listing():
-        found = with_clean_names(find_unlabelled(folder, channels))
+        found = with_clean_names(find_unlabelled(folder, channels, dicom=True))
     taken = {report.case.name.lower() for report in reports}
     for case in found.cases:
         if case.name.lower() in taken:

@@ -7,10 +7,13 @@ from pathlib import Path
 from nnunetv2_mscs.dataset_conversion import array_splits, images_masks, sample_folders
 from nnunetv2_mscs.dataset_conversion.cases import Discovery
 from nnunetv2_mscs.dataset_conversion.derivatives import OPTION
+from nnunetv2_mscs.dataset_conversion.dicom_studies import holds_dicom
 from nnunetv2_mscs.dataset_conversion.file_names import is_passed_over
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.scans.formats import unread_files
+
+STUDIES_NEED_MASKS = "DICOM studies go into images/<case>/, with masks/<case>.nii.gz."
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,11 @@ def detect(source: Folder) -> tuple[Layout, Folder]:
     looked_for = "; ".join(f"{layout.name}: {layout.description}" for layout in LAYOUTS.values())
     entries = [path.name + ("/" if path.is_dir() else "") for path in source.entries()]
     shown = ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")
+    read_otherwise = [unread_files(source.path), STUDIES_NEED_MASKS if holds_dicom(source.path) else ""]
+    advice = [*read_otherwise, "Arrange the files so, or point SOURCE at the folder that holds them."]
     raise MscsError(
         f"SOURCE {source.path} has no known layout. Looked for {looked_for}. Found: {shown}.",
-        f"{unread_files(source.path)} Arrange the files so, or point SOURCE at the folder that holds them.".strip(),
+        " ".join(filter(None, advice)),
     )
 
 

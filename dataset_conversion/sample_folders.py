@@ -13,14 +13,16 @@ from nnunetv2_mscs.dataset_conversion.case_folders import (
     case_folders,
     has_subject,
     is_tree,
+    scans_below,
     used_folders,
 )
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
 from nnunetv2_mscs.dataset_conversion.derivatives import OPTION, Derived, find_derived, shown
+from nnunetv2_mscs.dataset_conversion.dicom_studies import holds_dicom
 from nnunetv2_mscs.dataset_conversion.file_names import composed, folder_channel, scan_files, stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder, note_without_scans
 from nnunetv2_mscs.dataset_conversion.images_masks import IMAGE_FOLDERS, MASK_FOLDERS, PREDICT_ON, is_copy
-from nnunetv2_mscs.scans.channels import ADC, DWI
+from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI
 from nnunetv2_mscs.scans.findings import Findings
 from nnunetv2_mscs.scans.formats import ending_of, unread_files
 from nnunetv2_mscs.scans.words import (
@@ -59,12 +61,23 @@ def recognise(source: Folder) -> bool:
     ours = [folder for folder in source.subfolders() if folder.name.lower() not in OTHER_LAYOUTS]
     if any(_is_case(folder) for folder in ours):
         return True
+    if any(_is_study_with_mask(folder) for folder in ours):
+        return True
     if len(ours) < len(source.subfolders()):
         return False
     cases = case_folders(source)
     return is_tree(source, cases) and any(
         _tells_scan(_parts(case, _files_of(case, Findings()), (ADC, DWI))) for case in cases
     )
+
+
+def _study_files(folder: CaseFolder, findings: Findings) -> FolderFiles | None:
+    """The DICOM study of a case folder without other images, and the mask beside it; None if there is none."""
+    scans = list(folder.files or scans_below(Folder(folder.path)))
+    if not all(map(_is_called_a_mask, scans)) or not holds_dicom(folder.path):
+        return None
+    mask = _only(scans, "mask", folder.path, findings) if scans else None
+    return FolderFiles({COMBINED: folder.path}, mask)
 
 
 def _files_of(folder: CaseFolder, findings: Findings) -> list[Path]:
@@ -88,7 +101,7 @@ def find_cases(
     derived = find_derived(source, folders, derivative, findings)
     left_out: dict[str, str] = {}
     for folder in folders:
-        found = case_files(folder, findings, channel_names)
+        found = _study_files(folder, findings) or case_files(folder, findings, channel_names)
         files, mask = _with_derived(found, derived, folder, channel_names, findings, prefers_derived=bool(derivative))
         if not files and mask is None:
             note_without_scans(folder.path, "a folder without scans", findings)
@@ -106,7 +119,7 @@ def find_cases(
             continue
         if mask is None:
             _refuse_without_mask(found, folder, derived, findings)
-        elif not channel_names:
+        elif not channel_names and COMBINED not in files:
             _refuse_missing(replace(found, images=files), folder, findings)
         discovery.cases.append(Case(folder.name, files, mask, split, patient=folder.patient))
     _warn_of_left_out(left_out, len(folders), findings)
@@ -246,6 +259,15 @@ def _parts(folder: CaseFolder, files: Sequence[Path], channels: Sequence[str]) -
 def _is_case(folder: Folder) -> bool:
     files = [path for path in folder.files() if ending_of(path)]
     return _tells_scan(_telling_parts(folder.path, files, (ADC, DWI)))
+
+
+def _is_study_with_mask(folder: Folder) -> bool:
+    scans = list(scans_below(folder))
+    return bool(scans) and all(map(_is_called_a_mask, scans)) and holds_dicom(folder.path)
+
+
+def _is_called_a_mask(path: Path) -> bool:
+    return _is_mask_by_words(stem_of(path), ()) and not _channel_of(stem_of(path), ())
 
 
 def _tells_scan(parts: Mapping[Path, str]) -> bool:

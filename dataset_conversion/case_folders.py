@@ -13,7 +13,8 @@ from nnunetv2_mscs.scans.words import WIDE_MASK_WORDS, words_of
 SUBJECT = re.compile(r"sub-.+", re.IGNORECASE)
 SESSION = re.compile(r"ses-.+", re.IGNORECASE)
 # Where the subjects of a BIDS tree may lie below its top, and where its masks may.
-RAW_FOLDERS = ("rawdata", "raw", "bids", "sourcedata")
+SOURCE_DATA = "sourcedata"
+RAW_FOLDERS = ("rawdata", "raw", "bids", SOURCE_DATA)
 DERIVED_FOLDERS = ("derivatives", "derivative", "derived")
 # The folders of one case in a BIDS tree.
 DATA_TYPES = ("anat", "dwi", "perf", "func", "fmap", "ct", "swi")
@@ -46,14 +47,17 @@ def case_folders(source: Folder) -> list[CaseFolder]:
     subjects = raw_folder(source)
     if subjects is not None:
         return [case for folder in subjects.subfolders() for case in _of_folder(folder)]
-    derived = source.subfolder(DERIVED_FOLDERS) if has_subjects(source) else None
-    return [case for folder in source.subfolders() if folder != derived for case in _of_folder(folder)]
+    beside = (*DERIVED_FOLDERS, SOURCE_DATA) if has_subjects(source) else ()
+    return [case for folder in source.subfolders() if folder.name.lower() not in beside for case in _of_folder(folder)]
 
 
 def used_folders(source: Folder) -> list[Folder]:
     """The folders in a folder that `case_folders` and `derivatives.find_derived` look into."""
     tops = (raw_folder(source), source.subfolder(DERIVED_FOLDERS))
-    return [folder for folder in tops if folder is not None] if raw_folder(source) else source.subfolders()
+    if raw_folder(source):
+        return [folder for folder in tops if folder is not None]
+    beside = (SOURCE_DATA,) if has_subjects(source) else ()
+    return [folder for folder in source.subfolders() if folder.name.lower() not in beside]
 
 
 def is_tree(source: Folder, cases: Sequence[CaseFolder]) -> bool:
@@ -73,7 +77,9 @@ def has_subject(case: CaseFolder) -> bool:
 def raw_folder(source: Folder) -> Folder | None:
     """The folder in which the subjects of a BIDS tree lie, if that is not its top."""
     folder = source.subfolder(RAW_FOLDERS)
-    return folder if folder is not None and has_subjects(folder) else None
+    if folder is None or not has_subjects(folder) or (folder.name.lower() == SOURCE_DATA and has_subjects(source)):
+        return None
+    return folder
 
 
 def _of_folder(folder: Folder) -> Iterator[CaseFolder]:

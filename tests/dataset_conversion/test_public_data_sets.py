@@ -70,6 +70,14 @@ TREES = {
         },
         "sub-{i}",
     ),
+    "beside source data": (
+        BIDS
+        | {
+            "mask": "derivatives/x/sub-{i}/dwi/sub-{i}_desc-lesion_mask",
+            "other": "sourcedata/sub-{i}/dwi/sub-{i}_dwi",
+        },
+        "sub-{i}",
+    ),
     "sessions": (VISITS | {"mask": "derivatives/x/sub-{i}/ses-a/dwi/sub-{i}_ses-a_desc-lesion_mask"}, "sub-{i}_ses-a"),
 }
 

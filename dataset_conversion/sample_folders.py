@@ -74,7 +74,7 @@ def recognise(source: Folder) -> bool:
 def _study_files(folder: CaseFolder, findings: Findings) -> FolderFiles | None:
     """The DICOM study of a case folder without other images, and the mask beside it; None if there is none."""
     scans = list(folder.files or scans_below(Folder(folder.path)))
-    if not all(map(_is_called_a_mask, scans)) or not holds_dicom(folder.path):
+    if not all(map(is_called_a_mask, scans)) or not holds_dicom(folder.path):
         return None
     mask = _only(scans, "mask", folder.path, findings) if scans else None
     return FolderFiles({COMBINED: folder.path}, mask)
@@ -132,10 +132,11 @@ def _refuse_without_mask(found: FolderFiles, folder: CaseFolder, derived: Derive
     reason = derived.missing.get(folder.name, "")
     told = f": {reason}" if reason else ""
     told += f"; is it {unknown}? Known words are {KNOWN_MASK_WORDS}" if unknown else ""
+    unread = "" if COMBINED in found.images else unread_files(folder.path)
     choose = f"Name the derivatives to take with {OPTION}" if reason else "Add a file named *mask*"
     findings.error(
         f"image without a mask{told}",
-        unread_files(folder.path) or f"{choose}, or {PREDICT_ON}.",
+        unread or f"{choose}, or {PREDICT_ON}.",
         case=folder.name,
         file=folder.path,
     )
@@ -163,7 +164,7 @@ def _with_derived(
     """The images and the mask of a case; those that are missing beside the scans may lie among the derivatives."""
     files, mask = dict(found.images), found.mask
     for channel, paths in derived.channels.get(folder.name, {}).items():
-        if channel in (ADC, DWI, *channel_names) and channel not in files:
+        if channel in (ADC, DWI, *channel_names) and channel not in files and COMBINED not in files:
             files[channel] = _only(paths, channel, folder.path, findings)
             findings.note(f"taken as the {channel}, from the derivatives", case=folder.name, file=files[channel])
         else:
@@ -263,10 +264,11 @@ def _is_case(folder: Folder) -> bool:
 
 def _is_study_with_mask(folder: Folder) -> bool:
     scans = list(scans_below(folder))
-    return bool(scans) and all(map(_is_called_a_mask, scans)) and holds_dicom(folder.path)
+    return bool(scans) and all(map(is_called_a_mask, scans)) and holds_dicom(folder.path)
 
 
-def _is_called_a_mask(path: Path) -> bool:
+def is_called_a_mask(path: Path) -> bool:
+    """Whether a file's name says a mask and no channel."""
     return _is_mask_by_words(stem_of(path), ()) and not _channel_of(stem_of(path), ())
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion.case_folders import CaseFolder, case_folders
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery
-from nnunetv2_mscs.dataset_conversion.dicom_studies import is_one_study, is_study
+from nnunetv2_mscs.dataset_conversion.dicom_studies import holds_dicom, is_one_study
 from nnunetv2_mscs.dataset_conversion.file_names import ImageName, folder_channel, scan_files, stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder, note_without_scans
 from nnunetv2_mscs.dataset_conversion.images_masks import (
@@ -16,7 +16,7 @@ from nnunetv2_mscs.dataset_conversion.images_masks import (
     with_hidden_channel,
 )
 from nnunetv2_mscs.dataset_conversion.readings import Image, read_names
-from nnunetv2_mscs.dataset_conversion.sample_folders import case_files
+from nnunetv2_mscs.dataset_conversion.sample_folders import case_files, is_called_a_mask
 from nnunetv2_mscs.scans.channels import COMBINED, DWI
 from nnunetv2_mscs.scans.findings import Findings
 from nnunetv2_mscs.scans.formats import unread_files
@@ -63,7 +63,9 @@ def _find(folder: Path, channels: Sequence[str], dicom: bool) -> Discovery:
         _add_flat(flat, channels, discovery, [stem_of(path) for path in flat])
         for case in case_folders(Folder(folder)):
             files = list(case.files) if case.is_deep else scan_files(case.path, Findings())
-            if dicom and not files and is_study(case.path):
+            if dicom and all(map(is_called_a_mask, files)) and holds_dicom(case.path):
+                for mask in files:
+                    discovery.findings.note("ignored: a mask among scans without masks", case=case.name, file=mask)
                 discovery.cases.append(_study(case.path, case.name, channels))
                 continue
             _add_case_folder(case, files, channels, discovery)

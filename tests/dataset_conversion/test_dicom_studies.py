@@ -123,6 +123,8 @@ def test_new_scans(kind, tmp_path, raw, mscs):
     if kind == "one study":
         for path in [path for path in new.rglob("*") if path.is_file()]:
             path.rename(new / path.name)
+    if kind == "studies":
+        write_nifti(new / "n1/lesion_mask.nii.gz", arrays["mask"], affine())
     if kind == "beside files":
         for what in ("adc", "dwi"):
             write_nifti(new / f"n2/{what}.nii.gz", made(8)[what].astype(np.float32), affine())
@@ -192,6 +194,13 @@ def test_the_missing_extra_is_named(new, tmp_path, raw, mscs, monkeypatch):
     outcome = mscs("convert", *what)
     assert outcome.code == 1
     assert "pip install 'nnunetv2-mscs[dicom]'" in outcome.err
+
+
+def test_show_says_that_studies_are_to_be_converted_first(tmp_path, mscs):
+    source = fill(tmp_path / "studies", *PLACES["images and masks"])
+    outcome = mscs("show", source, "-o", tmp_path / "sheets")
+    assert outcome.code == 1
+    assert "holds DICOM studies. Convert them with mscs convert" in outcome.err
 
 
 def test_a_run_measures_studies(tmp_path, nnunet_folders):

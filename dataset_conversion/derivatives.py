@@ -159,21 +159,25 @@ def _files_by_case(
     """Masks by case, and channels by case and name; other files are noted as ignored."""
     masks: dict[str, list[Path]] = defaultdict(list)
     channels: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    of_subject: dict[str, list[CaseFolder]] = defaultdict(list)
+    for case in cases:
+        of_subject[(case.patient or case.name).lower()].append(case)
     for path in scans_below(folder):
         subject, session = _entity(path, SUBJECT, "sub"), _entity(path, SESSION, "ses")
-        fitting = [case.name for case in cases if _is_of(case, subject, session)]
+        fitting = [case.name for case in of_subject[subject.lower()] if _is_of(case, subject, session)]
         own, channel = _says_mask(stem_of(path)), channel_of_words(words_of(stem_of(path)))
         above = any(_says_mask(part) for part in path.relative_to(folder.path).parts[:-1])
-        if len(fitting) > 1 and (own or above):
+        is_head = _is_of_the_head(path)
+        if len(fitting) > 1 and (own or above) and not is_head and _mask(path, folder).is_of_a_lesion:
             text = f"a mask that names no session may be of any of {len(fitting)} cases: {shown(fitting)}"
-            findings.error(text, "Name the session in it, as in sub-1_ses-2_mask.", file=path)
+            findings.error(text, "Name the session in it, as in sub-1_ses-2_desc-lesion_mask.", file=path)
         elif len(fitting) != 1:
             findings.note("ignored: of no case here", file=path)
         elif channel and not own:
             channels[fitting[0]][channel].append(path)
         elif not own and not above:
             findings.note("ignored: no mask by its name", file=path)
-        elif _is_of_the_head(path):
+        elif is_head:
             findings.note("ignored: by its name a mask of the brain, not of the lesion", case=fitting[0], file=path)
         else:
             masks[fitting[0]].append(path)

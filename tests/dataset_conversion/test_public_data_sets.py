@@ -234,7 +234,10 @@ def test_derivatives_of_what_has_none_are_refused(layout, tmp_path, raw, mscs, t
 
 
 def test_a_mask_without_a_session_is_of_none(tmp_path, raw, mscs, tools, scans):
-    patterns = VISITS | {"mask": "derivatives/x/sub-{i}/sub-{i}_desc-lesion_mask"}
+    patterns = VISITS | {
+        "mask": "derivatives/x/sub-{i}/sub-{i}_desc-lesion_mask",
+        "union": "derivatives/y/sub-{i}/anat/sub-{i}_desc-brain_mask",
+    }
     source = fill(tmp_path / "tree", tools, scans, patterns)
     fill(
         source,
@@ -245,6 +248,7 @@ def test_a_mask_without_a_session_is_of_none(tmp_path, raw, mscs, tools, scans):
     outcome = mscs("convert", source, 1, "X")
     assert outcome.code == 1
     assert re.search("names no session may be of any of 2 cases: sub-1_ses-a, sub-1_ses-b", outcome.err), outcome.err
+    assert not re.search("error .*brain_mask", outcome.err)
 
 
 def test_real_scans_laid_out_as_their_trees(tmp_path, raw, mscs, real_folder):

@@ -21,7 +21,8 @@ class Case:
 
     Args:
         name: nnU-Net's case identifier.
-        images: file of each channel by channel name, or one file of all channels under `COMBINED`.
+        images: file of each channel by channel name, or under `COMBINED` one file of all channels, or the folder of a
+            DICOM study.
         mask: the lesion mask, if there is one.
         split: the folder it came from; "train" where the layout knows none.
         patient: whose scan it is; scans of one patient stay together in every split.
@@ -47,9 +48,19 @@ class Case:
         return ScanFiles(self.images, self.mask, self.numbered, self.channel_names)
 
     @property
+    def is_dicom(self) -> bool:
+        """Whether it is a DICOM study."""
+        return COMBINED in self.images and self.images[COMBINED].is_dir()
+
+    @property
+    def study(self) -> Path:
+        """The folder of its DICOM study."""
+        return self.images[COMBINED]
+
+    @property
     def has_geometry(self) -> bool:
         """Whether any image file carries a voxel size of its own."""
-        return not all(is_array_file(path) for path in self.images.values())
+        return self.is_dicom or not all(is_array_file(path) for path in self.images.values())
 
     def file_of(self, channel: str) -> Path:
         return self.images.get(channel) or self.images[COMBINED]

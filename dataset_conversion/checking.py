@@ -8,12 +8,13 @@ from functools import partial
 import numpy as np
 
 from nnunetv2_mscs.dataset_conversion.cases import Case
+from nnunetv2_mscs.dataset_conversion.dicom_studies import load_case
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ReadingRules, channel_order
 from nnunetv2_mscs.scans.contrast import Contrast, lesion_contrast
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.lesions import count_pieces, lesion_volume_ml
-from nnunetv2_mscs.scans.scan import Scan, load_scan
+from nnunetv2_mscs.scans.scan import Scan
 from nnunetv2_mscs.workplace.parallel import run_parallel
 
 UPRIGHT = "LPS"
@@ -58,7 +59,7 @@ class CaseReport:
 
 def check_case(case: Case, rules: ReadingRules) -> CaseReport:
     """Read and harmonise one case and report on it."""
-    scan, items = load_scan(case.files, rules)
+    scan, items = load_case(case, rules)
     findings = tuple(replace(item, case=case.name) for item in items)
     if scan is None:
         return CaseReport(case, findings)

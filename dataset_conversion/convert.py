@@ -22,7 +22,13 @@ from nnunetv2_mscs.dataset_conversion.destination import (
 )
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.dataset_conversion.former_data import warn_of_former_data
-from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS, check_source, check_unlabelled, detect
+from nnunetv2_mscs.dataset_conversion.layouts import (
+    LAYOUTS,
+    check_source,
+    check_unlabelled,
+    detect,
+    find_labelled_cases,
+)
 from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
 from nnunetv2_mscs.dataset_conversion.roles import Folds, settle_folds, settle_roles, warn_of_leaks
 from nnunetv2_mscs.dataset_conversion.staging import PREFIX, staged
@@ -31,6 +37,7 @@ from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
 from nnunetv2_mscs.dataset_conversion.writer import DatasetFacts, write_dataset
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ReadingRules, channel_order
+from nnunetv2_mscs.scans.dicom_headers import check_can_read
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.formats import unread_files
 from nnunetv2_mscs.scans.writing import DISK_FULL
@@ -111,10 +118,12 @@ def convert(request: ConversionRequest) -> Conversion:
     with _listing():
         layout, cases = _find_labelled(request, findings)
     check_apart(destination, _files(cases))
+    _check_dicom(cases)
     reports = check_cases(cases, request.rules, processes=request.processes)
     if request.unlabelled:
         new = _find_unlabelled(request.unlabelled, _channels(request, reports), reports, findings)
         check_apart(destination, _files(new))
+        _check_dicom(new)
         reports += check_cases(new, request.rules, processes=request.processes)
     check_spacing([report.case for report in reports], request.spacing, findings)
     for report in reports:
@@ -156,6 +165,12 @@ def _writing() -> Iterator[None]:
         raise MscsError(f"{what} could not be written: {error.strerror or error}.", DISK_FULL) from error
 
 
+def _check_dicom(cases: Sequence[Case]) -> None:
+    """Raise MscsError if there are DICOM studies and nothing that reads them."""
+    if any(case.is_dicom for case in cases):
+        check_can_read()
+
+
 def _files(cases: Sequence[Case]) -> Iterator[Path]:
     for case in cases:
         yield from case.images.values()
@@ -170,7 +185,7 @@ def _find_labelled(request: ConversionRequest, findings: Findings) -> tuple[str,
     if source != given:
         findings.note(f"the scans lie in its folder {source.name}", file=source.path)
         given.note_others([Folder(path) for path in (source.path, *source.path.parents)], findings)
-    discovery = with_clean_names(layout.find_cases(source, request.channels))
+    discovery = with_clean_names(find_labelled_cases(layout, source, request.channels, request.derivative))
     findings.extend(discovery.findings.items)
     pattern = re.compile(request.patient_pattern) if request.patient_pattern else None
     cases = with_patients(discovery.cases, pattern, findings)
@@ -197,7 +212,7 @@ def _find_unlabelled(
 ) -> list[Case]:
     """The scans without masks; complaints go to the findings."""
     with _listing():
-        found = with_clean_names(find_unlabelled(folder, channels))
+        found = with_clean_names(find_unlabelled(folder, channels, dicom=True))
     taken = {report.case.name.lower() for report in reports}
     for case in found.cases:
         if case.name.lower() in taken:

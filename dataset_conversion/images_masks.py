@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
+from nnunetv2_mscs.dataset_conversion.dicom_studies import is_study
 from nnunetv2_mscs.dataset_conversion.file_names import (
     ImageName,
     folder_channel,
@@ -125,7 +126,10 @@ def _add_cases(
     files, entries = _image_files(images, channel_names, findings)
     mask_files = scan_files(masks.path, findings)
     reading = read_names(entries, [stem_of(path) for path in mask_files], names)
-    named = list(zip(files, reading.images, strict=True))
+    named = [
+        (path, name if ending_of(path) else ImageName(name.case))
+        for path, name in zip(files, reading.images, strict=True)
+    ]
     _note_wide_reading(reading, images, findings)
     mask_of = _masks_by_case(masks, list(zip(mask_files, reading.masks, strict=True)), names, findings)
     by_case = group_channels(named, findings, names)
@@ -160,14 +164,17 @@ def _add_cases(
 
 def with_hidden_channel(case: Case, told: tuple[str, ...] = ()) -> Case:
     """The case, with the channels of its one file as dataset.json or the file's own name says."""
-    if COMBINED not in case.images:
+    if COMBINED not in case.images or case.is_dicom:
         return case
     hidden = hidden_channel(stem_of(case.images[COMBINED]))
     return replace(case, channel_names=told or ((hidden,) if hidden else ()))
 
 
 def _image_files(images: Folder, channel_names: Sequence[str], findings: Findings) -> tuple[list[Path], list[Image]]:
-    """Every image file with its name and its folder's name; a subfolder's name is the channel of its files."""
+    """Every image file with its name and its folder's name; a subfolder's name is the channel of its files.
+
+    A folder of a DICOM study stands for its files, whatever channel its name tells.
+    """
     files = scan_files(images.path, findings)
     entries = [Image(stem_of(path)) for path in files]
     named = files_named_by_folder(images.subfolders(), channel_names)
@@ -175,6 +182,10 @@ def _image_files(images: Folder, channel_names: Sequence[str], findings: Finding
     entries += [Image(folder.name) for folder in named.values()]
     for folder in images.subfolders():
         if folder in named.values():
+            continue
+        if is_study(folder.path):
+            files.append(folder.path)
+            entries.append(Image(folder.name))
             continue
         channel = folder_channel(folder.name, channel_names)
         if ending_of(folder.path) or not channel or not scan_files(folder.path, Findings()):

@@ -7,10 +7,14 @@ from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion import array_splits, images_masks, sample_folders
 from nnunetv2_mscs.dataset_conversion.cases import Discovery
+from nnunetv2_mscs.dataset_conversion.derivatives import OPTION
+from nnunetv2_mscs.dataset_conversion.dicom_studies import holds_dicom
 from nnunetv2_mscs.dataset_conversion.file_names import is_passed_over
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.scans.formats import unread_files
+
+STUDIES_NEED_MASKS = "DICOM studies go into images/<case>/, with masks/<case>.nii.gz."
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,26 @@ LAYOUTS = {
     module.NAME: Layout(module.NAME, module.DESCRIPTION, module.recognise, module.find_cases)
     for module in (images_masks, sample_folders, array_splits)
 }
+
+
+def find_labelled_cases(
+    layout: Layout, source: Folder, channels: Sequence[str], derivative: Sequence[str] = ()
+) -> Discovery:
+    """The cases of a folder in a layout.
+
+    Args:
+        layout: that it has.
+        source: the folder.
+        channels: the user's own names of channels.
+        derivative: which masks to take among the derivatives of a BIDS tree, see `--derivative`.
+    """
+    if layout.name == sample_folders.NAME:
+        return sample_folders.find_cases(source, channels, derivative=derivative)
+    discovery = layout.find_cases(source, channels)
+    if derivative:
+        text = f"{OPTION} is given, but the layout {layout.name} has no derivatives"
+        discovery.findings.error(text, f"Drop {OPTION}.", file=source.path)
+    return discovery
 
 
 def check_source(source: Path) -> None:
@@ -73,9 +97,11 @@ def detect(source: Folder) -> tuple[Layout, Folder]:
     looked_for = "; ".join(f"{layout.name}: {layout.description}" for layout in LAYOUTS.values())
     entries = [path.name + ("/" if path.is_dir() else "") for path in source.entries()]
     shown = ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")
+    read_otherwise = [unread_files(source.path), STUDIES_NEED_MASKS if holds_dicom(source.path) else ""]
+    advice = [*read_otherwise, "Arrange the files so, or point SOURCE at the folder that holds them."]
     raise MscsError(
         f"SOURCE {source.path} has no known layout. Looked for {looked_for}. Found: {shown}.",
-        f"{unread_files(source.path)} Arrange the files so, or point SOURCE at the folder that holds them.".strip(),
+        " ".join(filter(None, advice)),
     )
 
 

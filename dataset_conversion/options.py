@@ -98,6 +98,14 @@ class ConversionOptions:
         metavar="DIR",
         always_recorded=True,
     )
+    derivative: tuple[str, ...] = option(
+        (),
+        "masks of a BIDS tree to take: of a folder in derivatives/, of a description such as lesionChronic, or "
+        "FOLDER/DESCRIPTION; several in the order of preference (default: the acute ones)",
+        nargs="+",
+        action=_Distinct,
+        metavar="NAME",
+    )
     resample: bool = option(False, "bring ADC (linear) and mask (nearest) onto the DWI's grid", always_recorded=True)
     allow_large_masks: bool = option(
         False,

@@ -9,19 +9,20 @@ from pathlib import Path
 from nnunetv2_mscs.dataset_conversion.array_splits import SPLIT_FOLDERS
 from nnunetv2_mscs.dataset_conversion.case_folders import (
     DATA_TYPES,
-    MASK,
     CaseFolder,
     case_folders,
-    derived_files,
     has_subject,
     is_tree,
+    scans_below,
     used_folders,
 )
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
+from nnunetv2_mscs.dataset_conversion.derivatives import OPTION, Derived, find_derived, shown
+from nnunetv2_mscs.dataset_conversion.dicom_studies import holds_dicom
 from nnunetv2_mscs.dataset_conversion.file_names import composed, folder_channel, scan_files, stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder, note_without_scans
 from nnunetv2_mscs.dataset_conversion.images_masks import IMAGE_FOLDERS, MASK_FOLDERS, PREDICT_ON, is_copy
-from nnunetv2_mscs.scans.channels import ADC, DWI
+from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI
 from nnunetv2_mscs.scans.findings import Findings
 from nnunetv2_mscs.scans.formats import ending_of, unread_files
 from nnunetv2_mscs.scans.words import (
@@ -60,6 +61,8 @@ def recognise(source: Folder) -> bool:
     ours = [folder for folder in source.subfolders() if folder.name.lower() not in OTHER_LAYOUTS]
     if any(_is_case(folder) for folder in ours):
         return True
+    if any(_is_study_with_mask(folder) for folder in ours):
+        return True
     if len(ours) < len(source.subfolders()):
         return False
     cases = case_folders(source)
@@ -68,19 +71,38 @@ def recognise(source: Folder) -> bool:
     )
 
 
+def _study_files(folder: CaseFolder, findings: Findings) -> FolderFiles | None:
+    """The DICOM study of a case folder without other images, and the mask beside it; None if there is none."""
+    scans = list(folder.files or scans_below(Folder(folder.path)))
+    if not all(map(is_called_a_mask, scans)) or not holds_dicom(folder.path):
+        return None
+    mask = _only(scans, "mask", folder.path, findings) if scans else None
+    return FolderFiles({COMBINED: folder.path}, mask)
+
+
 def _files_of(folder: CaseFolder, findings: Findings) -> list[Path]:
     return list(folder.files) if folder.is_deep else scan_files(folder.path, findings)
 
 
-def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split = "train") -> Discovery:
-    """All cases of a folder of case folders, each with its mask beside its images or among the derivatives of BIDS."""
+def find_cases(
+    source: Folder, channel_names: Sequence[str] = (), split: Split = "train", *, derivative: Sequence[str] = ()
+) -> Discovery:
+    """All cases of a folder of case folders, each with its mask beside its images or among the derivatives of BIDS.
+
+    Args:
+        source: the folder.
+        channel_names: the user's own names of channels.
+        split: what the cases are for.
+        derivative: names of derivatives of which the masks are to be taken, in the order of preference.
+    """
     discovery = Discovery()
     findings = discovery.findings
     folders = case_folders(source)
-    derived = derived_files(source, folders, findings)
+    derived = find_derived(source, folders, derivative, findings)
+    left_out: dict[str, str] = {}
     for folder in folders:
-        found = case_files(folder, findings, channel_names)
-        files, mask = _with_derived(found, derived.get(folder.name, {}), folder, channel_names, findings)
+        found = _study_files(folder, findings) or case_files(folder, findings, channel_names)
+        files, mask = _with_derived(found, derived, folder, channel_names, findings, prefers_derived=bool(derivative))
         if not files and mask is None:
             note_without_scans(folder.path, "a folder without scans", findings)
             continue
@@ -92,40 +114,75 @@ def find_cases(source: Folder, channel_names: Sequence[str] = (), split: Split =
                 file=mask or "",
             )
             continue
+        if mask is None and derived.masks:
+            left_out[folder.name] = derived.missing.get(folder.name, "no mask of a lesion")
+            continue
         if mask is None:
-            unknown = ", ".join(path.name for path in found.unknown)
-            findings.error(
-                "image without a mask" + (f"; is it {unknown}? Known words are {KNOWN_MASK_WORDS}" if unknown else ""),
-                unread_files(folder.path) or f"Add a file named *mask*, or {PREDICT_ON}.",
-                case=folder.name,
-                file=folder.path,
-            )
-        elif not channel_names:
+            _refuse_without_mask(found, folder, derived, findings)
+        elif not channel_names and COMBINED not in files:
             _refuse_missing(replace(found, images=files), folder, findings)
         discovery.cases.append(Case(folder.name, files, mask, split, patient=folder.patient))
+    _warn_of_left_out(left_out, len(folders), findings)
     source.note_others(used_folders(source), findings)
     return discovery
 
 
+def _refuse_without_mask(found: FolderFiles, folder: CaseFolder, derived: Derived, findings: Findings) -> None:
+    unknown = ", ".join(path.name for path in found.unknown)
+    reason = derived.missing.get(folder.name, "")
+    told = f": {reason}" if reason else ""
+    told += f"; is it {unknown}? Known words are {KNOWN_MASK_WORDS}" if unknown else ""
+    unread = "" if COMBINED in found.images else unread_files(folder.path)
+    choose = f"Name the derivatives to take with {OPTION}" if reason else "Add a file named *mask*"
+    findings.error(
+        f"image without a mask{told}",
+        unread or f"{choose}, or {PREDICT_ON}.",
+        case=folder.name,
+        file=folder.path,
+    )
+
+
+def _warn_of_left_out(left_out: Mapping[str, str], count: int, findings: Findings) -> None:
+    """Warn, once for each reason, of cases that have no mask where others have one: that is not free of lesions."""
+    for reason in dict.fromkeys(left_out.values()):
+        names = [name for name, own in left_out.items() if own == reason]
+        findings.warning(
+            f"left out: {len(names)} of {count} cases, which have {reason} among the derivatives: {shown(names)}",
+            f"A patient without a lesion needs an empty mask; others may be predicted on. {OPTION} takes other masks.",
+        )
+
+
 def _with_derived(
     found: FolderFiles,
-    derived: Mapping[str, Sequence[Path]],
+    derived: Derived,
     folder: CaseFolder,
     channel_names: Sequence[str],
     findings: Findings,
+    *,
+    prefers_derived: bool,
 ) -> tuple[dict[str, Path], Path | None]:
     """The images and the mask of a case; those that are missing beside the scans may lie among the derivatives."""
     files, mask = dict(found.images), found.mask
-    for what, paths in derived.items():
-        missing = mask is None if what == MASK else what in (ADC, DWI, *channel_names) and what not in files
-        for path in () if missing else paths:
-            findings.note("ignored: the derivatives are not needed for it", case=folder.name, file=path)
-        if missing and what == MASK:
-            mask = _only(paths, what, folder.path, findings)
-        elif missing:
-            files[what] = _only(paths, what, folder.path, findings)
-            findings.note(f"taken as the {what}, from the derivatives", case=folder.name, file=files[what])
+    for channel, paths in derived.channels.get(folder.name, {}).items():
+        if channel in (ADC, DWI, *channel_names) and channel not in files and COMBINED not in files:
+            files[channel] = _only(paths, channel, folder.path, findings)
+            findings.note(f"taken as the {channel}, from the derivatives", case=folder.name, file=files[channel])
+        else:
+            _note_not_needed(paths, folder, findings)
+    masks = [one.path for one in derived.masks.get(folder.name, [])]
+    if masks and mask is not None and prefers_derived:
+        findings.note(f"ignored: {OPTION} names another mask", case=folder.name, file=mask)
+        mask = None
+    if masks and mask is None:
+        derived.refuse_several(folder, findings)
+        return files, masks[0]
+    _note_not_needed(masks, folder, findings)
     return files, mask
+
+
+def _note_not_needed(paths: Sequence[Path], folder: CaseFolder, findings: Findings) -> None:
+    for path in paths:
+        findings.note("ignored: the derivatives are not needed for it", case=folder.name, file=path)
 
 
 def _refuse_missing(found: FolderFiles, folder: CaseFolder, findings: Findings) -> None:
@@ -203,6 +260,16 @@ def _parts(folder: CaseFolder, files: Sequence[Path], channels: Sequence[str]) -
 def _is_case(folder: Folder) -> bool:
     files = [path for path in folder.files() if ending_of(path)]
     return _tells_scan(_telling_parts(folder.path, files, (ADC, DWI)))
+
+
+def _is_study_with_mask(folder: Folder) -> bool:
+    scans = list(scans_below(folder))
+    return bool(scans) and all(map(is_called_a_mask, scans)) and holds_dicom(folder.path)
+
+
+def is_called_a_mask(path: Path) -> bool:
+    """Whether a file's name says a mask and no channel."""
+    return _is_mask_by_words(stem_of(path), ()) and not _channel_of(stem_of(path), ())
 
 
 def _tells_scan(parts: Mapping[Path, str]) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion.case_folders import CaseFolder, case_folders
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery
+from nnunetv2_mscs.dataset_conversion.dicom_studies import holds_dicom, is_one_study
 from nnunetv2_mscs.dataset_conversion.file_names import ImageName, folder_channel, scan_files, stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder, note_without_scans
 from nnunetv2_mscs.dataset_conversion.images_masks import (
@@ -15,22 +16,25 @@ from nnunetv2_mscs.dataset_conversion.images_masks import (
     with_hidden_channel,
 )
 from nnunetv2_mscs.dataset_conversion.readings import Image, read_names
-from nnunetv2_mscs.dataset_conversion.sample_folders import case_files
+from nnunetv2_mscs.dataset_conversion.sample_folders import case_files, is_called_a_mask
 from nnunetv2_mscs.scans.channels import COMBINED, DWI
 from nnunetv2_mscs.scans.findings import Findings
 from nnunetv2_mscs.scans.formats import unread_files
 from nnunetv2_mscs.scans.words import channel_of_words, hidden_channel, is_like_dwi, words_of
 
 
-def find_unlabelled(folder: Path, channels: Sequence[str], *, optional: Sequence[str] = ()) -> Discovery:
+def find_unlabelled(
+    folder: Path, channels: Sequence[str], *, optional: Sequence[str] = (), dicom: bool = False
+) -> Discovery:
     """All cases of a folder of new scans.
 
     Args:
         folder: with `<case>_<channel>` files, or one folder per case or per channel, or itself the folder of one case.
         channels: the channels of the dataset; other files are noted as ignored.
         optional: those of the channels that a case may lack.
+        dicom: folders of DICOM studies are cases, too.
     """
-    discovery = _find(folder, channels)
+    discovery = _find(folder, channels, dicom)
     for case in discovery.cases:
         for channel in channels if COMBINED not in case.images else ():
             if channel not in (*case.images, *optional):
@@ -38,12 +42,14 @@ def find_unlabelled(folder: Path, channels: Sequence[str], *, optional: Sequence
     return discovery
 
 
-def _find(folder: Path, channels: Sequence[str]) -> Discovery:
+def _find(folder: Path, channels: Sequence[str], dicom: bool) -> Discovery:
     discovery = Discovery()
+    if dicom and is_one_study(folder):
+        return Discovery([_study(folder, folder.absolute().name, channels)])
     flat = scan_files(folder, discovery.findings)
     inner = Folder(folder).subfolders()
     if not flat and len(inner) == 1 and _holds_cases(inner[0]):
-        return _find(inner[0].path, channels)
+        return _find(inner[0].path, channels, dicom)
     if not flat and len(inner) == 1 and channel_folders(inner[0].subfolders()):
         folder, inner = inner[0].path, inner[0].subfolders()
     by_channel = channel_folders(inner)
@@ -57,6 +63,11 @@ def _find(folder: Path, channels: Sequence[str]) -> Discovery:
         _add_flat(flat, channels, discovery, [stem_of(path) for path in flat])
         for case in case_folders(Folder(folder)):
             files = list(case.files) if case.is_deep else scan_files(case.path, Findings())
+            if dicom and all(map(is_called_a_mask, files)) and holds_dicom(case.path):
+                for mask in files:
+                    discovery.findings.note("ignored: a mask among scans without masks", case=case.name, file=mask)
+                discovery.cases.append(_study(case.path, case.name, channels))
+                continue
             _add_case_folder(case, files, channels, discovery)
     if not discovery.cases:
         discovery.findings.error(
@@ -172,6 +183,10 @@ def _add_case_folder(folder: CaseFolder, files: Sequence[Path], channels: Sequen
     else:
         note_without_scans(folder.path, "a folder without scans of this dataset's channels", discovery.findings)
         discovery.empty.append(folder.path)
+
+
+def _study(folder: Path, name: str, channels: Sequence[str]) -> Case:
+    return Case(name, {COMBINED: folder}, split="unlabelled", channel_names=tuple(channels))
 
 
 def _add(case: Case, channels: Sequence[str], discovery: Discovery) -> None:

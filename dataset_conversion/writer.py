@@ -12,6 +12,7 @@ import numpy as np
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.dataset_conversion.cases import Case
 from nnunetv2_mscs.dataset_conversion.checking import CaseReport
+from nnunetv2_mscs.dataset_conversion.dicom_studies import load_case
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.dataset import (
     DATASET_JSON,
@@ -23,7 +24,6 @@ from nnunetv2_mscs.nnunet_files.dataset import (
     reader_along,
 )
 from nnunetv2_mscs.scans.channels import ReadingRules
-from nnunetv2_mscs.scans.scan import load_scan
 from nnunetv2_mscs.scans.units import SCALED
 from nnunetv2_mscs.scans.writing import write_volume
 from nnunetv2_mscs.workplace.parallel import run_parallel
@@ -79,7 +79,7 @@ def write_dataset(
 
 
 def _write_case(case: Case, folder: Path, role_of: Mapping[str, str], rules: ReadingRules, axes: str) -> None:
-    scan, findings = load_scan(case.files, rules, check=False)
+    scan, findings = load_case(case, rules, check=False)
     if scan is None:
         raise MscsError(
             f"{case.name} changed while it was being converted: {findings[0].finding}.", "Run the command again."

@@ -4,11 +4,13 @@ SOURCE may have one of three layouts, detected by itself:
   images-masks    images/ and masks/ with the same case names in both: images/<case>_adc.nii.gz,
                   images/<case>_dwi.nii.gz (or <case>_0000, <case>_0001, or images/ADC/, images/DWI/, or one file
                   of all channels), masks/<case>.nii.gz; or nnU-Net's imagesTr/, labelsTr/
-  sample-folders  one folder per case, with files named *adc*, *DWI2* (or *dwi*) and *mask*; or a BIDS tree
+  sample-folders  one folder per case, with files named *adc*, *DWI2* (or *dwi*) and *mask*; or a BIDS tree, such as
+                  ISLES'22 or SOOP, with masks in derivatives/
   array-splits    train/, val/, test/, each with images/ and masks/
-Files: .nii, .nii.gz, .hdr/.img, .mgz, .mgh, .mha, .mhd, .nrrd, .nhdr, .npy, .npz. Everything is checked first; the
-dataset then appears in $nnUNet_raw as a whole, or not at all: channel 0 = ADC (in 10^-6 mm2/s, whatever it was stored
-in), 1 = DWI, then others by alphabet.
+Files: .nii, .nii.gz, .hdr/.img, .mgz, .mgh, .mha, .mhd, .nrrd, .nhdr, .npy, .npz;
+or a folder with the DICOM study of each case (extra dicom). Everything is checked first; the dataset then appears in
+$nnUNet_raw as a whole, or not at all: channel 0 = ADC (in 10^-6 mm2/s, whatever it was stored in), 1 = DWI, then others
+by alphabet.
 """
 
 import argparse

@@ -81,16 +81,26 @@ def measure_scans(settings: RunSettings, folders: Folders) -> Scans:
     Raises:
         MscsError: the source has no known layout or no labelled cases, or a scan cannot be read.
     """
-    from nnunetv2_mscs.scans.reading import read_volume
-
     source = look_at_source(settings, folders)
     labelled, test = _raw_cases(source.raw) if source.is_raw else _source_cases(settings)
     if not labelled:
         raise MscsError(f"{settings.source} holds no labelled case.", "Give the folder that holds scans and masks.")
     sample = labelled[:: -(-len(labelled) // SAMPLE)]
-    values = fmean(sum(read_volume(file, check=False).array.size for file in images) for images in sample)
+    values = fmean(sum(map(_count_values, images)) for images in sample)
     held_out = round(len(labelled) * (settings.test_fraction or 0))
     return Scans(len(labelled) - held_out, test + held_out, values)
+
+
+def _count_values(place: Path) -> int:
+    """The number of values in a file, or in the channels of a DICOM study."""
+    from nnunetv2_mscs.scans.dicom_headers import dicom_files
+    from nnunetv2_mscs.scans.dicom_study import read_dicom_study
+    from nnunetv2_mscs.scans.reading import read_volume
+
+    if not place.is_dir():
+        return int(read_volume(place, check=False).array.size)
+    channels = read_dicom_study(dicom_files(place)).new.channels
+    return int(sum(channel.volume.array.size for channel in channels.values()))
 
 
 def _raw_cases(raw: Path) -> tuple[list[Sequence[Path]], int]:
@@ -103,16 +113,19 @@ def _raw_cases(raw: Path) -> tuple[list[Sequence[Path]], int]:
 
 def _source_cases(settings: RunSettings) -> tuple[list[Sequence[Path]], int]:
     """The images of each labelled case of a folder of scans that is no test case, and the number of the others."""
+    from nnunetv2_mscs.dataset_conversion.layouts import find_labelled_cases
     from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
     from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI
 
     layout, folder = _layout(settings)
-    found = layout.find_cases(folder, settings.channels).cases
+    found = find_labelled_cases(layout, folder, settings.channels, settings.derivative).cases
     labelled: list[Sequence[Path]] = [list(case.images.values()) for case in found if case.split != "test"]
     test = len(found) - len(labelled)
     if settings.unlabelled:
         named = [name for case in found[:1] for name in case.images if name != COMBINED]
-        test += len(find_unlabelled(Path(settings.unlabelled), settings.channels or named or (ADC, DWI)).cases)
+        test += len(
+            find_unlabelled(Path(settings.unlabelled), settings.channels or named or (ADC, DWI), dicom=True).cases
+        )
     return labelled, test
 
 

@@ -237,7 +237,11 @@ def _of_preprocessed(folder: Path) -> list[CaseToShow]:
 
 def _of_layout(folder: Path) -> list[CaseToShow]:
     layout = next(layout for layout in LAYOUTS.values() if layout.recognise(Folder(folder)))
-    return [CaseToShow(case.name, case.images, case.mask) for case in layout.find_cases(Folder(folder), ()).cases]
+    found = layout.find_cases(Folder(folder), ()).cases
+    cases = [case for case in found if not case.is_dicom]
+    if found and not cases:
+        raise MscsError(f"{folder} holds DICOM studies.", "Convert them with mscs convert, and show the data set.")
+    return [CaseToShow(case.name, case.images, case.mask) for case in cases]
 
 
 def _of_scans(folder: Path) -> list[CaseToShow]:

@@ -98,11 +98,21 @@ def read_headers(files: Iterable[Path]) -> list[DicomImage]:
     return [image for file in files for image in _images(file, _header(file))]
 
 
-def _header(file: Path) -> Any:
+def check_can_read() -> None:
+    """Raise MscsError unless pydicom is installed."""
+    _pydicom()
+
+
+def _pydicom() -> Any:
     try:
         import pydicom
     except ImportError as error:
         raise MscsError("reading DICOM needs pydicom, which is not installed.", EXTRA) from error
+    return pydicom
+
+
+def _header(file: Path) -> Any:
+    pydicom = _pydicom()
     try:
         return pydicom.dcmread(file, stop_before_pixels=True)
     except Exception as error:

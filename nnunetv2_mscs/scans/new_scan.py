@@ -1,6 +1,6 @@
 """A new scan in any form, with the channels that a model needs: split by b-values, ADC computed if it is missing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -126,7 +126,7 @@ def make_new_scan(new: NewChannels, wanted: Sequence[str], rules: ReadingRules) 
     raise_first(findings)
     assert scan is not None
     if computes:
-        scan = _with_computed_adc(scan, used, new, findings)
+        scan = with_computed_adc(scan, used, new, findings)
     scan = replace(scan, channels={name: scan.channels[name] for name in wanted} | _beside(scan, wanted))
     return NewScan(
         scan,
@@ -188,7 +188,18 @@ def _settled(recorded: float | None, given: float | None, path: Path, findings: 
     return recorded
 
 
-def _with_computed_adc(scan: Scan, used: dict[str, Channel], new: NewChannels, findings: Findings) -> Scan:
+def with_computed_adc(scan: Scan, used: Mapping[str, Channel], new: NewChannels, findings: Findings) -> Scan:
+    """The scan with the ADC of its DWI and b0 instead of the b0.
+
+    Args:
+        scan: with both on one grid.
+        used: the channels that it was made of.
+        new: with the b-values.
+        findings: grows by a note.
+
+    Raises:
+        ScanError: the ADC is one that no brain has.
+    """
     assert new.b_value is not None
     difference = new.b_value - new.b_value_of_b0
     adc = compute_adc(scan.channels[DWI], scan.channels[B0], difference)

@@ -74,7 +74,7 @@ def load_scan(files: ScanFiles, rules: ReadingRules, *, check: bool = True) -> t
     found = read_channels(files, rules, findings, check)
     if not found:
         return None, findings.items
-    mask = _read_mask(files.mask, rules, findings, check)
+    mask = read_mask(files.mask, rules, findings, check)
     return put_together(found, rules, findings, mask=mask), findings.items
 
 
@@ -227,7 +227,7 @@ def _settle_forms(
     return True
 
 
-def _read_mask(path: Path | None, rules: ReadingRules, findings: Findings, check: bool) -> Placed | None:
+def read_mask(path: Path | None, rules: ReadingRules, findings: Findings, check: bool) -> Placed | None:
     """The mask as labels, (1, Z, Y, X) uint8, where it lies; None without one, or with a reason in the findings."""
     if path is None:
         return None

@@ -101,7 +101,10 @@ def as_case_folders_of_mrtrix(source: Path) -> None:
 
 UNREAD = {
     "DICOM in the known folders": (as_dicom, ("DICOM", "dcm2niix")),
-    "DICOM in others": (as_dicom_without_layout, ("no known layout", "DICOM", "dcm2niix")),
+    "DICOM in others": (
+        as_dicom_without_layout,
+        ("no known layout", "dcm2niix", "DICOM studies go into images/<case>/"),
+    ),
     "MRtrix": (as_mrtrix, (".mif (MRtrix)", "Formats that are read: .nii.gz")),
     "masks alone in MRtrix": (masks_as_mrtrix, ("image without a mask", ".mif (MRtrix)", "such as b.mif")),
     "folders of MRtrix": (as_case_folders_of_mrtrix, (".mif (MRtrix)", "Formats that are read: .nii.gz")),
@@ -118,10 +121,14 @@ def test_formats_that_are_not_read_are_named_in_the_error(kind, source, raw, msc
     assert any(said[-1] in line for line in errors)
 
 
-def test_new_scans_in_dicom_are_named_too(source, raw, mscs, tmp_path):
+def test_new_scans_in_dicom_without_diffusion_are_refused(source, raw, mscs, tmp_path):
     (tmp_path / "new").mkdir()
     (tmp_path / "new/IM0001").write_bytes(DICOM)
-    check_refused(mscs("convert", source, 1, "X", "--unlabelled", tmp_path / "new"), raw, "DICOM", "dcm2niix")
+    check_refused(
+        mscs("convert", source, 1, "X", "--unlabelled", tmp_path / "new"),
+        raw,
+        "holds DICOM, but no diffusion-weighted series",
+    )
 
 
 def test_the_command_for_a_file_of_several_volumes_works_as_it_is_told(source, raw, mscs, tmp_path):

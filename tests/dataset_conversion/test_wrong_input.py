@@ -206,16 +206,20 @@ def test_refused(kind, source, raw, mscs):
 
 DICOM = b"\0" * 128 + b"DICM" + b"\0" * 99
 UNREAD = {
-    "DICOM without ending": ("c/ADC/IM0001", DICOM, "DICOM.*dcm2niix"),
-    "DICOM": ("c/DWI/1.dcm", DICOM, "DICOM.*dcm2niix"),
-    "MRtrix": ("c/adc.mif", b"mrtrix image", "MRtrix"),
+    "DICOM without ending": (
+        "c/ADC/IM0001",
+        DICOM,
+        "error .* c .*(image without a mask|holds DICOM, but no diffusion)",
+    ),
+    "DICOM": ("c/DWI/1.dcm", DICOM, "error .* c .*(image without a mask|holds DICOM, but no diffusion)"),
+    "MRtrix": ("c/adc.mif", b"mrtrix image", "warning .* c .*format that is not read.*MRtrix"),
 }
 
 
 @pytest.mark.parametrize("new", [False, True], ids=["SOURCE", "unlabelled"])
 @pytest.mark.parametrize("kind", UNREAD)
-def test_a_case_in_a_format_that_is_not_read_is_warned_of(kind, new, source, raw, mscs, tools, tmp_path):
-    name, content, words = UNREAD[kind]
+def test_a_case_in_a_format_that_is_not_read_is_told(kind, new, source, raw, mscs, tools, tmp_path):
+    name, content, said = UNREAD[kind]
     for i, case in enumerate(("m", "n")):
         phantom = tools.make_phantom(70 + i)
         for what in ("adc", "dwi", "mask"):
@@ -226,8 +230,8 @@ def test_a_case_in_a_format_that_is_not_read_is_warned_of(kind, new, source, raw
     path.write_bytes(content)
     what = (source, 1, "X", "--unlabelled", tmp_path / "cases") if new else (tmp_path / "cases", 1, "X")
     outcome = mscs("convert", *what)
-    assert outcome.code == 0, outcome.err
-    assert re.search(rf"warning .* c .*format that is not read.*{words}", outcome.out), outcome.out
+    assert outcome.code == int(said.startswith("error"))
+    assert re.search(said, outcome.out + outcome.err), outcome.err
 
 
 @pytest.mark.parametrize("factor", [0.1, 10])

@@ -4,8 +4,9 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+from nnunetv2_mscs.demo.first_mask import first_mask_line
 from nnunetv2_mscs.demo.settings import DemoSettings
-from nnunetv2_mscs.demo.stages import demo_stages, environment
+from nnunetv2_mscs.demo.stages import FIRST_MASK, demo_stages, environment
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.pipeline.commands import as_typed
 from nnunetv2_mscs.pipeline.logs import read_progress
@@ -49,7 +50,12 @@ def run_demo(
         _check_settings(run, stages)
         say(f"cd {shlex.quote(str(folder))}")
         say("export " + " ".join(f'{name}="{value}"' for name, value in environment(Path("$PWD")).items()))
-        return sum(_run(run, stage, here, variables, epochs, say).seconds for stage in stages)
+        seconds = 0.0
+        for stage in stages:
+            seconds += _run(run, stage, here, variables, epochs, say).seconds
+            if stage.name == FIRST_MASK:
+                say(first_mask_line(folder))
+        return seconds
 
 
 def _run(

@@ -16,7 +16,10 @@ from nnunetv2_mscs.workplace.resources import default_processes
 PLANNER, PLANS = "MSCSPlanner", "MSCSPlans"
 DATASET_ID, NAME = 1, "Phantoms"
 DATASET = dataset_name(DATASET_ID, NAME)
+FIRST_SCAN, FIRST_MASK = "first_scan", "first_mask"
 PHANTOMS, PREDICTIONS = "phantoms", "predictions"
+# The first scan is none of those that are trained on or predicted afterwards.
+FIRST_SEED = 1_000_003
 EVALUATION, REPORT = "evaluation", "report.html"
 MODEL_NAME, REPORT_TITLE = "MSCS-Net", "Demo: unseen phantoms"
 FOLD = 0
@@ -25,6 +28,8 @@ FOLD = 0
 def demo_stages(folder: Path, settings: DemoSettings) -> list[Stage]:
     """The stages of the demo in a folder."""
     return [
+        _first_scan(folder, settings),
+        _first_mask(folder),
         _phantoms(folder, settings),
         _convert(folder, settings),
         _plan(folder, settings),
@@ -33,6 +38,35 @@ def demo_stages(folder: Path, settings: DemoSettings) -> list[Stage]:
         _evaluate(folder),
         _report(folder),
     ]
+
+
+def _first_scan(folder: Path, settings: DemoSettings) -> Stage:
+    """One phantom with a lesion."""
+    seed = settings.seed + FIRST_SEED
+    words = (
+        *(FIRST_SCAN, "--cases", 1, "--seed", seed, "--lesion-free", 0),
+        *("--size", *settings.size, "--spacing", *settings.spacing_mm),
+    )
+    return Stage(
+        "first_scan",
+        "one scan",
+        lambda here: [mscs_command("phantom", *words)],
+        parameters={"seed": seed, "size": list(settings.size), "spacing_mm": list(settings.spacing_mm)},
+        makes=(folder / FIRST_SCAN,),
+    )
+
+
+def _first_mask(folder: Path) -> Stage:
+    """Its mask by the weights that come with this package, before anything is trained."""
+    words = (f"{FIRST_SCAN}/images", "-o", FIRST_MASK)
+    return Stage(
+        "first_mask",
+        "mask by the weights of this package",
+        lambda here: [mscs_command("predict", *words, "--device", here.device)],
+        parameters={},
+        needs=all_of("first_scan"),
+        makes=(folder / FIRST_MASK,),
+    )
 
 
 def _phantoms(folder: Path, settings: DemoSettings) -> Stage:

@@ -189,7 +189,7 @@ def _settled(recorded: float | None, given: float | None, path: Path, findings: 
 
 
 def with_computed_adc(scan: Scan, used: Mapping[str, Channel], new: NewChannels, findings: Findings) -> Scan:
-    """The scan with the ADC of its DWI and b0 instead of the b0.
+    """The scan with the ADC that its DWI and b0 give.
 
     Args:
         scan: with both on one grid.

@@ -84,10 +84,12 @@ def test_killed_in_its_training_it_goes_on_and_comes_to_its_end(tmp_path, monkey
     names = [stage.name for stage in demo_stages(tmp_path, TINY)]
     folder = tmp_path / "demo"
     kill_in_training(folder)
-    assert finished(folder) == set(names[:3])
+    assert finished(folder) == set(names[:5])
     said: list[str] = []
     run_demo(folder, TINY, say=said.append)
     assert [line.split()[1] for line in said if line.startswith("$")] == [
+        "mscs",
+        "mscs",
         "mscs",
         "mscs",
         "nnUNetv2_plan_and_preprocess",
@@ -96,7 +98,9 @@ def test_killed_in_its_training_it_goes_on_and_comes_to_its_end(tmp_path, monkey
         "mscs",
         "mscs",
     ]
-    assert sum("done before" in line for line in said) == 3
+    assert sum("done before" in line for line in said) == 5
+    first = next(line for line in said if "first mask" in line)
+    assert Path(first.split("see ")[1]).is_file()
     assert finished(folder) == set(names)
     trainings = (folder / "logs/train.log").read_text().split("$ nnUNetv2_train")[1:]
     first_epochs = [int(re.findall(r"Epoch (\d+)", training)[0]) for training in trainings]
@@ -105,7 +109,7 @@ def test_killed_in_its_training_it_goes_on_and_comes_to_its_end(tmp_path, monkey
 
     said.clear()
     run_demo(folder, TINY, say=said.append)
-    assert sum("done before" in line for line in said) == 7
+    assert sum("done before" in line for line in said) == 9
 
     result = read_result(folder)
     assert len(result.scores) == 2
@@ -129,14 +133,16 @@ def begun(tmp_path, monkeypatch):
     """A demo whose phantoms are made; each command makes nothing but its stage's first place."""
 
     def make(words, folder, **others):
-        made = folder / ("phantoms" if "phantom" in words else "nowhere")
+        named = {"phantom": words[words.index("phantom") + 1] if "phantom" in words else "", "predict": "first_mask"}
+        made = folder / next((place for command, place in named.items() if command in words), "nowhere")
         made.mkdir()
         (made / "file").write_text("made")
 
     monkeypatch.setattr(run_stage, "run_command", make)
+    monkeypatch.setattr(run, "first_mask_line", lambda folder: "")
     with pytest.raises(MscsError, match="did not make"):
         run_demo(tmp_path, TINY)
-    assert finished(tmp_path) == {"phantoms"}
+    assert finished(tmp_path) == {"first_scan", "first_mask", "phantoms"}
     (tmp_path / "nowhere/file").unlink()
     (tmp_path / "nowhere").rmdir()
     return tmp_path
@@ -144,7 +150,7 @@ def begun(tmp_path, monkeypatch):
 
 def test_other_settings_are_refused_and_start_over_if_asked(begun):
     before = files(begun)
-    with pytest.raises(MscsError, match="phantoms: seed 1 instead of 0"):
+    with pytest.raises(MscsError, match="one scan: seed 1000004 instead of 1000003"):
         run_demo(begun, replace(TINY, seed=1))
     assert files(begun) == before
     with pytest.raises(MscsError, match="did not make"):
@@ -168,7 +174,7 @@ def test_starting_over_can_be_interrupted(begun, monkeypatch):
             run_demo(begun, TINY, overwrite=True)
     with pytest.raises(MscsError, match="did not make"):
         run_demo(begun, TINY, overwrite=True)
-    assert finished(begun) == {"phantoms"}
+    assert finished(begun) == {"first_scan", "first_mask", "phantoms"}
 
 
 def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path):

@@ -150,7 +150,8 @@ def _evaluate(
         names.append("before")
         places.append(run.before)
     folds = [] if settings.folds == FOLDS else list(settings.folds)
-    partial = bool(folds) and len(ours) > 1  # an ensemble's folder does not record its folds
+    # The folders of an ensemble and of masks do not record their folds.
+    partial = bool(folds) and (len(ours) > 1 or bool(settings.adapt))
     words = [
         *(places[0], folders.preprocessed / settings.dataset / REFERENCES, "-o", run.evaluation),
         *(["--compare", *places[1:], "--names", *names] if len(places) > 1 else []),

@@ -5,12 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from skimage.color import rgb2lab
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.reporting.colours import PREDICTION, rgb
 from nnunetv2_mscs.scans.dicom_headers import EXTRA, DicomImage
 
 SERIES_NUMBER = 9900
+LABEL = "Acute ischemic lesion"
+# SNOMED CT. The type is a morphology, as its category is; the place is a concept of its own.
+CATEGORY = ("49755003", "SCT", "Morphologically Abnormal Structure")
+TYPE = ("55641003", "SCT", "Infarct")
+REGION = ("12738006", "SCT", "Brain")
 
 
 def check_can_write() -> None:
@@ -41,9 +48,11 @@ def write_segmentation(mask: np.ndarray, images: Sequence[DicomImage], file: Pat
     sources = [pydicom.dcmread(one, stop_before_pixels=True) for one in files]
     description = highdicom.seg.SegmentDescription(
         segment_number=1,
-        segment_label="Acute ischemic lesion",
-        segmented_property_category=CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure"),
-        segmented_property_type=CodedConcept("432504007", "SCT", "Cerebral infarction"),
+        segment_label=LABEL,
+        segmented_property_category=CodedConcept(*CATEGORY),
+        segmented_property_type=CodedConcept(*TYPE),
+        anatomic_regions=[CodedConcept(*REGION)],
+        display_color=highdicom.color.CIELabColor(*rgb2lab(np.array(rgb(PREDICTION)) / 255)),
         algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=highdicom.AlgorithmIdentificationSequence(
             name="nnunetv2-mscs", family=CodedConcept("123110", "DCM", "Artificial Intelligence"), version=__version__
@@ -56,6 +65,8 @@ def write_segmentation(mask: np.ndarray, images: Sequence[DicomImage], file: Pat
         "segment_descriptions": [description],
         "series_instance_uid": highdicom.UID(),
         "series_number": SERIES_NUMBER,
+        "series_description": f"{LABEL} (nnunetv2-mscs, for research)",
+        "content_description": LABEL,
         "sop_instance_uid": highdicom.UID(),
         "instance_number": 1,
         "manufacturer": "nnunetv2-mscs",

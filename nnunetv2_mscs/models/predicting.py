@@ -190,7 +190,7 @@ def _predict_one(
         _write_arrays(prediction, study.name, results, probabilities=request.probabilities)
         if dicom:
             with whole_file(results.segmentation(study.name)) as unfinished:
-                write_segmentation(prediction.mask, dicom.dwi_images, unfinished)
+                write_segmentation(prediction.mask, prediction.grid, dicom.dwi_images, unfinished)
         _draw(prediction, study.name, results)
         seconds = {**prediction.seconds, "write": round(perf_counter() - start, 3)}
     except MscsError as error:

@@ -11,6 +11,7 @@ from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.reporting.colours import PREDICTION, rgb
 from nnunetv2_mscs.scans.dicom_headers import EXTRA, DicomImage
+from nnunetv2_mscs.scans.grid import Grid
 
 SERIES_NUMBER = 9900
 LABEL = "Acute ischemic lesion"
@@ -25,14 +26,15 @@ def check_can_write() -> None:
     _highdicom()
 
 
-def write_segmentation(mask: np.ndarray, images: Sequence[DicomImage], file: Path) -> None:
+def write_segmentation(mask: np.ndarray, grid: Grid, images: Sequence[DicomImage], file: Path) -> None:
     """Write a mask as DICOM SEG.
 
     The standard demands that it carries the patient's and the study's identification, as the source series does.
 
     Args:
         mask: (Z, Y, X), above 0 in lesions.
-        images: the DWI's image of each slice, in the order of Z.
+        grid: where its voxels lie, as those of the DWI.
+        images: the DWI's image of each slice, in the order of Z, or one mosaic of all slices.
         file: to write.
 
     Raises:
@@ -73,15 +75,26 @@ def write_segmentation(mask: np.ndarray, images: Sequence[DicomImage], file: Pat
         "manufacturer_model_name": "mscs predict",
         "software_versions": __version__,
         "device_serial_number": f"highdicom-{highdicom_version}",
-        "plane_positions": [
-            highdicom.PlanePositionSequence(highdicom.CoordinateSystemNames.PATIENT, one.position) for one in images
-        ],
         "omit_empty_frames": bool((mask > 0).any()),
     }
+    patient = highdicom.CoordinateSystemNames.PATIENT
+    if images[0].is_mosaic:
+        uid = sources[0].get("FrameOfReferenceUID")
+        arguments["pixel_array"] = highdicom.Volume(arguments["pixel_array"], _affine(grid), patient, uid)
+    else:
+        arguments["plane_positions"] = [highdicom.PlanePositionSequence(patient, one.position) for one in images]
     try:
         highdicom.seg.Segmentation(**arguments).save_as(file)
     except (AttributeError, ValueError, KeyError, TypeError) as error:
         raise MscsError(f"the DICOM SEG cannot be made: {error}.", "Export the whole DWI series again.") from error
+
+
+def _affine(grid: Grid) -> np.ndarray:
+    """(4, 4): from the indices of slice, row and column to LPS, in mm."""
+    affine = np.eye(4)
+    affine[:3, :3] = (grid.matrix * grid.spacing)[:, ::-1]
+    affine[:3, 3] = grid.origin
+    return affine
 
 
 def _highdicom() -> Any:

@@ -53,6 +53,7 @@ class DicomImage:
         size: rows, columns.
         problem: why it cannot be read; empty if it can.
         frame: its number in an enhanced file of many frames, from 0; None in a file of one image.
+        is_mosaic: it holds all slices of a volume side by side.
     """
 
     file: Path
@@ -71,6 +72,7 @@ class DicomImage:
     size: tuple[int, int]
     problem: str = ""
     frame: int | None = None
+    is_mosaic: bool = False
 
     @property
     def along_normal_mm(self) -> float:
@@ -154,8 +156,6 @@ def _image(file: Path, header: Any) -> DicomImage:
     problem = "" if header.get("Modality") == "MR" else f"modality {header.get('Modality', 'unknown')}"
     if int(header.get("NumberOfFrames") or 1) > 1:
         problem = problem or "a file of many frames that does not say where they lie"
-    if "MOSAIC" in kinds:
-        problem = problem or "mosaic images, which dcm2niix converts"
     if "ImagePositionPatient" not in header or "ImageOrientationPatient" not in header or "PixelSpacing" not in header:
         problem = problem or "no position in space"
     return DicomImage(
@@ -174,6 +174,7 @@ def _image(file: Path, header: Any) -> DicomImage:
         spacing=_floats(header.get("PixelSpacing")),
         size=(int(header.get("Rows") or 0), int(header.get("Columns") or 0)),
         problem=problem,
+        is_mosaic="MOSAIC" in kinds,
     )
 
 

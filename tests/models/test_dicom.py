@@ -1,7 +1,10 @@
 """DICOM studies of three vendors: what is chosen, the mask in its place, and nothing that names the patient."""
 
+import importlib.util
 import json
 import shutil
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.models import predicting
 from nnunetv2_mscs.models.studies import find_studies
 from nnunetv2_mscs.scans import dicom_headers
+from nnunetv2_mscs.scans.alignment import turn
 from nnunetv2_mscs.scans.channels import ADC, DWI
 from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.grid import distance_mm
@@ -31,6 +35,7 @@ from tests.models.dicom_files import (  # noqa: E402
     VENDORS,
     siemens,
     write_enhanced,
+    write_mosaics,
     write_series,
     write_study,
 )
@@ -225,15 +230,70 @@ def test_an_enhanced_file_of_many_frames(predict, made, tmp_path):
     np.testing.assert_array_equal(seg.pixel_array.reshape(-1, *marked.shape[1:]), kept[heights])
 
 
-def test_mosaics_are_named_as_such(made, tmp_path):
-    def mosaic(image) -> None:
-        siemens(image, "trace", 1000)
-        image.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
+@pytest.fixture
+def dcm2niix(monkeypatch, tmp_path) -> Path:
+    """The folder for temporary files, which has to be empty afterwards; skips without dcm2niix."""
+    if importlib.util.find_spec("dcm2niix") is None and not shutil.which("dcm2niix"):
+        pytest.skip("dcm2niix is not installed")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    return tmp_path / "temporary"
 
-    write_series(tmp_path, made["dwi"], number=4, mark=mosaic)
-    with pytest.raises(ScanError) as caught:
-        read_dicom_study(dicom_files(tmp_path))
-    assert "mosaic images, which dcm2niix converts" in caught.value.remedy
+
+@pytest.mark.parametrize("directions", [0, 3])
+def test_mosaics_are_unpacked(directions, made, tmp_path, dcm2niix):
+    found = read_dicom_study(dicom_files(write_mosaics(tmp_path / "in", made, directions=directions)))
+    many = "3 mosaics, b = 1000 s/mm2" if directions else "1 mosaic, b = 1000 s/mm2, trace"
+    assert found.picked[:2] == [f"DWI: series 4 ({many})", "ADC: series 5 (1 mosaic, ADC)"]
+    classic = read_dicom_study(dicom_files(write_study(tmp_path / "classic", "siemens", made))).new.channels
+    weights = (0.8, 1.0, 1.2) if directions else (1.0,)
+    mean = np.prod([np.rint(made["dwi"] * weight) for weight in weights], axis=0) ** (1 / len(weights))
+    for name, expected in ((DWI, mean), (ADC, made["adc"])):
+        unpacked = found.new.channels[name].volume
+        array, grid = turn(unpacked.array, unpacked.grid, classic[name].volume.grid)
+        np.testing.assert_allclose(array[0], expected.T, rtol=1e-6)
+        assert distance_mm(grid, classic[name].volume.grid) < 1e-3
+    assert not any(dcm2niix.iterdir())
+
+
+def test_the_segmentation_of_a_mosaic(predict, made, tmp_path, dcm2niix):
+    abandoned = dcm2niix / ".mscs-mosaic-of-a-killed-run"
+    abandoned.mkdir()
+    (abandoned / "lock").touch()
+    write_mosaics(tmp_path / "in", made)
+    assert predict("in") == 0
+    assert not any(dcm2niix.iterdir())
+    mask, seg = sitk.ReadImage("out/in.nii.gz"), pydicom.dcmread("out/in_seg.dcm")
+    marked = sitk.GetArrayFromImage(mask) > 0
+    frames = np.zeros_like(marked)
+    pixels = seg.pixel_array.reshape(-1, *marked.shape[1:])
+    for frame, item in zip(pixels, seg.PerFrameFunctionalGroupsSequence, strict=True):
+        index = mask.TransformPhysicalPointToContinuousIndex(item.PlanePositionSequence[0].ImagePositionPatient)
+        assert index == pytest.approx((0, 0, round(index[2])), abs=1e-3)
+        frames[round(index[2])] = frame
+    np.testing.assert_array_equal(frames, marked)
+    orientation = seg.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient
+    columns = np.reshape(mask.GetDirection(), (3, 3)).T
+    assert list(orientation) == pytest.approx([*columns[0], *columns[1]], abs=1e-5)
+
+
+def test_mosaics_without_dcm2niix_name_the_extra(made, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dcm2niix", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ScanError, match="mosaics, which dcm2niix unpacks; it is not installed") as caught:
+        read_dicom_study(dicom_files(write_mosaics(tmp_path / "in", made)))
+    assert "nnunetv2-mscs[dicom]" in caught.value.remedy
+
+
+def test_a_mosaic_without_its_private_tags_is_refused(made, tmp_path, dcm2niix):
+    folder = write_mosaics(tmp_path / "in", made)
+    for file in dicom_files(folder / "s4"):
+        image = pydicom.dcmread(file)
+        image.remove_private_tags()
+        image.save_as(file)
+    with pytest.raises(ScanError, match="dcm2niix"):
+        read_dicom_study(dicom_files(folder))
+    assert not any(dcm2niix.iterdir())
 
 
 def test_the_record_says_what_was_picked(predict, made, tmp_path):

@@ -13,13 +13,14 @@ from tqdm import tqdm
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.models.prediction import Prediction
-from nnunetv2_mscs.models.records import FAILED, FORMAT, OK, PAGE, SHEETS, Results
+from nnunetv2_mscs.models.records import FAILED, FORMAT, OK, PAGE, SHEETS, SLICES, Results
 from nnunetv2_mscs.models.segmentation import check_can_write, write_segmentation
 from nnunetv2_mscs.models.studies import Study, find_studies
 from nnunetv2_mscs.reporting.pictures import png
 from nnunetv2_mscs.reporting.predictions import write_page
 from nnunetv2_mscs.reporting.sheet import draw_sheet, draw_thumbnail
 from nnunetv2_mscs.reporting.sheet_case import SEPARATOR, scan_to_show
+from nnunetv2_mscs.reporting.viewer import draw_slices
 from nnunetv2_mscs.scans.dicom_study import DicomScan, read_dicom_study
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.writing import write_volume
@@ -104,7 +105,8 @@ def _predict_all(
     done = _begin(results, studies, settings, overwrite=request.overwrite)
     records = results.records()
     results.write_table(records.values())
-    (results.out / SHEETS).mkdir(exist_ok=True)
+    for folder in (SHEETS, SLICES):
+        (results.out / folder).mkdir(exist_ok=True)
     try:
         with tqdm(total=len(studies), initial=len(done), desc="predict", unit="case", delay=1) as bar:
             for study in (one for one in studies if one.name not in done):
@@ -115,7 +117,7 @@ def _predict_all(
                 results.write_table(records.values())
                 bar.update()
     finally:
-        write_page(results.out / PAGE, list(records.values()), sheets=SHEETS, model=predictor.model_name)
+        write_page(results.out / PAGE, list(records.values()), sheets=SHEETS, slices=SLICES, model=predictor.model_name)
     names = [study.name for study in studies]
     return Predicted(tuple(records[name] for name in names), tuple(name for name in names if name in done))
 
@@ -191,7 +193,7 @@ def _predict_one(
         if dicom:
             with whole_file(results.segmentation(study.name)) as unfinished:
                 write_segmentation(prediction.mask, prediction.grid, dicom.dwi_images, unfinished)
-        _draw(prediction, study.name, results)
+        layout = _draw(prediction, study.name, results)
         seconds = {**prediction.seconds, "write": round(perf_counter() - start, 3)}
     except MscsError as error:
         return record | {"reason": _reason(error)}
@@ -212,6 +214,7 @@ def _predict_one(
         "shape": list(prediction.grid.size),
         "warnings": [*found, *prediction.warnings],
         "picked": dicom.picked if dicom else [],
+        "slices": layout,
         "notes": list(prediction.notes),
         "seconds": seconds,
         "device": predictor.device,
@@ -243,8 +246,8 @@ def _write_arrays(prediction: Prediction, case: str, results: Results, *, probab
         _write(prediction.probabilities, prediction.grid, results.probabilities(case))
 
 
-def _draw(prediction: Prediction, case: str, results: Results) -> None:
-    """Write the picture sheet, and a small picture for the page."""
+def _draw(prediction: Prediction, case: str, results: Results) -> dict[str, Any]:
+    """Write the picture sheet, and for the page a small picture and all slices; returns how the slices are laid out."""
     made = prediction.scan
     volume = (
         f"{prediction.lesion_volume_ml:.2f} mL in {prediction.lesion_count}" if prediction.lesion_count else "empty"
@@ -261,6 +264,10 @@ def _draw(prediction: Prediction, case: str, results: Results) -> None:
     )
     write_whole(results.sheet(case), png(draw_sheet(shown).image))
     write_whole(results.thumbnail(case), png(draw_thumbnail(shown, height=THUMBNAIL_HEIGHT)))
+    slices = draw_slices(shown)
+    write_whole(results.slices(case), slices.images)
+    write_whole(results.contours(case), slices.contours)
+    return slices.layout
 
 
 def _write(array: np.ndarray, grid: Grid, file: Path) -> None:

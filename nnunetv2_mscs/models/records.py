@@ -17,7 +17,7 @@ from nnunetv2_mscs.workplace.whole_files import write_whole
 
 FORMAT = "mscs predict 1"
 OK, FAILED = "ok", "failed"
-TABLE, PAGE, SHEETS, LOCK = "cases.csv", "index.html", "sheets", ".mscs-predict.lock"
+TABLE, PAGE, SHEETS, SLICES, LOCK = "cases.csv", "index.html", "sheets", "slices", ".mscs-predict.lock"
 COLUMNS = (
     *("case", "status", "lesion_volume_ml", "lesion_count", "largest_lesion_ml", "largest_probability"),
     *("mean_adc", "relative_dwi", "b_value", "threshold", "min_lesion_ml", "warnings", "reason"),
@@ -46,12 +46,19 @@ class Results:
     def thumbnail(self, case: str) -> Path:
         return self.out / SHEETS / f"{case}_small.png"
 
+    def slices(self, case: str) -> Path:
+        return self.out / SLICES / f"{case}.webp"
+
+    def contours(self, case: str) -> Path:
+        return self.out / SLICES / f"{case}_mask.png"
+
     def segmentation(self, case: str) -> Path:
         return self.out / f"{case}_seg.dcm"
 
     def files_of(self, case: str) -> tuple[Path, ...]:
         arrays = (self.mask(case), self.probabilities(case), self.segmentation(case))
-        return *arrays, self.sheet(case), self.thumbnail(case), self.record(case)
+        pictures = (self.sheet(case), self.thumbnail(case), self.slices(case), self.contours(case))
+        return *arrays, *pictures, self.record(case)
 
     def records(self) -> dict[str, dict[str, Any]]:
         """All records in the folder by the name of their case."""

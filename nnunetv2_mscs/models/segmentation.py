@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from skimage.color import rgb2lab
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
@@ -45,6 +44,7 @@ def write_segmentation(mask: np.ndarray, grid: Grid, images: Sequence[DicomImage
     highdicom = _highdicom()
     from highdicom.sr.coding import CodedConcept
     from highdicom.version import __version__ as highdicom_version
+    from skimage.color import rgb2lab
 
     files = dict.fromkeys(one.file for one in images)
     sources = [pydicom.dcmread(one, stop_before_pixels=True) for one in files]

@@ -332,6 +332,10 @@ def test_sheets_and_the_page(predict):
             assert sheet.width >= 900
         assert f'href="sheets/{case}.png"' in page
         assert (predict.out / f"sheets/{case}_small.png").stat().st_size < 60_000
+        pictures = [predict.out / "slices" / f"{case}{end}" for end in (".webp", "_mask.png")]
+        assert sum(picture.stat().st_size for picture in pictures) < 150_000
+        record = json.loads((predict.out / f"{case}.json").read_text())
+        assert record["slices"]["channels"] == ["DWI", "ADC"]
     assert 'sheets/broken_b.png"' not in page
 
 

@@ -10,14 +10,15 @@ from pathlib import Path
 import pandas as pd
 
 from nnunetv2_mscs.dataset_conversion.cases import Case, clean_name, natural_key
-from nnunetv2_mscs.dataset_conversion.file_names import is_passed_over, stem_of
+from nnunetv2_mscs.dataset_conversion.file_names import stem_of
 from nnunetv2_mscs.dataset_conversion.readings import Image, read_names
 from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.models.study_tree import StudyTree
 from nnunetv2_mscs.scans.b_values import B_VALUE_ENDINGS
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ScanFiles
 from nnunetv2_mscs.scans.contents import check_content
-from nnunetv2_mscs.scans.dicom_headers import dicom_files, study_of
+from nnunetv2_mscs.scans.dicom_headers import dicom_files
 from nnunetv2_mscs.scans.findings import Finding, ScanError
 from nnunetv2_mscs.scans.formats import READ, ending_of, is_dicom, unread_files
 from nnunetv2_mscs.scans.new_scan import B0
@@ -87,7 +88,7 @@ def find_studies(
         studies += _of_loose_files(files)
     for place in places:
         if place.is_dir():
-            studies += _of_folder(place)
+            studies += _of_folder(StudyTree(place))
         elif place not in files:
             studies += _of_table(place)
     if not studies:
@@ -142,53 +143,67 @@ def _of_loose_files(files: Sequence[Path]) -> list[Study]:
     return [Study(case, ScanFiles(images)) for case, images in studies.items()] + broken
 
 
-def _of_folder(folder: Path, prefix: str = "", depth: int = 0) -> list[Study]:
+def _of_folder(tree: StudyTree, prefix: str = "", depth: int = 0) -> list[Study]:
     """The studies in a folder: itself, its files, its folders, and theirs."""
-    if dicom := _dicom_studies(folder, prefix, depth):
+    if dicom := _dicom_studies(tree, prefix, depth):
         return dicom
-    found = find_unlabelled(folder, CHANNELS, optional=(ADC, B0))
+    found = find_unlabelled(tree.path, CHANNELS, optional=(ADC, B0))
     studies: list[Study] = []
     for case in found.cases:
-        study, inside = _of_case(case, found.findings.items, prefix), folder / case.name
+        if dicom := _dicom_beside(case, tree, prefix, depth):
+            studies += dicom
+            continue
+        study, inside = _of_case(case, found.findings.items, prefix), tree.path / case.name
         numbered = _numbered_in(inside, f"{study.name}_") if study.problem and inside.is_dir() else []
         studies += numbered or [study]
     for inner in found.empty:
-        studies += _of_empty(inner, prefix, depth)
+        studies += _of_empty(tree.at(inner), prefix, depth)
     if studies:
         return studies
-    name = prefix.rstrip("_") or folder.absolute().name
-    return [Study(name, findings=(_nothing_in(folder),))]
+    name = prefix.rstrip("_") or tree.path.absolute().name
+    # Files whose names say nothing, such as pictures made of the DICOM files beside them, do not hide these.
+    return _dicom_studies(tree, prefix, depth, beside_scans=True) or [Study(name, findings=(_nothing_in(tree),))]
 
 
-def _dicom_studies(folder: Path, prefix: str, depth: int) -> list[Study]:
-    """The DICOM studies of a folder that holds no scans of other formats; empty if it holds no DICOM either."""
-    if any(ending_of(path) for path in folder.rglob("*")):
+def _dicom_studies(tree: StudyTree, prefix: str, depth: int, *, beside_scans: bool = False) -> list[Study]:
+    """The DICOM studies of a folder; empty if it holds no DICOM, or scans of other formats that count first."""
+    if (tree.has_scans and not beside_scans) or not tree.dicom:
         return []
-    files = dicom_files(folder)
-    if not files:
-        return []
-    name = prefix.rstrip("_") or folder.absolute().name
-    one_of_each = {path.parent: path for path in files}
+    name = prefix.rstrip("_") or tree.path.absolute().name
     try:
-        count = len({study_of(path) for path in one_of_each.values()})
+        count = len(tree.studies)
     except MscsError as error:
-        return [Study(name, findings=(Finding("error", f"holds DICOM; {error.finding}", error.remedy, folder.name),))]
-    inner = [one for one in sorted(folder.iterdir()) if one.is_dir() and not is_passed_over(one)]
-    if count <= 1 or not inner or depth >= DEEPEST:
-        return [Study(name, dicom=tuple(files))]
-    return [study for one in inner for study in _of_folder(one, f"{prefix}{one.name}_", depth + 1)]
+        finding = Finding("error", f"holds DICOM; {error.finding}", error.remedy, tree.path.name)
+        return [Study(name, findings=(finding,))]
+    if count <= 1 or not tree.folders or depth >= DEEPEST:
+        return [Study(name, dicom=tuple(tree.dicom))]
+    return [study for one in tree.folders for study in _of_folder(one, f"{prefix}{one.path.name}_", depth + 1)]
 
 
-def _of_empty(folder: Path, prefix: str, depth: int) -> list[Study]:
+def _dicom_beside(case: Case, tree: StudyTree, prefix: str, depth: int) -> list[Study]:
+    """The DICOM studies in a case's folder whose only other file does not say what it is, such as t1.nii.gz."""
+    path = case.images.get(COMBINED)
+    if path is None or any(file.is_file() for file in _side_files(path)):
+        return []
+    folder = tree.at(path.parent)
+    if folder is not tree:
+        prefix, depth = f"{prefix}{case.name}_", depth + 1
+    elif sum(map(bool, map(ending_of, tree.files))) > 1:
+        return []
+    return _dicom_studies(folder, prefix, depth, beside_scans=True)
+
+
+def _of_empty(tree: StudyTree, prefix: str, depth: int) -> list[Study]:
     """A folder in which no scan was found as of one study: its files may be numbered, the folders in it be studies."""
-    if numbered := _numbered_in(folder, f"{prefix}{folder.name}_"):
-        return numbered
-    inner = [one for one in sorted(folder.iterdir()) if one.is_dir() and not is_passed_over(one)]
-    if dicom := _dicom_studies(folder, f"{prefix}{folder.name}_", depth + 1):
+    prefix = f"{prefix}{tree.path.name}_"
+    if dicom := _dicom_studies(tree, prefix, depth + 1):
         return dicom
-    if inner and depth < DEEPEST and _holds_scans_deeper(inner):
-        return _of_folder(folder, f"{prefix}{folder.name}_", depth + 1)
-    return [Study(f"{prefix}{folder.name}", findings=(_nothing_in(folder),))]
+    if numbered := _numbered_in(tree.path, prefix) if tree.has_scans else []:
+        return numbered
+    if any(folder.has_scans for folder in tree.folders) and depth < DEEPEST:
+        return _of_folder(tree, prefix, depth + 1)
+    beside = _dicom_studies(tree, prefix, depth + 1, beside_scans=True)
+    return beside or [Study(prefix.rstrip("_"), findings=(_nothing_in(tree),))]
 
 
 def _numbered_in(folder: Path, prefix: str) -> list[Study]:
@@ -199,18 +214,14 @@ def _numbered_in(folder: Path, prefix: str) -> list[Study]:
     return [_of_case(case, found.findings.items, prefix) for case in found.cases]
 
 
-def _holds_scans_deeper(folders: Sequence[Path]) -> bool:
-    return any(ending_of(path) for folder in folders for path in folder.rglob("*"))
-
-
 def _of_case(case: Case, findings: Sequence[Finding], prefix: str) -> Study:
     own = tuple(one for one in findings if one.case == case.name)
     return Study(f"{prefix}{case.name}", case.files, findings=own)
 
 
-def _nothing_in(folder: Path) -> Finding:
+def _nothing_in(tree: StudyTree) -> Finding:
     """Why a folder is no study."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+    folder, files = tree.path, list(tree.files)
     scans = [path.name for path in files if ending_of(path)]
     if scans:
         shown = ", ".join(scans[:4]) + (f" and {len(scans) - 4} more" if len(scans) > 4 else "")

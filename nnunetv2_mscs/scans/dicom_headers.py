@@ -83,7 +83,12 @@ class DicomImage:
 def dicom_files(folder: Path) -> list[Path]:
     """The DICOM files in a folder and below it."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
-    return [path for path in files if path.name.upper() != "DICOMDIR" and is_dicom(path)]
+    return [path for path in files if is_dicom_file(path)]
+
+
+def is_dicom_file(path: Path) -> bool:
+    """Whether a file is DICOM, and no index of other files."""
+    return path.name.upper() != "DICOMDIR" and is_dicom(path)
 
 
 def study_of(file: Path) -> str:

@@ -2,9 +2,11 @@
 
 import importlib.util
 import json
+import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.grid import distance_mm
 from nnunetv2_mscs.scans.new_scan import B0
 from tests.models.new_scans import scan
+from tests.models.new_scans import write_study as write_nifti_study
 from tests.stored_scans import write_nifti
 
 pydicom = pytest.importorskip("pydicom")
@@ -200,6 +203,54 @@ def test_studies_in_folders(made, tmp_path):
     assert [len(study.dicom) for study in studies] == [21, 21, 21]
     (alone,) = find_studies([tmp_path / "b"])
     assert alone.name == "b"
+
+
+def test_a_folder_is_listed_once_and_each_file_looked_at_once(made, tmp_path, monkeypatch):
+    for i, patient in enumerate(("h/a/one", "h/a/two", "h/b/three")):
+        write_study(tmp_path / patient, "ge", made, study=f"1.2.3.{i + 1}")
+    listed, looked_at = Counter(), Counter()
+    scandir, is_dicom = os.scandir, dicom_headers.is_dicom
+    monkeypatch.setattr(os, "scandir", lambda folder=".": (listed.update([str(folder)]), scandir(folder))[1])
+    monkeypatch.setattr(dicom_headers, "is_dicom", lambda path: (looked_at.update([path]), is_dicom(path))[1])
+    assert [study.name for study in find_studies([tmp_path])] == ["h_a_one", "h_a_two", "h_b"]
+    assert len(listed) == 1 + 3 + 3 + 3 * 3
+    assert set(listed.values()) == set(looked_at.values()) == {1}
+    assert len(looked_at) == 3 * 21
+
+
+def test_each_folder_of_a_mixed_tree_is_judged_by_itself(made, tmp_path):
+    write_study(tmp_path / "dicom", "ge", made, study="1.2.3.1")
+    write_nifti_study(tmp_path / "nifti")
+    write_study(tmp_path / "patient/first", "ge", made, study="1.2.3.2")
+    write_nifti_study(tmp_path / "patient/second")
+    for i in (3, 4):
+        write_study(tmp_path / f"deep/er/study{i}", "ge", made, study=f"1.2.3.{i}")
+    write_nifti_study(tmp_path / "deep/er/nifti")
+    # An image of another kind lies beside the DICOM files.
+    write_study(tmp_path / "beside", "ge", made, study="1.2.3.5")
+    (write_nifti_study(tmp_path / "beside") / "adc.nii.gz").unlink()
+    (tmp_path / "beside/dwi.nii.gz").rename(tmp_path / "beside/t1.nii.gz")
+    (tmp_path / "nothing").mkdir()
+    studies = find_studies([tmp_path])
+    found = {one.name: len(one.dicom) or (len(one.files.images) if one.files else 0) for one in studies}
+    assert found == {
+        "beside": 21,
+        "deep_er_nifti": 2,
+        "deep_er_study3": 21,
+        "deep_er_study4": 21,
+        "dicom": 21,
+        "nifti": 2,
+        "nothing": 0,
+        "patient_first": 21,
+        "patient_second": 2,
+    }
+    assert [one.name for one in studies if one.problem] == ["nothing"]
+
+
+def test_a_link_that_leads_back_up_is_not_followed(made, tmp_path):
+    write_study(tmp_path / "a/one", "ge", made)
+    (tmp_path / "a/loop").symlink_to(tmp_path / "a", target_is_directory=True)
+    assert [study.name for study in find_studies([tmp_path])] == [tmp_path.name]
 
 
 def test_without_pydicom_the_extra_is_named(predict, made, tmp_path, monkeypatch, capsys):

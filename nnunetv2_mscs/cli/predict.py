@@ -56,6 +56,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="leave out smaller lesions (default: the model's, 0)",
     )
     add("--probabilities", action="store_true", help="write CASE_probability.nii.gz, too")
+    add(
+        "--keep-ids",
+        action="store_true",
+        help="write patient ID, accession number, date and UIDs of DICOM studies, too",
+    )
     add("--overwrite", action="store_true", help="begin anew in a folder of predictions")
 
 
@@ -81,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
             spacing=tuple(args.spacing) if args.spacing else None,
             probabilities=args.probabilities,
             overwrite=args.overwrite,
+            keep_ids=args.keep_ids,
         )
     )
     for record in done.records:

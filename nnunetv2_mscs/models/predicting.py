@@ -50,6 +50,7 @@ class PredictRequest:
         spacing: voxel size x, y, z in mm of array files.
         probabilities: write the lesion probability of every voxel, too.
         overwrite: begin anew in a folder of predictions.
+        keep_ids: write into the records of DICOM studies what finds them in a picture archive.
     """
 
     places: tuple[Path, ...]
@@ -64,6 +65,7 @@ class PredictRequest:
     spacing: tuple[float, ...] | None = None
     probabilities: bool = False
     overwrite: bool = False
+    keep_ids: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def _settings(request: PredictRequest, predictor: "Predictor") -> dict[str, Any]
         "min_lesion_ml": predictor.min_lesion_ml,
         "fast": predictor.fast,
         "spacing": list(request.spacing) if request.spacing else None,
+        "keep_ids": request.keep_ids,
     }
 
 
@@ -202,6 +205,8 @@ def _predict_one(
     except Exception as error:
         # One study must not stop the others, whatever a library raises on it.
         return record | {"reason": f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+    if dicom and request.keep_ids:
+        record["dicom"] = dicom.identity
     found = [one.finding for one in study.findings if one.severity == "warning"]
     return record | {
         "status": OK,

@@ -31,6 +31,8 @@ GROUPS = {
         "DiffusionDirectionality": "DiffusionDirectionality",
     },
 }
+# By which a result is found in a picture archive. None of them is the patient's name or date of birth.
+IDENTITY = ("PatientID", "AccessionNumber", "StudyDate", "StudyInstanceUID", "SeriesInstanceUID")
 OTHER_MAPS = re.compile(r"EADC|EXP|FA|COLFA|TENSOR|MOTION", re.IGNORECASE)
 
 
@@ -94,6 +96,12 @@ def is_dicom_file(path: Path) -> bool:
 def study_of(file: Path) -> str:
     """The unique identifier of the study that a file belongs to."""
     return str(_header(file).get("StudyInstanceUID", ""))
+
+
+def identity_of(file: Path) -> dict[str, str]:
+    """What identifies the patient, the study and the series of a file, by the names of the tags in `IDENTITY`."""
+    header = _header(file)
+    return {name: str(header.get(name) or "") for name in IDENTITY}
 
 
 def read_headers(files: Iterable[Path]) -> list[DicomImage]:

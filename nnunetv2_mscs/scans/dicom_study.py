@@ -5,13 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
 from nnunetv2_mscs.scans.b_values import HIGHEST_OF_B0, SAME_SHELL, USUAL_B_VALUE, geometric_mean
 from nnunetv2_mscs.scans.channels import ADC, DWI, Channel
-from nnunetv2_mscs.scans.dicom_headers import DicomImage, read_headers
+from nnunetv2_mscs.scans.dicom_headers import DicomImage, identity_of, read_headers
 from nnunetv2_mscs.scans.dicom_mosaic import unpack_mosaics
 from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.grid import Grid
@@ -21,6 +22,7 @@ from nnunetv2_mscs.scans.reading import Volume
 OPTIONS = {ADC: "--adc", DWI: "--dwi", B0: "--b0"}
 # Slices this far from an even distance, as a share of it, mean that some are missing.
 UNEVEN = 0.02
+SERIES = "SeriesInstanceUID"
 SCALING = "PixelValueTransformationSequence"
 UNREADABLE = "its pixels cannot be read: damaged, or compressed in a way that is not known here"
 
@@ -56,11 +58,20 @@ class DicomScan:
         dwi_images: one for each slice of the DWI's volume, in its order, or one mosaic of all of them; a segmentation
             refers to them.
         picked: sentences on what was picked and what was passed over.
+        files: one of each channel's series.
     """
 
     new: NewChannels
     dwi_images: tuple[DicomImage, ...] = ()
     picked: list[str] = field(default_factory=list)
+    files: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What identifies patient, study and series; the last by channel. Only for results that are to keep it."""
+        found = {name: identity_of(file) for name, file in self.files.items()}
+        study = {key: value for key, value in found[DWI].items() if key != SERIES}
+        return {**study, f"{SERIES}s": {name: one[SERIES] for name, one in found.items()}}
 
 
 def read_dicom_study(
@@ -95,6 +106,7 @@ def read_dicom_study(
             volume, used = _volume(stack)
             scan.new.channels[name] = Channel(Path(f"series {stack.images[0].number}"), volume, assumed=False)
             scan.picked.append(f"{name}: {stack.words}")
+            scan.files[name] = stack.images[0].file
             if name == DWI:
                 scan.dwi_images = used
             elif name == B0:

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import SimpleITK as sitk
 
@@ -148,6 +149,31 @@ def test_nothing_names_the_patient(predict, made, tmp_path, capsys):
     for text in (said.out, said.err, *(path.read_bytes().decode("latin-1") for path in files), *map(str, files)):
         for planted in ("PLANTED", "Doe", "4711", "19480215", "0815"):
             assert planted not in text
+
+
+def test_ids_are_kept_if_they_are_asked_for_and_never_printed(predict, made, tmp_path, capsys):
+    write_study(tmp_path / "in", "ge", made)
+    assert predict("in", "--keep-ids") == 0
+    record = json.loads(Path("out/in.json").read_text())
+    assert record["dicom"] == {
+        "PatientID": "PLANTED-4711",
+        "AccessionNumber": "PLANTED99",
+        "StudyDate": "20260101",
+        "StudyInstanceUID": "1.2.3.4",
+        "SeriesInstanceUIDs": {"DWI": "1.2.3.4.4", "ADC": "1.2.3.4.5"},
+    }
+    (row,) = pd.read_csv("out/cases.csv").to_dict("records")
+    assert (row["patient_id"], row["accession_number"]) == ("PLANTED-4711", "PLANTED99")
+    said = capsys.readouterr()
+    page = Path("out/index.html").read_text()
+    for text in (said.out, said.err, page, json.dumps({**record, "dicom": None})):
+        assert "PLANTED" not in text
+    for text in (json.dumps(record), page, Path("out/cases.csv").read_text()):
+        assert "Doe" not in text
+        assert "19480215" not in text
+    # The same folder does not mix records with and without them.
+    assert predict("in") == 1
+    assert "other settings (keep_ids)" in capsys.readouterr().err
 
 
 def test_several_series_that_fit_are_an_error_that_an_option_settles(predict, made, tmp_path, capsys):

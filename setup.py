@@ -29,7 +29,11 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["nnunetv2_mscs", "nnunetv2_mscs.*"]), *PACKAGE_DIR],
     package_dir=PACKAGE_DIR,
-    package_data={"nnunetv2_mscs": ["py.typed"], "nnunetv2_mscs.results_templates": ["*", "*/*"]},
+    package_data={
+        "nnunetv2_mscs": ["py.typed"],
+        "nnunetv2_mscs.models": ["shipped_weights/*/*.json", "shipped_weights/*/fold_all/*.pth"],
+        "nnunetv2_mscs.results_templates": ["*", "*/*"],
+    },
     install_requires=[
         "nnunetv2>=2.8,<3",
         "torch",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.cli import (
+    adapt,
     cancel,
     convert,
     demo,
@@ -16,6 +17,7 @@ from nnunetv2_mscs.cli import (
     export,
     import_keras,
     install,
+    model_path,
     phantom,
     predict,
     predict_best,
@@ -29,6 +31,7 @@ from nnunetv2_mscs.errors import MscsError, did_you_mean
 from nnunetv2_mscs.workplace.termination import terminable
 
 COMMANDS = {
+    "adapt": adapt,
     "cancel": cancel,
     "convert": convert,
     "demo": demo,
@@ -37,6 +40,7 @@ COMMANDS = {
     "export": export,
     "import-keras": import_keras,
     "install": install,
+    "model-path": model_path,
     "phantom": phantom,
     "predict": predict,
     "predict-best": predict_best,

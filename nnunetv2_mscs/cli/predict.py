@@ -2,8 +2,9 @@
 
 INPUT is the folder of a study (NIfTI, other files, DICOM), a folder of studies (flat, nested or BIDS), files, or a
 table with the columns case, adc, dwi, b0 and b_value. Or name the files of one study: --adc FILE --dwi FILE, or --dwi
-FILE --b0 FILE, from which the ADC is computed. 4D files are split by the .bval file beside them. MODEL is a model
-folder, a zip of mscs export, or a data set's id or name in nnUNet_results: then its best configuration, with its
+FILE --b0 FILE, from which the ADC is computed. 4D files are split by the .bval file beside them. A model of other
+channels takes files by their names (<case>_flair) or nnU-Net's numbers (<case>_0002). MODEL is a model folder, a zip of
+mscs export, or a data set's id or name in nnUNet_results: then its best configuration or ensemble, with its
 postprocessing.
 
 OUT gets CASE.nii.gz on the grid of the DWI as stored, CASE.json, cases.csv, sheets and index.html. The same command
@@ -11,9 +12,11 @@ again continues where it was stopped. docs/predict.md says what each column mean
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
+from nnunetv2_mscs.models.shipped import SHIPPED
 from nnunetv2_mscs.workplace.arguments import number_from, voxel_size_mm
 
 SUMMARY = "new scans in any form -> masks, lesion volumes, pictures, one page"
@@ -21,14 +24,37 @@ EXAMPLE = """mscs predict ./new_scans -m Dataset501_Stroke -o ./predictions
   mscs predict --adc p1_adc.nii.gz --dwi p1_dwi.nii.gz -m model.zip -o ./predictions
   mscs predict --dwi p1_b1000.nii.gz --b0 p1_b0.nii.gz -m 501 -o ./predictions"""
 
+INPUTS = "studies: folders, files, tables of paths"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(refuse=parser.error)
     add = parser.add_argument
-    add("inputs", metavar="INPUT", nargs="*", type=Path, help="studies: folders, files, tables of paths")
+    add("inputs", metavar="INPUT", nargs="*", type=Path, help=INPUTS)
+    add(
+        "-m",
+        "--model",
+        default=SHIPPED,
+        help=f"model folder, zip of mscs export, data set id or name (default: {SHIPPED}, the weights of this package)",
+    )
+    add_options(parser)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Everything but the scans and the model."""
+    add = parser.add_argument
+    add("-o", "--out", type=Path, required=True, metavar="OUT", help="folder of the results")
     add("--adc", type=Path, metavar="FILE", help="the ADC map of one study")
     add("--dwi", type=Path, metavar="FILE", help="the DWI of one study, or its 4D series with a .bval file")
     add("--b0", type=Path, metavar="FILE", help="the b0 of one study, for the ADC where there is no map")
+    add(
+        "--image",
+        action="append",
+        type=_named_file,
+        default=[],
+        metavar="CHANNEL=FILE",
+        help="another channel of one study, such as FLAIR=flair.nii.gz; may be repeated",
+    )
     add("--b-value", type=number_from(50.1, 10_000), metavar="B", help="of the DWI in s/mm2, where no file records it")
     add(
         "--spacing",
@@ -37,11 +63,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar=("X", "Y", "Z"),
         help="voxel size in mm of .npy and .npz files",
     )
-    add(
-        "-m", "--model", required=True, metavar="MODEL", help="model folder, zip of mscs export, or data set id or name"
-    )
-    add("-o", "--out", type=Path, required=True, metavar="OUT", help="folder of the results")
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: cuda if there is a GPU")
+    add(
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="of the network on a CPU (default: bfloat16 on CPUs with AMX, else float32)",
+    )
     add("--fast", action="store_true", help="one fold of one model, without mirroring: quicker and less accurate")
     add(
         "--threshold",
@@ -61,24 +89,35 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write patient ID, accession number, date and UIDs of DICOM studies, too",
     )
+    add("--workspace", type=Path, metavar="DIR", help="where nnU-Net's three folders are, whatever its variables say")
     add("--overwrite", action="store_true", help="begin anew in a folder of predictions")
 
 
+def _named_file(text: str) -> tuple[str, Path]:
+    """CHANNEL=FILE in parts."""
+    channel, equals, file = text.partition("=")
+    if not (channel and equals and file):
+        raise argparse.ArgumentTypeError(f"{text!r} is not CHANNEL=FILE, such as FLAIR=flair.nii.gz")
+    return channel, Path(file)
+
+
 def run(args: argparse.Namespace) -> int:
+    # Before torch is loaded: its threads must not spin where other work waits for the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from nnunetv2_mscs.models.predicting import PredictRequest, predict
 
-    given = {name: path for name, path in (("ADC", args.adc), ("DWI", args.dwi), ("B0", args.b0)) if path}
+    files = [("ADC", args.adc), ("DWI", args.dwi), ("B0", args.b0), *args.image]
+    given = {name: path for name, path in files if path}
     if bool(given) == bool(args.inputs):
         args.refuse("name either INPUT or the files of one study: --adc FILE --dwi FILE")
-    if given and "DWI" not in given:
-        args.refuse("the DWI is missing, on whose grid the mask lies: --dwi FILE")
     done = predict(
         PredictRequest(
-            places=tuple(args.inputs),
+            places=tuple(map(Path, args.inputs)),
             given=given,
             model=args.model,
             out=args.out,
             device=args.device,
+            precision=args.precision,
             fast=args.fast,
             threshold=args.threshold,
             min_lesion_ml=args.min_lesion,
@@ -87,6 +126,7 @@ def run(args: argparse.Namespace) -> int:
             probabilities=args.probabilities,
             overwrite=args.overwrite,
             keep_ids=args.keep_ids,
+            workspace=args.workspace,
         )
     )
     for record in done.records:

@@ -148,11 +148,25 @@ def _asked(args: argparse.Namespace) -> "Run":
     if lacking := [name.upper() for name in POSITIONAL if name not in given]:
         raise MscsError(f"{lacking[0]} is not given.", "Usage: mscs run SOURCE DATASET_ID NAME, or --config FILE.yaml.")
     folders = folders_of(given.pop("workspace", None))
+    if "adapt" in given:
+        _adapt(given)
     execution = _execution(given)
     for place in ("source", "unlabelled"):
         if place in given:
             given[place] = str(Path(given[place]).absolute())
     return Run(RunSettings.from_json(given), folders, execution)
+
+
+def _adapt(given: dict[str, Any]) -> None:
+    """Take trainer and configuration from what is adapted, where they are not given."""
+    from nnunetv2_mscs.pipeline.models import ADAPTING_TRAINER
+    from nnunetv2_mscs.pipeline.take_plans import model_to_adapt
+
+    model = model_to_adapt(given["adapt"])
+    if Path(given["adapt"]).exists():
+        given["adapt"] = str(Path(given["adapt"]).absolute())
+    given.setdefault("trainer", ADAPTING_TRAINER)
+    given.setdefault("configurations", (model.selection.models.models[0].configuration,))
 
 
 def _execution(given: dict[str, Any]) -> Any:

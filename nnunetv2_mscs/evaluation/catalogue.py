@@ -88,3 +88,5 @@ METRICS: dict[str, Metric] = {metric.column: metric for metric in _METRICS}
 # Counts of reference lesions by size; the recall by size is pooled from them over cases.
 SIZE_COLUMNS = tuple(f"lesions_{size}" for size in SIZES) + tuple(f"lesions_found_{size}" for size in SIZES)
 MAIN_METRICS = ("dice", "iou", "sensitivity", "precision", "hd95_mm", "assd_mm", "nsd_1mm", "f1_isles22", "f1_iou20")
+# Significance level of all tests.
+ALPHA = 0.05

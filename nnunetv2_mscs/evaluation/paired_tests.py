@@ -8,10 +8,9 @@ import numpy as np
 from scipy.stats import rankdata, wilcoxon
 
 from nnunetv2_mscs.evaluation.bootstrap import UNDEFINED, mean_interval
-from nnunetv2_mscs.evaluation.catalogue import MAIN_METRICS, METRICS
+from nnunetv2_mscs.evaluation.catalogue import ALPHA, MAIN_METRICS, METRICS
 
 Verdict = Literal["better", "worse", "not distinguishable", "not tested"]
-ALPHA = 0.05
 # Differences are rounded to this many decimals, so that rounding errors of floats are no differences.
 DECIMALS = 9
 # Up to here p is exact, for probabilities are multiples of 2^-50, which floats hold without rounding.

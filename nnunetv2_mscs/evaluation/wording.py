@@ -1,16 +1,19 @@
 """Numbers and paired tests in words: a sentence that anyone understands and a statistician can check."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from nnunetv2_mscs.evaluation.catalogue import METRICS
-from nnunetv2_mscs.evaluation.paired_tests import ALPHA, PairedTest
+from nnunetv2_mscs.evaluation.catalogue import ALPHA, METRICS
+
+if TYPE_CHECKING:
+    from nnunetv2_mscs.evaluation.paired_tests import PairedTest
 
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 SMALLEST_P = 0.001
 WHY_UNDEFINED = "a distance is undefined where a lesion is missed or invented altogether"
 
 
-def sentence(test: PairedTest, *, name_label: bool = False) -> str:
+def sentence(test: "PairedTest", *, name_label: bool = False) -> str:
     """The verdict in a sentence: the difference with its interval, the number of cases, and cases left out."""
     title = METRICS[test.metric].title + (f" of {test.label_name}" if name_label else "")
     if test.verdict == "not tested":
@@ -22,7 +25,7 @@ def sentence(test: PairedTest, *, name_label: bool = False) -> str:
     return f"{title}: {said}{_left_out(test)}"
 
 
-def _distinguishable(test: PairedTest) -> str:
+def _distinguishable(test: "PairedTest") -> str:
     size, low, high = test.difference, test.ci_low, test.ci_high
     if size < 0:
         size, low, high = -size, -high, -low
@@ -31,7 +34,7 @@ def _distinguishable(test: PairedTest) -> str:
     return f"{test.model} is {side} ({test.verdict}) than {test.baseline} by {by}, {_p(test)}, {_cases(test)}."
 
 
-def _not_distinguishable(test: PairedTest) -> str:
+def _not_distinguishable(test: "PairedTest") -> str:
     said = f"{test.model} and {test.baseline} are not distinguishable"
     if test.p == 1 and test.difference == test.ci_low == test.ci_high == 0:
         return f"{said}: no case differs, {_cases(test)}."
@@ -44,7 +47,7 @@ def _not_distinguishable(test: PairedTest) -> str:
     return said if zero_inside else f"{said} It leaves out 0, but the corrected test does not confirm a difference."
 
 
-def _disagreement(test: PairedTest, difference: str, interval: str) -> str:
+def _disagreement(test: "PairedTest", difference: str, interval: str) -> str:
     """What the ranks say, and what the mean and its interval say instead."""
     ranks = f"{_on_the_side_of_the_ranks(test)} ({_p(test)}); but the mean difference ({difference}) "
     if test.ci_low <= 0 <= test.ci_high:
@@ -52,7 +55,7 @@ def _disagreement(test: PairedTest, difference: str, interval: str) -> str:
     return f"{ranks}goes the other way: its interval is {interval}. Look at the cases that differ most."
 
 
-def _on_the_side_of_the_ranks(test: PairedTest) -> str:
+def _on_the_side_of_the_ranks(test: "PairedTest") -> str:
     """The number of cases where the model differs towards the side that the ranks favour, and towards the other."""
     higher = test.rank_biserial > 0
     good = "better" if higher == (METRICS[test.metric].better == "higher") else "worse"
@@ -61,7 +64,7 @@ def _on_the_side_of_the_ranks(test: PairedTest) -> str:
     return f"In {count} of {_plural(test.n, 'case')} {test.model} is {side} ({good}), in {others} {opposite}"
 
 
-def _left_out(test: PairedTest) -> str:
+def _left_out(test: "PairedTest") -> str:
     if test.n == test.cases:
         return ""
     said = f" Left out: {_plural(test.cases - test.n, 'case')} (undefined for {test.baseline} in "
@@ -72,7 +75,7 @@ def _left_out(test: PairedTest) -> str:
     return f"{said}, which flatters {more}: {WHY_UNDEFINED}."
 
 
-def comparison_warnings(tests: Sequence[PairedTest], family_sizes: Mapping[str, int]) -> list[str]:
+def comparison_warnings(tests: "Sequence[PairedTest]", family_sizes: Mapping[str, int]) -> list[str]:
     """Warnings about too few cases to show anything, and about undefined values that bias a test."""
     warnings = []
     for family, size in family_sizes.items():
@@ -93,7 +96,7 @@ def comparison_warnings(tests: Sequence[PairedTest], family_sizes: Mapping[str, 
     return warnings
 
 
-def _cases(test: PairedTest) -> str:
+def _cases(test: "PairedTest") -> str:
     return f"n = {_plural(test.n, 'case')}" if test.n == test.cases else f"n = {test.n} of {test.cases} cases"
 
 
@@ -101,7 +104,7 @@ def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _p(test: PairedTest) -> str:
+def _p(test: "PairedTest") -> str:
     return f"{p_value(test.p_holm)} after Holm"
 
 
@@ -121,11 +124,11 @@ def p_number(p: float, decimals: int = 3) -> str:
     return f"{p:.{max(enough, decimals)}f}"
 
 
-def _number(value: float, test: PairedTest) -> str:
+def _number(value: float, test: "PairedTest") -> str:
     return number(value, METRICS[test.metric].decimals)
 
 
-def _signed(value: float, test: PairedTest) -> str:
+def _signed(value: float, test: "PairedTest") -> str:
     return number(value, METRICS[test.metric].decimals, signed=True)
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
-from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.postprocessing.remove_connected_components import apply_postprocessing
 from nnunetv2.utilities.label_handling.label_handling import convert_labelmap_to_one_hot
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.models.batches import FLOAT32, InBatches
 from nnunetv2_mscs.models.source import ModelSource
-from nnunetv2_mscs.nnunet_files.checkpoints import read_checkpoint
+from nnunetv2_mscs.nnunet_files.checkpoints import WEIGHTS, read_checkpoint
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
 from nnunetv2_mscs.nnunet_files.json_files import read_json
 from nnunetv2_mscs.nnunet_files.model_folder import Model, fold_folder
@@ -35,12 +35,13 @@ class Networks:
         source: the model.
         device: such as "cpu" or "cuda".
         fast: the first fold of the first model alone, without mirroring.
+        precision: of a CPU's network, float32 or bfloat16.
 
     Raises:
         MscsError: a checkpoint cannot be read safely, or does not fit the network.
     """
 
-    def __init__(self, source: ModelSource, device: torch.device, *, fast: bool = False):
+    def __init__(self, source: ModelSource, device: torch.device, *, fast: bool = False, precision: str = FLOAT32):
         make_findable()
         models = source.selection.models
         self._models = models.models[:1] if fast else models.models
@@ -50,6 +51,8 @@ class Networks:
             name: _load(source, model, folds, models.checkpoint, device, mirror=not fast)
             for name, model in needed.items()
         }
+        for predictor in self._predictors.values():
+            predictor.precision = precision
         self.count = len(folds) * len(needed)
         file = source.postprocessing
         # Only after `read_postprocessing` has found nothing but nnU-Net's own functions in it.
@@ -97,7 +100,8 @@ class Networks:
         with quiet():
             with _timed(seconds, "preprocess"):
                 preprocessor = configuration.preprocessor_class(verbose=False)
-                earlier = None if former is None else former[None]
+                # nnU-Net's cropping writes -1 into it
+                earlier = None if former is None else former[None].astype(np.int8)
                 data, seg, properties = preprocessor.run_case_npy(
                     array, earlier, properties, plans, configuration, predictor.dataset_json
                 )
@@ -114,7 +118,7 @@ class Networks:
 
 def _load(
     source: ModelSource, model: Model, folds: tuple[str, ...], checkpoint: str, device: torch.device, *, mirror: bool
-) -> nnUNetPredictor:
+) -> InBatches:
     """nnU-Net's predictor with the weights of some folds, read without running code from the files."""
     folder = source.selection.folders[model.identifier]
     check_plans(folder, model.configuration, trust=None)
@@ -122,7 +126,7 @@ def _load(
     contents = [read_checkpoint(fold_folder(folder, fold) / checkpoint) for fold in folds]
     trainer = str(contents[0].get("trainer_name"))
     network = build_network(find_trainer(trainer)[0], trainer, plans, dataset, model.configuration, "cpu")
-    weights = [one.get("network_weights") for one in contents]
+    weights = [one.get(WEIGHTS) for one in contents]
     for fold, one in zip(folds, weights, strict=True):
         try:
             network.load_state_dict(one)
@@ -131,7 +135,7 @@ def _load(
     manager = PlansManager(plans)
     mirrored = contents[0].get("inference_allowed_mirroring_axes")
     with quiet():
-        predictor = nnUNetPredictor(
+        predictor = InBatches(
             use_mirroring=mirror,
             perform_everything_on_device=device.type == "cuda",
             device=device,

@@ -1,5 +1,6 @@
 """`mscs predict`: all studies one after the other, each with its files written whole before its record says so."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -15,12 +16,14 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.models.prediction import Prediction
 from nnunetv2_mscs.models.records import FAILED, FORMAT, OK, PAGE, SHEETS, SLICES, Results
 from nnunetv2_mscs.models.segmentation import check_can_write, write_segmentation
-from nnunetv2_mscs.models.studies import Study, find_studies
+from nnunetv2_mscs.models.source import ModelSource, find_model
+from nnunetv2_mscs.models.studies import Study, Wanted, find_studies
 from nnunetv2_mscs.reporting.pictures import png
 from nnunetv2_mscs.reporting.predictions import write_page
 from nnunetv2_mscs.reporting.sheet import draw_sheet, draw_thumbnail
 from nnunetv2_mscs.reporting.sheet_case import SEPARATOR, scan_to_show
 from nnunetv2_mscs.reporting.viewer import draw_slices
+from nnunetv2_mscs.scans.channels import ADC, B0, DWI
 from nnunetv2_mscs.scans.dicom_study import DicomScan, read_dicom_study
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.writing import write_volume
@@ -39,10 +42,11 @@ class PredictRequest:
 
     Args:
         places: files, folders and tables of studies.
-        given: the files of one study by channel.
+        given: the files of one study by the names of their channels, in any case of letters.
         model: as of `Predictor`.
         out: the folder of the results.
         device: as of `Predictor`.
+        precision: as of `Predictor`.
         fast: as of `Predictor`.
         threshold: as of `Predictor`.
         min_lesion_ml: as of `Predictor`.
@@ -51,6 +55,7 @@ class PredictRequest:
         probabilities: write the lesion probability of every voxel, too.
         overwrite: begin anew in a folder of predictions.
         keep_ids: write into the records of DICOM studies what finds them in a picture archive.
+        workspace: as of `find_model`.
     """
 
     places: tuple[Path, ...]
@@ -58,6 +63,7 @@ class PredictRequest:
     out: Path
     given: Mapping[str, Path] = field(default_factory=dict)
     device: str = "auto"
+    precision: str = "auto"
     fast: bool = False
     threshold: float | None = None
     min_lesion_ml: float | None = None
@@ -66,6 +72,7 @@ class PredictRequest:
     probabilities: bool = False
     overwrite: bool = False
     keep_ids: bool = False
+    workspace: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -91,10 +98,13 @@ def predict(request: PredictRequest) -> Predicted:
     Raises:
         MscsError: a path is not there, the model cannot be used, or the folder of the results holds something else.
     """
-    studies = find_studies(request.places, request.given, b_value=request.b_value)
     results = Results(request.out)
     results.check()
-    predictor = _load(request)
+    source = find_model(request.model, workspace=request.workspace)
+    wanted = Wanted(source.channels)
+    studies = find_studies(request.places, _given(request.given, wanted), b_value=request.b_value, wanted=wanted)
+    predictor = _load(source, request)
+    print(_introduction(source, predictor.device), flush=True)
     with results.alone():
         return _predict_all(studies, predictor, results, request)
 
@@ -124,12 +134,36 @@ def _predict_all(
     return Predicted(tuple(records[name] for name in names), tuple(name for name in names if name in done))
 
 
-def _load(request: PredictRequest) -> "Predictor":
+def _given(files: Mapping[str, Path], wanted: Wanted) -> dict[str, Path]:
+    """The files of one study by channel.
+
+    Raises:
+        MscsError: a channel is unknown, or that is missing on whose grid the mask lies.
+    """
+    names = {name.lower(): name for name in (*wanted.channels, *(ADC, DWI, B0))}
+    if unknown := [name for name in files if name.lower() not in names]:
+        raise MscsError(f"The model has no channel {unknown[0]}.", f"Its channels are {', '.join(wanted.model)}.")
+    found = {names[name.lower()]: file for name, file in files.items()}
+    if found and wanted.reference not in found:
+        option = "--dwi FILE" if wanted.reference == DWI else f"--image {wanted.reference}=FILE"
+        raise MscsError(f"The {wanted.reference} is missing, on whose grid the mask lies.", f"Add {option}.")
+    return found
+
+
+def _introduction(source: ModelSource, device: str) -> str:
+    """The model and the device in one line."""
+    dice = source.cross_validated_dice
+    quality = "" if math.isnan(dice) else f", mean Dice {dice:.2f} in cross-validation"
+    return f"{source.name}{quality}; on {device}"
+
+
+def _load(source: ModelSource, request: PredictRequest) -> "Predictor":
     from nnunetv2_mscs.models.predictor import Predictor
 
     return Predictor(
-        request.model,
+        source,
         request.device,
+        precision=request.precision,
         fast=request.fast,
         threshold=request.threshold,
         min_lesion_ml=request.min_lesion_ml,
@@ -223,6 +257,7 @@ def _predict_one(
         "notes": list(prediction.notes),
         "seconds": seconds,
         "device": predictor.device,
+        "precision": predictor.precision,
         "versions": versions(),
         "files": study.fingerprint,
     }

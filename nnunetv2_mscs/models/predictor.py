@@ -1,6 +1,6 @@
 """A trained model that takes new scans: loaded once, called often."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -11,14 +11,15 @@ import SimpleITK as sitk
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.models.prediction import Prediction, lesions_of, mirrored_contrast
 from nnunetv2_mscs.models.ranges import range_warnings
-from nnunetv2_mscs.models.source import MIN_LESION, THRESHOLD, find_model
+from nnunetv2_mscs.models.shipped import SHIPPED
+from nnunetv2_mscs.models.source import MIN_LESION, THRESHOLD, ModelSource, find_model
 from nnunetv2_mscs.scans.alignment import turn
-from nnunetv2_mscs.scans.channels import ADC, DWI, Channel, ReadingRules, ScanFiles
+from nnunetv2_mscs.scans.channels import ADC, B0, DWI, Channel, ReadingRules, ScanFiles
 from nnunetv2_mscs.scans.dicom_study import DicomScan
 from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.lesions import pieces_of
-from nnunetv2_mscs.scans.new_scan import B0, NewChannels, NewScan, make_new_scan, read_new_channels
+from nnunetv2_mscs.scans.new_scan import NewChannels, NewScan, make_new_scan, read_new_channels
 from nnunetv2_mscs.scans.plausible import LARGEST_LESION_ML
 from nnunetv2_mscs.scans.reading import Volume, volume_of
 
@@ -31,15 +32,18 @@ class Predictor:
 
     Args:
         model: a model folder, the folder of a data set's models, a data set's id or name in nnUNet_results (its best
-            configuration or ensemble, with its postprocessing), or a zip of `mscs export`.
+            configuration or ensemble, with its postprocessing), or a zip of `mscs export`. What `find_model` has found
+            does, too.
         device: "cpu", "cuda", "cuda:1", "mps", or "auto" for a GPU of CUDA if there is one.
+        precision: of a network on a CPU: "float32", "bfloat16", or "auto" for bfloat16 where the CPU has tiles for it
+            (Intel's AMX), which halves the time and changes masks by single voxels.
         fast: predict with the first fold of the first model alone, without mirroring.
         threshold: the lesion probability from which a voxel is lesion; None for the model's own, which is 0.5 if it
             has none.
         min_lesion_ml: smaller lesions are left out; None for the model's own, which is 0 if it has none.
 
     Raises:
-        MscsError: there is no such model, it is incomplete, or needs other channels than ADC and DWI.
+        MscsError: there is no such model, or it is incomplete.
 
     Example:
         >>> predictor = Predictor("Dataset501_Stroke")  # doctest: +SKIP
@@ -50,18 +54,20 @@ class Predictor:
 
     def __init__(
         self,
-        model: str | Path,
+        model: str | Path | ModelSource = SHIPPED,
         device: str = "auto",
         *,
+        precision: str = "auto",
         fast: bool = False,
         threshold: float | None = None,
         min_lesion_ml: float | None = None,
     ):
         import torch
 
+        from nnunetv2_mscs.models.batches import fastest_precision
         from nnunetv2_mscs.models.networks import Networks
 
-        source = find_model(model)
+        source = model if isinstance(model, ModelSource) else find_model(model)
         self.model_name = source.name
         self.channels = source.channels
         self.fast = fast
@@ -76,7 +82,8 @@ class Predictor:
         self._axes = source.axes
         self._trained_adc_unit = source.dataset_json.get("adc_unit")
         self.weights_digest = source.weights_digest(fast=fast)
-        self._networks = Networks(source, torch.device(device), fast=fast)
+        self.precision = fastest_precision(torch.device(device)) if precision == "auto" else precision
+        self._networks = Networks(source, torch.device(device), fast=fast, precision=self.precision)
 
     def predict(
         self,
@@ -84,6 +91,7 @@ class Predictor:
         adc: Image | None = None,
         dwi: Image | None = None,
         b0: Image | None = None,
+        others: Mapping[str, Image] | None = None,
         b_value: float | None = None,
         spacing: Sequence[float] | None = None,
     ) -> Prediction:
@@ -93,20 +101,24 @@ class Predictor:
             adc: the ADC map, in any of the usual units; may be left out if there is a b0.
             dwi: the diffusion-weighted image; a 4D file with its .bval file beside it holds the b0, too.
             b0: the image without diffusion weighting, from which the ADC is computed.
+            others: further channels of the model (`Predictor.channels`) by name, such as {"FLAIR": "flair.nii.gz"}.
             b_value: of the DWI in s/mm2, where no file records it.
             spacing: voxel size x, y, z in mm of arrays, which are (Z, Y, X).
 
         Returns:
-            Mask, probabilities and volumes on the grid of the DWI as stored, and warnings.
+            Mask, probabilities and volumes on the grid of the DWI as stored, or of the model's first channel if there
+            is no DWI; warnings.
 
         Raises:
+            MscsError: the model has no channel of a name in `others`.
             ScanError: an image cannot be read, or the scan cannot be what it is said to be.
         """
         given = {name: image for name, image in ((ADC, adc), (DWI, dwi), (B0, b0)) if image is not None}
-        rules = ReadingRules(spacing=None if spacing is None else tuple(map(float, spacing)))
+        given |= {channel_called(name, self.channels): image for name, image in (others or {}).items()}
+        rules = self._rules(None if spacing is None else tuple(map(float, spacing)))
         files = {name: Path(image) for name, image in given.items() if isinstance(image, (str, Path))}
         start = perf_counter()
-        new = read_new_channels(ScanFiles(files), rules, b_value=b_value) if files else NewChannels({}, b_value)
+        new = self._read(ScanFiles(files), rules, b_value) if files else NewChannels({}, b_value)
         for name, image in given.items():
             if not isinstance(image, (str, Path)):
                 new.channels[name] = _in_memory(name, image, rules)
@@ -116,12 +128,19 @@ class Predictor:
         self, files: ScanFiles, *, b_value: float | None = None, spacing: tuple[float, ...] | None = None
     ) -> Prediction:
         """Predict a scan that was found in a folder; as `predict`."""
-        rules, start = ReadingRules(spacing=spacing), perf_counter()
-        return self._predict(read_new_channels(files, rules, b_value=b_value), rules, start)
+        rules, start = self._rules(spacing), perf_counter()
+        return self._predict(self._read(files, rules, b_value), rules, start)
 
     def predict_dicom(self, scan: DicomScan) -> Prediction:
         """Predict a DICOM study whose series are chosen; as `predict`."""
         return self._predict(scan.new, ReadingRules(), perf_counter())
+
+    def _rules(self, spacing: tuple[float, ...] | None) -> ReadingRules:
+        """How scans are read; the volumes of a 4D file are this model's channels if it has others than ADC and DWI."""
+        return ReadingRules(spacing=spacing, channel_names=self.channels if set(self.channels) - {ADC, DWI} else ())
+
+    def _read(self, files: ScanFiles, rules: ReadingRules, b_value: float | None) -> NewChannels:
+        return read_new_channels(files, rules, wanted=self.channels, b_value=b_value)
 
     def _predict(self, new: NewChannels, rules: ReadingRules, start: float) -> Prediction:
         made = make_new_scan(new, self.channels, rules)
@@ -177,6 +196,14 @@ class Predictor:
             seconds={step: round(value, 3) for step, value in seconds.items()},
             scan=made,
         )
+
+
+def channel_called(name: str, channels: Sequence[str]) -> str:
+    """The channel of a model by its name in any case; raises MscsError if it has none of that name."""
+    found = next((one for one in channels if one.lower() == name.lower()), "")
+    if not found:
+        raise MscsError(f"The model has no channel {name}.", f"Its channels are {', '.join(channels)}.")
+    return found
 
 
 def _sentence(file: str, finding: str) -> str:

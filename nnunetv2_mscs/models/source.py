@@ -1,6 +1,7 @@
 """From what a user calls a model (folder, zip, data set) to the folders and folds that predict."""
 
 import hashlib
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.models.shipped import SHIPPED, shipped_folder
 from nnunetv2_mscs.nnunet_files.best_configuration import BEST_RECORD
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, READER
+from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.nnunet_files.json_files import read_json
 from nnunetv2_mscs.nnunet_files.model_folder import POSTPROCESSING, fold_folder
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
-from nnunetv2_mscs.scans.words import ADC, DWI
+from nnunetv2_mscs.nnunet_files.trained import DATASET_WORD, results_of
+from nnunetv2_mscs.scans.words import ADC, B0, DWI
 from nnunetv2_mscs.sharing.archive import look_into, opened, unpack
 from nnunetv2_mscs.sharing.postprocessing import read_postprocessing
 from nnunetv2_mscs.sharing.selecting import Selection, select
@@ -25,6 +29,7 @@ USUAL_AXES = "LAS"
 # In dataset.json: what a model's makers chose for `mscs predict`.
 DEFAULTS, THRESHOLD, MIN_LESION = "mscs_predict", "threshold", "min_lesion_ml"
 TAIL_BYTES = 200_000
+FIND_AGAIN = "Run nnUNetv2_find_best_configuration once more, or install the model once more."
 
 
 @dataclass(frozen=True)
@@ -55,19 +60,25 @@ class ModelSource:
         return f"{models.dataset}: {chosen}, fold{'s' * (len(models.folds) > 1)} {' '.join(models.folds)}"
 
     @property
+    def cross_validated_dice(self) -> float:
+        """The mean Dice by which nnU-Net chose it as the best, with postprocessing; NaN if it did not."""
+        return self.selection.best.after if self.selection.best else math.nan
+
+    @property
     def channels(self) -> tuple[str, ...]:
-        """The names of its channels, in their order.
+        """The names of its channels, in their order; ADC, DWI and B0 in capitals, whatever the model's makers wrote.
 
         Raises:
-            MscsError: they are not ADC and DWI, or not all of them are named.
+            MscsError: there are none, or two of one name.
         """
         description = self.dataset_json
         named = description.get("channel_names") or description.get("modality") or {}
-        names = tuple(str(named[key]).upper() for key in sorted(named, key=int))
-        if not names or set(names) - {ADC, DWI}:
+        texts = [str(named[key]) for key in sorted(named, key=int)]
+        names = tuple(text.upper() if text.upper() in (ADC, DWI, B0) else text for text in texts)
+        if not names or len({name.lower() for name in names}) < len(names):
             raise MscsError(
-                f"{self.name} was trained on {', '.join(names) or 'unnamed channels'}; mscs predict knows ADC and DWI.",
-                "Name its channels so in its dataset.json if they are, or predict with nnUNetv2_predict.",
+                f"{DATASET_JSON} of {self.name} names the channels {', '.join(names) or 'not at all'}.",
+                "Give each channel a name of its own under channel_names.",
             )
         return names
 
@@ -82,9 +93,12 @@ class ModelSource:
         """nnU-Net's file of the postprocessing to apply; None if none was found to help.
 
         Raises:
-            MscsError: the file holds anything but nnU-Net's own functions.
+            MscsError: the file holds anything but nnU-Net's own functions, or is missing though nnU-Net's record of the
+                best configuration counts on it.
         """
         file = self.selection.decisions / POSTPROCESSING
+        if self.selection.best and not file.is_file():
+            raise MscsError(f"{BEST_RECORD} needs {file}, which is not there.", FIND_AGAIN)
         return file if file.is_file() and read_postprocessing(file) else None
 
     def weights_digest(self, *, fast: bool) -> str:
@@ -110,18 +124,24 @@ class ModelSource:
         return float(value)
 
 
-def find_model(model: str | Path) -> ModelSource:
+def find_model(model: str | Path, *, workspace: Path | None = None) -> ModelSource:
     """Find a model.
 
     Args:
-        model: a model folder, the folder of a data set's models, a data set's id or name, or a zip of `mscs export`.
+        model: a model folder, the folder of a data set's models, a data set's id or name, a zip of `mscs export`, or
+            "synthetic", the weights of this package.
+        workspace: the folder in which nnU-Net's three folders are, whatever its variables say.
 
     Raises:
         MscsError: there is none, it is incomplete, or the zip is refused as by `mscs install`.
     """
     place = Path(model)
+    if str(model) == SHIPPED and not place.exists():
+        place = model = shipped_folder()
     if place.is_file():
         return _of_zip(place)
+    if workspace and not place.is_dir() and DATASET_WORD.fullmatch(str(model)):
+        model = results_of(str(model), folders_of(workspace).results)
     return ModelSource(select(str(model)))
 
 

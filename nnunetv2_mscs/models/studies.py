@@ -9,26 +9,57 @@ from pathlib import Path
 
 import pandas as pd
 
-from nnunetv2_mscs.dataset_conversion.cases import Case, clean_name, natural_key
+from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, clean_name, natural_key
 from nnunetv2_mscs.dataset_conversion.file_names import stem_of
 from nnunetv2_mscs.dataset_conversion.readings import Image, read_names
 from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.models.study_tree import StudyTree
 from nnunetv2_mscs.scans.b_values import B_VALUE_ENDINGS
-from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ScanFiles
+from nnunetv2_mscs.scans.channels import ADC, B0, COMBINED, DWI, ScanFiles
 from nnunetv2_mscs.scans.contents import check_content
 from nnunetv2_mscs.scans.dicom_headers import dicom_files
 from nnunetv2_mscs.scans.findings import Finding, ScanError
 from nnunetv2_mscs.scans.formats import READ, ending_of, is_dicom, unread_files
-from nnunetv2_mscs.scans.new_scan import B0
 
-CHANNELS = (ADC, DWI, B0)
 # Columns of a table of paths.
 CASE, B_VALUE = "case", "b_value"
 TABLE_ENDINGS = (".csv", ".tsv")
 DEEPEST = 6
 NO_SCAN = "Name the files so that they say what they are, such as <case>_adc.nii.gz and <case>_dwi.nii.gz."
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is looked for in studies.
+
+    Args:
+        model: the channels of the model, in the order of nnU-Net's numbers.
+    """
+
+    model: tuple[str, ...] = (ADC, DWI)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Those of the model, and beside ADC or DWI what gives the grid and the ADC."""
+        is_diffusion = bool({ADC, DWI} & set(self.model))
+        return *self.model, *(name for name in (ADC, DWI, B0) if is_diffusion and name not in self.model)
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Channels that a study may lack; an ADC can be computed."""
+        return tuple(name for name in self.channels if name == ADC or name not in self.model)
+
+    @property
+    def reference(self) -> str:
+        """The channel on whose grid masks lie."""
+        return DWI if DWI in self.model else self.model[0]
+
+    def cases_in(self, folder: Path) -> Discovery:
+        return find_unlabelled(folder, self.channels, optional=self.optional)
+
+
+ADC_AND_DWI = Wanted()
 
 
 @dataclass(frozen=True)
@@ -68,43 +99,48 @@ class Study:
 
 
 def find_studies(
-    places: Sequence[Path], given: Mapping[str, Path] | None = None, *, b_value: float | None = None
+    places: Sequence[Path],
+    given: Mapping[str, Path] | None = None,
+    *,
+    b_value: float | None = None,
+    wanted: Wanted = ADC_AND_DWI,
 ) -> list[Study]:
     """All studies, each with a name of its own.
 
     Args:
         places: files, folders and tables, as the user names them.
-        given: the files of one study by channel, of `--adc`, `--dwi` and `--b0`.
+        given: the files of one study by channel, of `--adc`, `--dwi`, `--b0` and `--image`.
         b_value: of all DWIs in s/mm2, where no file says it.
+        wanted: the channels that are looked for.
 
     Raises:
         MscsError: a place does not exist, or there is nothing to predict in any.
     """
     if missing := [place for place in (*places, *(given or {}).values()) if not place.exists()]:
         raise MscsError(f"{missing[0]} is not there.", "Check the path.")
-    studies = [_of_files(given)] if given else []
+    studies = [_of_files(given, wanted)] if given else []
     files = [place for place in places if place.is_file() and place.suffix.lower() not in TABLE_ENDINGS]
     if files:
-        studies += _of_loose_files(files)
+        studies += _of_loose_files(files, wanted)
     for place in places:
         if place.is_dir():
-            studies += _of_folder(StudyTree(place))
+            studies += _of_folder(StudyTree(place), wanted)
         elif place not in files:
-            studies += _of_table(place)
+            studies += _of_table(place, wanted)
     if not studies:
         raise MscsError("There is nothing to predict.", "Name a study's folder, or its files with --adc and --dwi.")
     studies = [replace(one, b_value=b_value) if one.b_value is None else one for one in studies]
     return _with_own_names(studies)
 
 
-def _of_files(files: Mapping[str, Path]) -> Study:
+def _of_files(files: Mapping[str, Path], wanted: Wanted) -> Study:
     """The study of files whose channels the user says."""
     if folder := next((path for path in files.values() if path.is_dir()), None):
         raise MscsError(f"{folder} is a folder.", "Name a file, or give the folder without --adc, --dwi and --b0.")
-    path = files.get(DWI) or next(iter(files.values()))
+    path = files.get(wanted.reference) or next(iter(files.values()))
     if any(map(is_dicom, files.values())):
         return _of_chosen_series(files)
-    return Study(_name_of(path), ScanFiles(dict(files)))
+    return Study(_name_of(path, wanted), ScanFiles(dict(files)))
 
 
 def _of_chosen_series(files: Mapping[str, Path]) -> Study:
@@ -116,25 +152,26 @@ def _of_chosen_series(files: Mapping[str, Path]) -> Study:
     return Study(Path(os.path.commonpath(folders)).name, dicom=tuple(found), chosen=dict(files))
 
 
-def _name_of(path: Path) -> str:
+def _name_of(path: Path, wanted: Wanted) -> str:
     """The case's name in a file's name: without the word for its channel; the folder's where nothing is left."""
-    name = read_names([Image(stem_of(path))], None, CHANNELS).images[0].case
-    if name.lower() in {channel.lower() for channel in CHANNELS} or not re.search("[A-Za-z0-9]", name):
+    name = read_names([Image(stem_of(path))], None, wanted.channels).images[0].case
+    if name.lower() in {channel.lower() for channel in wanted.channels} or not re.search("[A-Za-z0-9]", name):
         return path.absolute().parent.name
     return name
 
 
-def _of_loose_files(files: Sequence[Path]) -> list[Study]:
+def _of_loose_files(files: Sequence[Path], wanted: Wanted) -> list[Study]:
     """Files that are named one by one: those of one case belong together."""
     studies: dict[str, dict[str, Path]] = {}
     broken: list[Study] = []
-    names = read_names([Image(stem_of(path)) for path in files], None, CHANNELS).images
+    names = read_names([Image(stem_of(path)) for path in files], None, wanted.channels).images
+    by_name = {channel.lower(): channel for channel in wanted.channels}
     for path, name in zip(files, names, strict=True):
         if not ending_of(path):
             broken.append(Study(stem_of(path), findings=(_refused(path),)))
             continue
-        is_bare = name.case.lower() in {channel.lower() for channel in CHANNELS}
-        channel = name.channel or (name.case.upper() if is_bare else COMBINED)
+        is_bare = name.case.lower() in by_name
+        channel = name.channel or by_name.get(name.case.lower(), COMBINED)
         case = path.absolute().parent.name if is_bare else name.case
         if channel in studies.setdefault(case, {}):
             first = studies[case][channel]
@@ -143,29 +180,33 @@ def _of_loose_files(files: Sequence[Path]) -> list[Study]:
     return [Study(case, ScanFiles(images)) for case, images in studies.items()] + broken
 
 
-def _of_folder(tree: StudyTree, prefix: str = "", depth: int = 0) -> list[Study]:
+def _of_folder(tree: StudyTree, wanted: Wanted, prefix: str = "", depth: int = 0) -> list[Study]:
     """The studies in a folder: itself, its files, its folders, and theirs."""
-    if dicom := _dicom_studies(tree, prefix, depth):
+    if dicom := _dicom_studies(tree, wanted, prefix, depth):
         return dicom
-    found = find_unlabelled(tree.path, CHANNELS, optional=(ADC, B0))
+    found = wanted.cases_in(tree.path)
     studies: list[Study] = []
     for case in found.cases:
-        if dicom := _dicom_beside(case, tree, prefix, depth):
+        if dicom := _dicom_beside(case, tree, wanted, prefix, depth):
             studies += dicom
             continue
-        study, inside = _of_case(case, found.findings.items, prefix), tree.path / case.name
-        numbered = _numbered_in(inside, f"{study.name}_") if study.problem and inside.is_dir() else []
+        study, inside = _of_case(case, found.findings.items, wanted, prefix), tree.path / case.name
+        numbered = _numbered_in(inside, wanted, f"{study.name}_") if study.problem and inside.is_dir() else []
         studies += numbered or [study]
     for inner in found.empty:
-        studies += _of_empty(tree.at(inner), prefix, depth)
+        studies += _of_empty(tree.at(inner), wanted, prefix, depth)
     if studies:
         return studies
     name = prefix.rstrip("_") or tree.path.absolute().name
     # Files whose names say nothing, such as pictures made of the DICOM files beside them, do not hide these.
-    return _dicom_studies(tree, prefix, depth, beside_scans=True) or [Study(name, findings=(_nothing_in(tree),))]
+    return _dicom_studies(tree, wanted, prefix, depth, beside_scans=True) or [
+        Study(name, findings=(_nothing_in(tree, wanted),))
+    ]
 
 
-def _dicom_studies(tree: StudyTree, prefix: str, depth: int, *, beside_scans: bool = False) -> list[Study]:
+def _dicom_studies(
+    tree: StudyTree, wanted: Wanted, prefix: str, depth: int, *, beside_scans: bool = False
+) -> list[Study]:
     """The DICOM studies of a folder; empty if it holds no DICOM, or scans of other formats that count first."""
     if (tree.has_scans and not beside_scans) or not tree.dicom:
         return []
@@ -177,10 +218,10 @@ def _dicom_studies(tree: StudyTree, prefix: str, depth: int, *, beside_scans: bo
         return [Study(name, findings=(finding,))]
     if count <= 1 or not tree.folders or depth >= DEEPEST:
         return [Study(name, dicom=tuple(tree.dicom))]
-    return [study for one in tree.folders for study in _of_folder(one, f"{prefix}{one.path.name}_", depth + 1)]
+    return [study for one in tree.folders for study in _of_folder(one, wanted, f"{prefix}{one.path.name}_", depth + 1)]
 
 
-def _dicom_beside(case: Case, tree: StudyTree, prefix: str, depth: int) -> list[Study]:
+def _dicom_beside(case: Case, tree: StudyTree, wanted: Wanted, prefix: str, depth: int) -> list[Study]:
     """The DICOM studies in a case's folder whose only other file does not say what it is, such as t1.nii.gz."""
     path = case.images.get(COMBINED)
     if path is None or any(file.is_file() for file in _side_files(path)):
@@ -190,42 +231,46 @@ def _dicom_beside(case: Case, tree: StudyTree, prefix: str, depth: int) -> list[
         prefix, depth = f"{prefix}{case.name}_", depth + 1
     elif sum(map(bool, map(ending_of, tree.files))) > 1:
         return []
-    return _dicom_studies(folder, prefix, depth, beside_scans=True)
+    return _dicom_studies(folder, wanted, prefix, depth, beside_scans=True)
 
 
-def _of_empty(tree: StudyTree, prefix: str, depth: int) -> list[Study]:
+def _of_empty(tree: StudyTree, wanted: Wanted, prefix: str, depth: int) -> list[Study]:
     """A folder in which no scan was found as of one study: its files may be numbered, the folders in it be studies."""
     prefix = f"{prefix}{tree.path.name}_"
-    if dicom := _dicom_studies(tree, prefix, depth + 1):
+    if dicom := _dicom_studies(tree, wanted, prefix, depth + 1):
         return dicom
-    if numbered := _numbered_in(tree.path, prefix) if tree.has_scans else []:
+    if numbered := _numbered_in(tree.path, wanted, prefix) if tree.has_scans else []:
         return numbered
     if any(folder.has_scans for folder in tree.folders) and depth < DEEPEST:
-        return _of_folder(tree, prefix, depth + 1)
-    beside = _dicom_studies(tree, prefix, depth + 1, beside_scans=True)
-    return beside or [Study(prefix.rstrip("_"), findings=(_nothing_in(tree),))]
+        return _of_folder(tree, wanted, prefix, depth + 1)
+    beside = _dicom_studies(tree, wanted, prefix, depth + 1, beside_scans=True)
+    return beside or [Study(prefix.rstrip("_"), findings=(_nothing_in(tree, wanted),))]
 
 
-def _numbered_in(folder: Path, prefix: str) -> list[Study]:
+def _numbered_in(folder: Path, wanted: Wanted, prefix: str) -> list[Study]:
     """The cases of files in nnU-Net's format, `<case>_0000`, `<case>_0001`; empty if the folder holds anything else."""
-    found = find_unlabelled(folder, CHANNELS, optional=(ADC, B0))
+    found = wanted.cases_in(folder)
     if not found.cases or not all(case.numbered for case in found.cases):
         return []
-    return [_of_case(case, found.findings.items, prefix) for case in found.cases]
+    return [_of_case(case, found.findings.items, wanted, prefix) for case in found.cases]
 
 
-def _of_case(case: Case, findings: Sequence[Finding], prefix: str) -> Study:
-    own = tuple(one for one in findings if one.case == case.name)
-    return Study(f"{prefix}{case.name}", case.files, findings=own)
+def _of_case(case: Case, findings: Sequence[Finding], wanted: Wanted, prefix: str) -> Study:
+    own = [one for one in findings if one.case == case.name]
+    if case.numbered and set(case.images) - set(wanted.model):
+        names = ", ".join(wanted.model)
+        found = f"has {len(case.images)} files by number, where the model takes {len(wanted.model)}: {names}"
+        own.append(Finding("error", found, "Take the others away, or name the files <case>_<channel>."))
+    return Study(f"{prefix}{case.name}", case.files, findings=tuple(own))
 
 
-def _nothing_in(tree: StudyTree) -> Finding:
+def _nothing_in(tree: StudyTree, wanted: Wanted) -> Finding:
     """Why a folder is no study."""
     folder, files = tree.path, list(tree.files)
     scans = [path.name for path in files if ending_of(path)]
     if scans:
         shown = ", ".join(scans[:4]) + (f" and {len(scans) - 4} more" if len(scans) > 4 else "")
-        return Finding("error", f"no file is an ADC or DWI by its name: {shown}", NO_SCAN, folder.name)
+        return Finding("error", f"no file is {' or '.join(wanted.model)} by its name: {shown}", NO_SCAN, folder.name)
     what = "is empty" if not files else "holds no scan"
     return Finding("error", what, unread_files(folder) or READ, folder.name)
 
@@ -241,7 +286,7 @@ def _refused(path: Path) -> Finding:
     return Finding("error", "is no scan", READ, path.name)
 
 
-def _of_table(table: Path) -> list[Study]:
+def _of_table(table: Path, wanted: Wanted) -> list[Study]:
     """The studies of a table with a column for each channel, and paths relative to the table's folder."""
     try:
         rows = pd.read_csv(table, sep=None, engine="python", dtype=str, keep_default_na=False)
@@ -250,25 +295,29 @@ def _of_table(table: Path) -> list[Study]:
             f"{table} cannot be read as a table: {error}.", "Save it as CSV with a line of titles."
         ) from error
     rows.columns = [str(column).strip().lower() for column in rows.columns]
-    used = [name for name in CHANNELS if name.lower() in rows.columns]
-    if DWI not in used:
-        columns = ", ".join(rows.columns)
-        raise MscsError(f"{table} has the columns {columns}, but no dwi.", "Use case, adc, dwi, b0 and b_value.")
-    return [_of_row(dict(row), used, table) for row in rows.to_dict("records")]
+    used = [name for name in wanted.channels if name.lower() in rows.columns]
+    if wanted.reference not in used:
+        columns, usual = ", ".join(rows.columns), ", ".join(name.lower() for name in wanted.channels)
+        finding = f"{table} has the columns {columns}, but no {wanted.reference.lower()}."
+        raise MscsError(finding, f"Use {CASE}, {usual} and {B_VALUE}.")
+    return [_of_row(dict(row), used, table, wanted) for row in rows.to_dict("records")]
 
 
-def _of_row(row: Mapping[str, str], used: Sequence[str], table: Path) -> Study:
+def _of_row(row: Mapping[str, str], used: Sequence[str], table: Path, wanted: Wanted) -> Study:
+    reference = wanted.reference
     texts = {name: row[name.lower()].strip() for name in used}
     files = {name: table.parent / text for name, text in texts.items() if text}
-    name = str(row.get(CASE, "")).strip() or (_name_of(files[DWI]) if DWI in files else "row_without_dwi")
+    name = str(row.get(CASE, "")).strip() or (
+        _name_of(files[reference], wanted) if reference in files else f"row_without_{reference.lower()}"
+    )
     b_value = str(row.get(B_VALUE, "")).strip()
     problems = [
         Finding("error", "is not there", f"Check the path in {table.name}.", path.name)
         for path in files.values()
         if not path.is_file()
     ]
-    if DWI not in files:
-        problems.append(Finding("error", "has no dwi", f"Fill in the column of {table.name}."))
+    if reference not in files:
+        problems.append(Finding("error", f"has no {reference.lower()}", f"Fill in the column of {table.name}."))
     if b_value and not re.fullmatch(r"\d+(\.\d*)?", b_value):
         problems.append(Finding("error", f"b_value is {b_value!r}", "Write it in s/mm2, such as 1000."))
         b_value = ""

@@ -10,6 +10,8 @@ FINAL_CHECKPOINT, BEST_CHECKPOINT, LATEST_CHECKPOINT = (
     "checkpoint_best.pth",
     "checkpoint_latest.pth",
 )
+# The entry of a checkpoint that holds the parameters of the network.
+WEIGHTS = "network_weights"
 # In the order in which prediction takes them, and with the most epochs first.
 CHECKPOINTS = (FINAL_CHECKPOINT, BEST_CHECKPOINT, LATEST_CHECKPOINT)
 MOST_TRAINED_FIRST = (FINAL_CHECKPOINT, LATEST_CHECKPOINT, BEST_CHECKPOINT)

@@ -1,11 +1,18 @@
 """Plans: the name of their file beside a model, and the configurations that nnU-Net plans."""
 
+from pathlib import Path
+
 PLANS_JSON = "plans.json"
 LOW_RESOLUTION, FULL_RESOLUTION, CASCADE = "3d_lowres", "3d_fullres", "3d_cascade_fullres"
 CONFIGURATIONS = ("2d", LOW_RESOLUTION, FULL_RESOLUTION, CASCADE)
 # nnU-Net's residual encoder planners share the preprocessed data of these with its default planner.
 RESIDUAL_PLANNER, DEFAULT_PLANS = "nnUNetPlannerResEnc", "nnUNetPlans"
 SHARED_CONFIGURATIONS = ("2d", FULL_RESOLUTION)
+
+
+def weights_beside(preprocessed: Path, plans: str) -> Path:
+    """The weights that trainings of these plans begin with, where `mscs adapt` took both from a model."""
+    return preprocessed / f"{plans}_weights.pth"
 
 
 def preprocessed_configuration(configuration: str) -> str:

@@ -12,13 +12,13 @@ from nnunetv2_mscs.nnunet_files.model_folder import is_model_folder, model_of
 DATASET_WORD = re.compile(rf"[0-9]{{1,3}}|{DATASET_NAME.pattern}")
 
 
-def results_of(name_or_id: str) -> Path:
-    """The folder of a data set's trained models in nnUNet_results.
+def results_of(name_or_id: str, results: Path | None = None) -> Path:
+    """The folder of a data set's trained models in nnUNet_results, or in the folder given instead of it.
 
     Raises:
         MscsError: nnUNet_results is not set, or holds no such folder, or several of this id.
     """
-    results = folder_if_named(RESULTS)
+    results = results or folder_if_named(RESULTS)
     if results is None:
         raise MscsError(f"{RESULTS} is not set, so {name_or_id} cannot be found.", f"export {RESULTS}=FOLDER")
     pattern = f"Dataset{int(name_or_id):03d}_*" if name_or_id.isdecimal() else name_or_id

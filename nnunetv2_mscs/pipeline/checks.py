@@ -17,11 +17,12 @@ from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.nnunet_files.plans import CASCADE, CONFIGURATIONS, LOW_RESOLUTION
 from nnunetv2_mscs.pipeline.data_stages import SPLITS as SPLITS_STAGE
 from nnunetv2_mscs.pipeline.disk import GIGABYTE, check_disks, estimate
-from nnunetv2_mscs.pipeline.models import own_models, planner_class, rival_models
+from nnunetv2_mscs.pipeline.models import ADAPTING_TRAINER, TAKEN_OVER, own_models, planner_class, rival_models
 from nnunetv2_mscs.pipeline.run import LOCAL, Execution, Run
 from nnunetv2_mscs.pipeline.settings import RunSettings
 from nnunetv2_mscs.pipeline.source import Scans, look_at_source, measure_scans
 from nnunetv2_mscs.pipeline.state import read_record
+from nnunetv2_mscs.pipeline.take_plans import model_to_adapt
 from nnunetv2_mscs.pipeline.training_stages import LENGTH
 from nnunetv2_mscs.pipeline.write_splits import SPLITS, check_splits
 from nnunetv2_mscs.scans.findings import Finding, Findings
@@ -220,10 +221,12 @@ def _check_models(settings: RunSettings, findings: Findings) -> None:
         plain = LENGTH.sub("", trainer)
         findings.error(text, "Drop --epochs." if "iterations" in plain else f"Drop --epochs, or write {plain}.")
     unknown = len(findings.errors)
+    if settings.adapt:
+        _check_adapting(settings, findings)
     with redirect_stdout(StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         models = [*own_models(settings), *rival_models(settings)]
-        for planner in dict.fromkeys(model.planner for model in models):
+        for planner in dict.fromkeys(model.planner for model in models if model.planner != TAKEN_OVER):
             _found(findings, partial(planner_class, planner))
         if len(findings.errors) == unknown and not with_length:
             for trainer in dict.fromkeys(model.trainer for model in models):
@@ -232,6 +235,18 @@ def _check_models(settings: RunSettings, findings: Findings) -> None:
         ours = set(own_models(settings))
         for rival in dict.fromkeys(model.trainer for model in rival_models(settings) if model in ours):
             findings.error(f"--compare {rival} is what is trained anyway", "Name another trainer or planner.")
+
+
+def _check_adapting(settings: RunSettings, findings: Findings) -> None:
+    model = _found(findings, partial(model_to_adapt, str(settings.adapt)))
+    if settings.planner:
+        findings.error("--planner beside --adapt: the plans are the model's", "Leave --planner out.")
+    if not settings.trainer.startswith(ADAPTING_TRAINER):
+        text = f"--trainer {settings.trainer} does not start from the weights of --adapt"
+        findings.error(text, f"Leave it out, or take {ADAPTING_TRAINER} with a length.")
+    own = model and (model.selection.models.models[0].configuration,)
+    if own and settings.configurations != own:
+        findings.error(f"--configurations {_shown(settings.configurations)}: the model has {own[0]}", "Leave it out.")
 
 
 def _find_trainer(name: str) -> type:

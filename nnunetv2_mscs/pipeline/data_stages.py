@@ -7,14 +7,15 @@ from typing import Any
 
 from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.models.source import find_model
 from nnunetv2_mscs.nnunet_files.commands import nnunet_command
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_TR, LABELS_TR, REFERENCES
 from nnunetv2_mscs.nnunet_files.dataset import FINGERPRINT as FINGERPRINT_FILE
 from nnunetv2_mscs.nnunet_files.dataset import SPLITS as SPLITS_FILE
 from nnunetv2_mscs.nnunet_files.environment import Folders
-from nnunetv2_mscs.nnunet_files.plans import preprocessed_configuration, preprocessed_folder
+from nnunetv2_mscs.nnunet_files.plans import preprocessed_configuration, preprocessed_folder, weights_beside
 from nnunetv2_mscs.pipeline.commands import module_command, mscs_command
-from nnunetv2_mscs.pipeline.models import PlannedModel
+from nnunetv2_mscs.pipeline.models import TAKEN_OVER, PlannedModel
 from nnunetv2_mscs.pipeline.settings import RunSettings
 from nnunetv2_mscs.pipeline.source import Source
 from nnunetv2_mscs.pipeline.stage import ADOPTED, REPLACED, Here, Stage, all_of
@@ -121,6 +122,8 @@ def _references(settings: RunSettings, source: Source, preprocessed: Path) -> St
 
 def _plan(settings: RunSettings, source: Source, preprocessed: Path, planner: str, plans: str) -> Stage:
     file = preprocessed / f"{plans}.json"
+    if planner == TAKEN_OVER:
+        return _taken_plans(settings, source, file)
     target = settings.gpu_memory_target_gb
     memory = [] if target is None else ["-gpu_memory_target", target]
     words = ("-d", settings.dataset_id, "-pl", planner, *memory)
@@ -131,6 +134,21 @@ def _plan(settings: RunSettings, source: Source, preprocessed: Path, planner: st
         parameters={"planner": planner, "gpu_memory_target_gb": target},
         **of_raw(source, DATASET_JSON, needs=(FINGERPRINT, SPLITS)),
         makes=(file,),
+        verify=lambda: _check_configurations(file, settings.configurations),
+    )
+
+
+def _taken_plans(settings: RunSettings, source: Source, file: Path) -> Stage:
+    """Plans and weights of the model that is adapted."""
+    model = find_model(str(settings.adapt))
+    words = (settings.dataset, settings.adapt, file.stem)
+    return Stage(
+        plan_stage(file.stem),
+        f"take over plans and weights of {model.name}",
+        lambda here: [module_command("nnunetv2_mscs.pipeline.take_plans", *words)],
+        parameters={"model": model.name, "weights": model.weights_digest(fast=True)},
+        **of_raw(source, DATASET_JSON, needs=(FINGERPRINT, SPLITS)),
+        makes=(file, weights_beside(file.parent, file.stem)),
         verify=lambda: _check_configurations(file, settings.configurations),
     )
 

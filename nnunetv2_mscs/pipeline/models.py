@@ -10,18 +10,22 @@ from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.nnunet_files.model_folder import Model, ModelSet
 from nnunetv2_mscs.pipeline.settings import RunSettings
 
+# Trainers whose names begin so train MSCS-Net; all others train networks of nnU-Net's.
+MSCS_NET = "MSCS"
+OUR_PLANNER, NNUNET_PLANNER = "MSCSPlanner", "ExperimentPlanner"
+# Stands for the planner where the plans are those of a model that is adapted; nnU-Net knows no such planner.
+TAKEN_OVER = "taken over"
+ADAPTING_TRAINER = "MSCSTrainerAdapt"
 # Planner -> name of its plans. Those of other planners are read from their classes.
 PLANS = {
     "MSCSPlanner": "MSCSPlans",
     "MSCSPlannerZScore": "MSCSPlansZScore",
+    TAKEN_OVER: "MSCSPlansAdapted",
     "ExperimentPlanner": "nnUNetPlans",
     "nnUNetPlannerResEncM": "nnUNetResEncUNetMPlans",
     "nnUNetPlannerResEncL": "nnUNetResEncUNetLPlans",
     "nnUNetPlannerResEncXL": "nnUNetResEncUNetXLPlans",
 }
-# Trainers whose names begin so train MSCS-Net; all others train networks of nnU-Net's.
-MSCS_NET = "MSCS"
-OUR_PLANNER, NNUNET_PLANNER = "MSCSPlanner", "ExperimentPlanner"
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class PlannedModel:
 def own_models(settings: RunSettings) -> list[PlannedModel]:
     """Our models, which compete for the best configuration, in the order of the configurations."""
     trainer = with_length(settings.trainer, settings.epochs)
-    planner = settings.planner or planner_for(trainer)
+    planner = TAKEN_OVER if settings.adapt else settings.planner or planner_for(trainer)
     return [PlannedModel(trainer, planner, configuration) for configuration in settings.configurations]
 
 

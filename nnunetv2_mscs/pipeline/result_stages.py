@@ -1,15 +1,18 @@
 """After the trainings: the best configuration, predictions of the test cases, evaluation and report."""
 
+import json
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
+from nnunetv2_mscs.models.source import find_model
 from nnunetv2_mscs.nnunet_files.best_configuration import BEST_INSTRUCTIONS, BEST_RECORD
 from nnunetv2_mscs.nnunet_files.commands import device_options, nnunet_command, postprocess_words, predict_words
-from nnunetv2_mscs.nnunet_files.dataset import FOLDS, IMAGES_TS, LABELS_TS, REFERENCES
+from nnunetv2_mscs.nnunet_files.dataset import FOLDS, IMAGES_TR, IMAGES_TS, LABELS_TS, REFERENCES
+from nnunetv2_mscs.nnunet_files.dataset import SPLITS as SPLITS_FILE
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline.commands import mscs_command
-from nnunetv2_mscs.pipeline.data_stages import REFERENCES_STAGE, of_raw
+from nnunetv2_mscs.pipeline.data_stages import REFERENCES_STAGE, SPLITS, of_raw
 from nnunetv2_mscs.pipeline.models import PlannedModel, model_set
 from nnunetv2_mscs.pipeline.settings import RunSettings
 from nnunetv2_mscs.pipeline.source import Source
@@ -17,7 +20,7 @@ from nnunetv2_mscs.pipeline.stage import Here, Stage, all_of
 from nnunetv2_mscs.pipeline.state import RunFolder
 from nnunetv2_mscs.pipeline.training_stages import training_stage
 
-BEST, PREDICT, EVALUATE, REPORT = "best_configuration", "predict", "evaluate", "report"
+BEST, PREDICT, BEFORE, EVALUATE, REPORT = "best_configuration", "predict", "before", "evaluate", "report"
 EVALUATE_TEST, REPORT_TEST = "evaluate_test", "report_test"
 
 
@@ -31,6 +34,8 @@ def result_stages(
 ) -> list[Stage]:
     """Predictions only if the source has test cases, and their scores only if these have masks."""
     stages = [_best(settings, folders, ours)]
+    if settings.adapt:
+        stages.append(_before(settings, folders, source, run))
     if source.has_test_cases:
         stages.append(_predict(settings, folders, source, run, ours))
     stages += [_evaluate(settings, folders, run, ours, rivals), _report(run)]
@@ -76,8 +81,8 @@ def _predict(
 
     def commands(here: Here) -> Sequence[Sequence[str]]:
         if len(ours) > 1:
-            words = (settings.dataset_id, "-i", images, "-o", run.predictions, "-np", here.workers)
-            return [mscs_command("predict-best", *words, "--device", here.device)]
+            words = (images, "-m", settings.dataset_id, "-o", run.predictions, "--device", here.device)
+            return [mscs_command("predict", *words)]
         models, raw_masks = model_set(settings, ours), run.unprocessed_predictions
         options = device_options(here.device, here.workers)
         predict = predict_words(models, models.models[0], images, raw_masks, *options)
@@ -96,6 +101,37 @@ def _predict(
     )
 
 
+def _before(settings: RunSettings, folders: Folders, source: Source, run: RunFolder) -> Stage:
+    """Masks of the held-out cases by the model as it was, to compare those of its adaptation with."""
+    model, images = find_model(str(settings.adapt)), source.raw / IMAGES_TR
+    splits = folders.preprocessed / settings.dataset / SPLITS_FILE
+
+    def commands(here: Here) -> Sequence[Sequence[str]]:
+        scans = [images]
+        if settings.folds != FOLDS and splits.is_file():
+            folds = json.loads(splits.read_text())
+            scans = [
+                file for fold in settings.folds for case in folds[fold]["val"] for file in images.glob(f"{case}_????.*")
+            ]
+        return [
+            mscs_command("predict", *sorted(scans), "-m", settings.adapt, "-o", run.before, "--device", here.device)
+        ]
+
+    return Stage(
+        BEFORE,
+        "predict with the model as it was",
+        commands,
+        parameters={
+            "model": model.name,
+            "weights": model.weights_digest(fast=False),
+            "folds": list(settings.folds),
+        },
+        **of_raw(source, IMAGES_TR, needs=(SPLITS,)),
+        makes=(run.before,),
+        uses_gpu=True,
+    )
+
+
 def _evaluate(
     settings: RunSettings,
     folders: Folders,
@@ -110,6 +146,9 @@ def _evaluate(
     for pair in combinations(ours, 2):
         names.append(f"ensemble {pair[0].configuration} + {pair[1].configuration}")
         places.append(folders.results / settings.dataset / model_set(settings, pair).home)
+    if settings.adapt:
+        names.append("before")
+        places.append(run.before)
     folds = [] if settings.folds == FOLDS else list(settings.folds)
     partial = bool(folds) and len(ours) > 1  # an ensemble's folder does not record its folds
     words = [
@@ -123,7 +162,12 @@ def _evaluate(
         "evaluate cross-validation",
         lambda here: [mscs_command("evaluate", *words, "-np", here.workers)],
         parameters={"models": names, "folds": folds, "partial": partial},
-        needs=all_of(REFERENCES_STAGE, *_trained(settings, models), *([BEST] if len(ours) > 1 else [])),
+        needs=all_of(
+            REFERENCES_STAGE,
+            *_trained(settings, models),
+            *([BEST] if len(ours) > 1 else []),
+            *([BEFORE] if settings.adapt else []),
+        ),
         makes=(run.evaluation,),
     )
 

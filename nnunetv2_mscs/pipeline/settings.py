@@ -52,6 +52,11 @@ class RunSettings(ConversionOptions):
         type=number_from(0.01, MOST_MEMORY_GB),
         metavar="GB",
     )
+    adapt: str | None = option(
+        None,
+        "start from the weights and the plans of this model, see mscs adapt",
+        metavar="MODEL",
+    )
     compare: tuple[str, ...] = option(
         (),
         "train rivals on the same folds, such as nnUNetTrainer, and say which is better",

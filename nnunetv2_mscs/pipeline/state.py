@@ -51,6 +51,11 @@ class RunFolder:
         return self.path / "predictions_unprocessed"
 
     @property
+    def before(self) -> Path:
+        """Masks of all training cases by the model that is adapted, which has seen none of them."""
+        return self.path / "before"
+
+    @property
     def evaluation(self) -> Path:
         return self.path / "evaluation"
 

@@ -10,6 +10,7 @@ from nnunetv2_mscs.scans.findings import Findings, ScanError
 from nnunetv2_mscs.scans.formats import NIFTI_ENDINGS
 from nnunetv2_mscs.scans.reading import Volume, read_volume
 from nnunetv2_mscs.scans.words import ADC as ADC
+from nnunetv2_mscs.scans.words import B0 as B0
 from nnunetv2_mscs.scans.words import DWI as DWI
 
 COMBINED = "*"

@@ -15,13 +15,12 @@ from nnunetv2_mscs.scans.b_values import (
     compute_adc,
     split_by_b_value,
 )
-from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, Channel, ReadingRules, ScanFiles, read_channels
+from nnunetv2_mscs.scans.channels import ADC, B0, COMBINED, DWI, Channel, ReadingRules, ScanFiles, read_channels
 from nnunetv2_mscs.scans.findings import Finding, Findings, ScanError
 from nnunetv2_mscs.scans.formats import ending_of
 from nnunetv2_mscs.scans.reading import Volume, read_volume
 from nnunetv2_mscs.scans.scan import Scan, put_together
 
-B0 = "B0"
 COMPUTED = "computed from b0 and DWI"
 NAME_B_VALUE = "Give it in s/mm2: --b-value 1000, or put the .bval file beside the DWI."
 
@@ -48,7 +47,7 @@ class NewScan:
     """A new scan, harmonised.
 
     Args:
-        scan: its channels on the DWI's grid as stored.
+        scan: its channels on one grid as stored: that of the DWI, or of the first channel wanted if there is none.
         b_value: of the DWI, in s/mm2; None if it is not known.
         findings: warnings and notes.
         oriented: the file records which side is left.
@@ -62,12 +61,15 @@ class NewScan:
     measured: bool
 
 
-def read_new_channels(files: ScanFiles, rules: ReadingRules, *, b_value: float | None = None) -> NewChannels:
+def read_new_channels(
+    files: ScanFiles, rules: ReadingRules, *, wanted: Sequence[str] = (ADC, DWI), b_value: float | None = None
+) -> NewChannels:
     """Read the files of a new scan; 4D files are split by their b-values.
 
     Args:
         files: of one scan; a file of unnamed channels that has a .bval file beside it is a diffusion series.
         rules: how to read them.
+        wanted: the channels that a model needs; a b0 that no ADC has to be computed from is not read.
         b_value: of the DWI, where no file says it.
 
     Raises:
@@ -84,7 +86,7 @@ def read_new_channels(files: ScanFiles, rules: ReadingRules, *, b_value: float |
     elif path:
         recorded = b_values[0] if b_values else b_value_in_name(_stem(path))
         new.b_value = _settled(recorded, b_value, path, new.findings)
-    if B0 in images and ADC in images:
+    if B0 in images and ADC in images and B0 not in wanted:
         images.pop(B0)
     if B0 in images:
         new.channels[B0] = _mean_b0(images.pop(B0), rules, new.findings)
@@ -95,7 +97,7 @@ def read_new_channels(files: ScanFiles, rules: ReadingRules, *, b_value: float |
 
 
 def make_new_scan(new: NewChannels, wanted: Sequence[str], rules: ReadingRules) -> NewScan:
-    """Harmonise the channels of a new scan, on the DWI's grid.
+    """Harmonise the channels of a new scan, on the grid of the DWI, or of the first channel wanted if there is none.
 
     Args:
         new: what was read.
@@ -118,13 +120,13 @@ def make_new_scan(new: NewChannels, wanted: Sequence[str], rules: ReadingRules) 
     if computes and new.b_value is None:
         raise ScanError("the b-value of the DWI is not recorded, so that no ADC can be computed", NAME_B_VALUE)
     # The DWI gives the grid also to a model that does not see it: masks lie on it.
-    used = {name: one for name, one in channels.items() if name in (*needed, DWI)}
+    used = {name: channels[name] for name in dict.fromkeys((*needed, DWI)) if name in channels}
+    reference = used.get(DWI) or next(iter(used.values()))
     scan = put_together(used, replace(rules, resample=True), findings)
     raise_first(findings)
     assert scan is not None
     if computes:
         scan = _with_computed_adc(scan, used, new, findings)
-    reference = used.get(DWI) or next(iter(used.values()))
     scan = replace(scan, channels={name: scan.channels[name] for name in wanted} | _beside(scan, wanted))
     return NewScan(
         scan,
@@ -192,8 +194,7 @@ def _with_computed_adc(scan: Scan, used: dict[str, Channel], new: NewChannels, f
     adc = compute_adc(scan.channels[DWI], scan.channels[B0], difference)
     check_computed(adc, scan.channels[B0], new.b_value, used[DWI].path)
     findings.note(f"ADC computed from b0 and DWI, with b = {new.b_value:g} s/mm2", file=used[DWI].path)
-    channels = {name: array for name, array in scan.channels.items() if name != B0}
-    return replace(scan, channels={ADC: adc, **channels}, adc_unit=COMPUTED)
+    return replace(scan, channels={ADC: adc, **scan.channels}, adc_unit=COMPUTED)
 
 
 def _stem(path: Path) -> str:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Literal, NamedTuple
 
-ADC, DWI = "ADC", "DWI"
+ADC, DWI, B0 = "ADC", "DWI", "B0"
 SEPARATORS = r"_\-. "
 # What an image's name may always end in. All other words count only where the names fit together no other way.
 LAST_WORDS = r"adc|dwi\d?|b0|b\d{3,4}|flair|t1|t1w|t2|t2w|swi|trace|tracew|pwi|cbf|cbv|mtt|tmax|ttp"
@@ -105,7 +105,7 @@ def channel_of_word(word: str) -> str:
     if DWI_WORDS.fullmatch(lower):
         return DWI
     if lower in ("lowb",) or re.fullmatch(r"b0+", lower):
-        return "B0"
+        return B0
     if lower == "t2flair":
         return "FLAIR"
     return word.upper() if LIKE_DWI_WORDS.fullmatch(lower) or OTHER_WORDS.fullmatch(lower) else ""

@@ -2,7 +2,7 @@
 
 import importlib
 
-__all__ = ["MSCSTrainer", "MSCSTrainerEarlyStopping", "MSCSTrainerLesion", "MSCSTrainerPaper"]
+__all__ = ["MSCSTrainer", "MSCSTrainerAdapt", "MSCSTrainerEarlyStopping", "MSCSTrainerLesion", "MSCSTrainerPaper"]
 
 
 def __getattr__(name: str):

@@ -7,13 +7,15 @@ Each part can be left out, but iterations stand only after epochs, and a patienc
 import re
 from functools import cache
 
+from nnunetv2_mscs.training.adapting_trainer import MSCSTrainerAdapt
 from nnunetv2_mscs.training.early_stopping_trainer import MSCSTrainerEarlyStopping
 from nnunetv2_mscs.training.lesion_trainer import MSCSTrainerLesion
 from nnunetv2_mscs.training.paper_trainer import MSCSTrainerPaper
 from nnunetv2_mscs.training.trainer import MSCSTrainer
 
 BASES: dict[str, type[MSCSTrainer]] = {
-    base.__name__: base for base in (MSCSTrainer, MSCSTrainerEarlyStopping, MSCSTrainerLesion, MSCSTrainerPaper)
+    base.__name__: base
+    for base in (MSCSTrainer, MSCSTrainerAdapt, MSCSTrainerEarlyStopping, MSCSTrainerLesion, MSCSTrainerPaper)
 }
 NAME = re.compile(
     r"(?P<base>[A-Za-z]+)(_(?P<patience>[1-9]\d*)patience)?"

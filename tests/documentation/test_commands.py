@@ -27,6 +27,7 @@ PAGES = (PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / 
 
 RUN = {
     "make test": ".ci/run",
+    "mscs adapt": "tests/pipeline/test_adapt.py",
     "mscs cancel": "tests/pipeline/test_cancel.py",
     "mscs convert": "tests/end_to_end/test_real_scans.py",
     "mscs demo": "tests/demo/test_demo.py",
@@ -35,6 +36,7 @@ RUN = {
     "mscs export": "tests/sharing/test_exporting.py",
     "mscs import-keras": "tests/keras_import/test_commands.py",
     "mscs install": "tests/sharing/test_installing.py",
+    "mscs model-path": "tests/models/test_shipped.py",
     "mscs phantom": "tests/phantom/test_writing.py",
     "mscs predict-best": "tests/sharing/test_predictions.py",
     "mscs predict": "tests/models/test_predict.py",

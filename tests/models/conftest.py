@@ -16,10 +16,10 @@ def results(tmp_path_factory) -> Path:
     return results
 
 
-def make_coarse(folder: Path) -> None:
-    """Let a small model see scans along fixed axes, and in few patches."""
+def make_coarse(folder: Path, *, reader: str = "MSCSReaderLAS") -> None:
+    """Let a small model see scans by a reader, of fixed axes if nothing is said, and in few patches."""
     plans = json.loads((folder / "plans.json").read_text())
-    plans["image_reader_writer"] = "MSCSReaderLAS"
+    plans["image_reader_writer"] = reader
     plans["original_median_spacing_after_transp"] = [14.0, 8.0, 8.0]
     plans["configurations"]["2d"] |= {"patch_size": [24, 24], "spacing": [8.0, 8.0]}
     (folder / "plans.json").write_text(json.dumps(plans))
@@ -35,4 +35,4 @@ def model(results) -> Path:
 def predictor(model):
     from nnunetv2_mscs import Predictor
 
-    return Predictor(model, "cpu")
+    return Predictor(model, "cpu", precision="float32")

@@ -32,9 +32,9 @@ def predict(model, predictor, tmp_path, monkeypatch):
     """The command in this process, with a model that is loaded once for all tests unless one asks for another."""
     monkeypatch.chdir(tmp_path)
 
-    def load(request):
+    def load(source, request):
         usual = (request.threshold, request.min_lesion_ml, request.fast) == (None, None, False)
-        return predictor if usual else original(request)
+        return predictor if usual else original(source, request)
 
     original = predicting._load
     monkeypatch.setattr(predicting, "_load", load)
@@ -279,7 +279,7 @@ def test_what_is_not_there(predict, capsys):
     [
         ([], "name either INPUT or the files"),
         (["in", "--dwi", "x.nii.gz"], "name either INPUT or the files"),
-        (["--adc", "x.nii.gz"], "the DWI is missing"),
+        (["--image", "FLAIR"], "is not CHANNEL=FILE"),
     ],
 )
 def test_wrong_use(words, said, predict, capsys):

@@ -1,14 +1,19 @@
 """`Predictor`: one scan in any form gives one mask, on the grid as stored."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from scipy import ndimage
 
 from nnunetv2_mscs import Predictor
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.model_folder import Model, ModelSet
 from nnunetv2_mscs.scans.grid import Grid, distance_mm
+from nnunetv2_mscs.training import MSCSTrainer
 from tests.models.conftest import make_coarse
 from tests.models.new_scans import AFFINE, scan, write, write_study
 from tests.sharing.tiny_models import DATASET, write_best, write_decision, write_model
@@ -45,7 +50,7 @@ def test_the_result_of_a_scan(plain):
 
 def test_all_orders_and_directions_of_axes_give_the_same_mask(model, tmp_path):
     """Without mirroring, which would hide a network that sees a scan mirrored."""
-    predictor = Predictor(model, "cpu", fast=True)
+    predictor = Predictor(model, "cpu", precision="float32", fast=True)
     folder = write_study(tmp_path, tilt=TILT)
     plain = predictor.predict(adc=folder / "adc.nii.gz", dwi=folder / "dwi.nii.gz")
     assert 0 < plain.mask.mean() < 1
@@ -70,6 +75,39 @@ def test_it_is_what_nnunets_own_predictor_gives(plain, model, tmp_path):
     (tmp_path / "out").mkdir()
     theirs.predict_from_files_sequential(str(folder), str(tmp_path / "out"))
     assert same_place(as_placed(plain), placed(tmp_path / "out/s.nii.gz"))
+
+
+def test_a_cascade_is_nnunets(tmp_path):
+    """Its second stage sees the masks of the first as nnU-Net's command hands them on."""
+    import torch
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    coarse = write_model(tmp_path, "MSCSTrainer", steps=0)
+    make_coarse(coarse)
+    fine = coarse.with_name("MSCSTrainer__nnUNetPlans__fine")
+    shutil.copytree(coarse, fine)
+    plans = json.loads((fine / "plans.json").read_text())
+    plans["configurations"]["fine"] = {"inherits_from": "2d", "previous_stage": "2d"}
+    manager = PlansManager(plans)
+    network = MSCSTrainer.build_network_architecture(manager, manager.get_configuration("fine"), 3, 2, False)
+    for folder in (coarse, fine):
+        (folder / "plans.json").write_text(json.dumps(plans))
+    for fold in (0, 1):
+        file = fine / f"fold_{fold}/checkpoint_final.pth"
+        checkpoint = torch.load(file, weights_only=False) | {"network_weights": network.state_dict()}
+        checkpoint["init_args"] |= {"plans": plans, "configuration": "fine"}
+        torch.save(checkpoint, file)
+    scan = write(tmp_path / "scan", {"adc": "s_0000.nii.gz", "dwi": "s_0001.nii.gz"}, axes="LAS", tilt=TILT)
+    places = [tmp_path / name for name in ("first", "second")]
+    for model, place in zip((coarse, fine), places, strict=True):
+        place.mkdir()
+        theirs = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+        theirs.initialize_from_trained_model_folder(str(model), (0, 1))
+        before = str(places[0]) if model == fine else None
+        theirs.predict_from_files_sequential(str(scan), str(place), folder_with_segs_from_prev_stage=before)
+    ours = Predictor(fine, "cpu", precision="float32").predict(adc=scan / "s_0000.nii.gz", dwi=scan / "s_0001.nii.gz")
+    assert ours.mask.any()
+    assert same_place(as_placed(ours), placed(places[1] / "s.nii.gz"))
 
 
 def test_paths_images_and_arrays_are_one(predictor, tmp_path):
@@ -120,20 +158,20 @@ def test_threshold_and_smallest_lesion(model, plain, tmp_path):
     folder = write_study(tmp_path, tilt=TILT)
     files = {name: folder / f"{name}.nii.gz" for name in ("adc", "dwi")}
     threshold = float(np.quantile(plain.probabilities, 0.97))
-    few = Predictor(model, "cpu", threshold=threshold).predict(**files)
+    few = Predictor(model, "cpu", precision="float32", threshold=threshold).predict(**files)
     np.testing.assert_array_equal(few.mask > 0, plain.probabilities >= np.float32(threshold))
     assert few.lesion_count > 1
     least = few.lesion_volumes_ml[0] - 1e-6
-    large = Predictor(model, "cpu", threshold=threshold, min_lesion_ml=least).predict(**files)
+    large = Predictor(model, "cpu", precision="float32", threshold=threshold, min_lesion_ml=least).predict(**files)
     assert large.lesion_volumes_ml == tuple(one for one in few.lesion_volumes_ml if one >= least)
-    none = Predictor(model, "cpu", threshold=0.999).predict(**files)
+    none = Predictor(model, "cpu", precision="float32", threshold=0.999).predict(**files)
     assert (none.lesion_count, none.mean_adc, none.relative_dwi) == (0, None, None)
     assert none.largest_probability == pytest.approx(plain.largest_probability)
 
 
 def test_fast_uses_one_fold_and_no_mirroring(model, predictor, tmp_path):
     folder = write_study(tmp_path)
-    fast = Predictor(model, "cpu", fast=True)
+    fast = Predictor(model, "cpu", precision="float32", fast=True)
     assert (fast._networks.count, predictor._networks.count) == (1, 2)
     files = {name: folder / f"{name}.nii.gz" for name in ("adc", "dwi")}
     assert not np.allclose(fast.predict(**files).probabilities, predictor.predict(**files).probabilities)
@@ -154,8 +192,8 @@ def test_the_best_ensemble_with_its_postprocessing(tmp_path):
     write_decision(tmp_path / "results" / DATASET / models.decisions, steps=1)
     write_study(tmp_path / "in", tilt=TILT)
     files = {name: tmp_path / f"in/{name}.nii.gz" for name in ("adc", "dwi")}
-    alone = [Predictor(folder, "cpu").predict(**files).probabilities for folder in folders]
-    together = Predictor(tmp_path / "results" / DATASET, "cpu").predict(**files)
+    alone = [Predictor(folder, "cpu", precision="float32").predict(**files).probabilities for folder in folders]
+    together = Predictor(tmp_path / "results" / DATASET, "cpu", precision="float32").predict(**files)
     np.testing.assert_allclose(together.probabilities, (alone[0] + alone[1]) / 2, atol=1e-6)
     pieces, count = ndimage.label(together.probabilities > 0.5, np.ones((3, 3, 3)))
     largest = np.bincount(pieces.ravel())[1:].argmax() + 1

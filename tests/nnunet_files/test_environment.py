@@ -87,7 +87,7 @@ def test_what_names_no_folder_is_refused_wherever_it_is_read(
             ["convert", str(scans), "1", "X"],
             ["export", "1", "x.zip"],
             ["install", "x.zip"],
-            ["predict-best", "1", "-i", "x", "-o", "y"],
+            ["predict-best", "1", "-i", str(scans), "-o", "y"],
         ],
     }[variable]
     for words in commands:

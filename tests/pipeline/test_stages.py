@@ -124,7 +124,7 @@ def test_several_configurations_compete_with_their_ensembles(settings, folders):
     best = typed(stages, "best_configuration")[0]
     assert "-c 2d 3d_fullres" in best
     assert "--disable_ensembling" not in best
-    assert typed(stages, "predict")[0].startswith("mscs predict-best 5 ")
+    assert typed(stages, "predict")[0].startswith("mscs predict ")
     evaluate = typed(stages, "evaluate")[0]
     assert "'ensemble 2d + 3d_fullres'" in evaluate
     assert "ensemble___MSCSTrainer__MSCSPlans__2d___MSCSTrainer__MSCSPlans__3d_fullres___0_1_2_3_4" in evaluate

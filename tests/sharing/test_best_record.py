@@ -1,4 +1,4 @@
-"""inference_information.json: what of it is believed, and mscs predict-best with a model that others made."""
+"""inference_information.json: what of it is believed, and prediction with a model that others made."""
 
 import json
 import pickle
@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.nnunet_files.environment import folders_of
-from nnunetv2_mscs.pipeline.best import read_best
+from nnunetv2_mscs.models.source import find_model
 from nnunetv2_mscs.sharing.exporting import ExportRequest, export
 from nnunetv2_mscs.sharing.installing import install
 from tests.sharing.tiny_models import (
@@ -60,12 +59,15 @@ def test_a_path_in_a_record_is_never_followed(best, tmp_path, workspace):
     assert placed["best_model_or_ensemble"]["postprocessing_file"] == str(own)
     # As nnU-Net's own installation leaves it.
     (folder / RECORD).write_text(json.dumps(record))
-    chosen = read_best(folders_of(), 901)
+    chosen = find_model("901")
     assert chosen.postprocessing == own
-    assert chosen.dice == pytest.approx(0.56)
+    assert chosen.cross_validated_dice == pytest.approx(0.56)
     own.write_bytes(pickle.dumps(Command(mark)))
     with pytest.raises(MscsError, match="system"):
-        read_best(folders_of(), 901)
+        _ = find_model("901").postprocessing
+    own.unlink()
+    with pytest.raises(MscsError, match=r"needs .*postprocessing.pkl, which is not there"):
+        _ = find_model("901").postprocessing
     assert not mark.exists()
 
 
@@ -98,7 +100,7 @@ def test_a_record_that_is_none_is_refused_at_installation_export_and_prediction(
     shutil.copytree(results / DATASET, workspace / "nnUNet_results" / DATASET)
     (workspace / "nnUNet_results" / DATASET / RECORD).write_text(json.dumps(record))
     with pytest.raises(MscsError, match=match):
-        read_best(folders_of(), 901)
+        find_model("901")
     with pytest.raises(MscsError, match=match):
         export(tmp_path / "again.zip", ExportRequest("901"))
 

@@ -1,34 +1,23 @@
-"""Exported, installed in an empty place, and predicted with there by nnU-Net's own commands: the same masks."""
+"""Exported, installed in an empty place, and predicted with there: the masks of nnU-Net's own commands."""
 
 import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import pytest
-import SimpleITK as sitk
 
 from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.nnunet_files.commands import nnunet_command, predict_commands
 from nnunetv2_mscs.nnunet_files.environment import VARIABLES
 from nnunetv2_mscs.nnunet_files.model_folder import Model, ModelSet
 from tests.kept_variables import kept_variables
+from tests.models.conftest import make_coarse
+from tests.models.new_scans import write
 from tests.sharing.tiny_models import DATASET, write_best, write_decision, write_model
+from tests.stored_scans import placed, same_place
 
 TRAINERS = ("MSCSTrainer", "nnUNetTrainer")
-CASES = 1
-
-
-def write_scans(folder: Path) -> None:
-    """Noise: an untrained network answers to it, too."""
-    folder.mkdir()
-    random = np.random.default_rng(0)
-    for case in range(CASES):
-        for channel in range(2):
-            image = sitk.GetImageFromArray(random.normal(size=(4, 24, 20)).astype(np.float32))
-            image.SetSpacing((2, 2, 6))
-            sitk.WriteImage(image, str(folder / f"case{case}_000{channel}.nii.gz"))
 
 
 def run(words: list[str], folder: Path, results: Path) -> str:
@@ -45,30 +34,28 @@ def run(words: list[str], folder: Path, results: Path) -> str:
     return done.stdout
 
 
-def predict(commands: list[str], folder: Path, results: Path) -> dict[str, bytes]:
-    """What commands that were printed, run as typed but with these programs on the CPU, write as masks."""
+def predict(commands: list[str], folder: Path, results: Path) -> None:
+    """Run commands that were printed, as typed but with these programs on the CPU."""
     for command in commands:
         name, *words = shlex.split(command.replace('"$nnUNet_results"', str(results)))
         device = ["-device", "cpu", "-npp", "1", "-nps", "1"] if name == "nnUNetv2_predict" else []
         run(nnunet_command(name, *words, *device), folder, results)
-    return {file.name: file.read_bytes() for file in sorted((folder / "MASKS").glob("*.nii.gz"))}
 
 
 @pytest.mark.slow
-def test_the_ensemble_predicts_the_same_masks_byte_for_byte_where_it_is_installed(tmp_path, monkeypatch, capsys):
+def test_the_ensemble_predicts_the_masks_of_nnunets_commands_where_it_is_installed(tmp_path, monkeypatch, capsys):
     results = tmp_path / "trained"
     for trainer in TRAINERS:
-        write_model(results, trainer)
+        make_coarse(write_model(results, trainer), reader="SimpleITKIO")
     write_best(results, *TRAINERS)
     models = ModelSet(DATASET, tuple(Model(trainer, "nnUNetPlans", "2d") for trainer in TRAINERS), ("0", "1"))
     write_decision(results / DATASET / models.decisions, steps=1)
     for place in ("here", "there"):
-        (tmp_path / place).mkdir()
-        write_scans(tmp_path / place / "SCANS")
+        write(tmp_path / place / "SCANS", {"adc": "p1_0000.nii.gz", "dwi": "p1_0001.nii.gz"})
     commands = predict_commands(models, postprocess=True)
-    before = predict(commands, tmp_path / "here", results)
-    assert len(before) == CASES
-    assert any(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "here/MASKS" / name))).any() for name in before)
+    predict(commands, tmp_path / "here", results)
+    before = placed(tmp_path / "here/MASKS/p1.nii.gz")
+    assert before[0].any()
 
     assert main(["export", str(results / DATASET), str(tmp_path / "best.zip"), "--small"]) == 0
     shutil.rmtree(results)
@@ -80,7 +67,5 @@ def test_the_ensemble_predicts_the_same_masks_byte_for_byte_where_it_is_installe
     printed_commands = [line.strip() for line in printed.split("To predict:\n")[1].splitlines()]
     assert printed_commands == commands
     words = ["901", "-i", str(tmp_path / "there/SCANS"), "-o", str(tmp_path / "there/MASKS"), "--device", "cpu"]
-    assert main(["predict-best", *words, "-np", "1"]) == 0
-    after = {file.name: file.read_bytes() for file in sorted((tmp_path / "there/MASKS").glob("*.nii.gz"))}
-    assert after == before
-    assert not (tmp_path / "there/MASKS.log").exists()
+    assert main(["predict-best", *words]) == 0
+    assert same_place(placed(tmp_path / "there/MASKS/p1.nii.gz"), before)

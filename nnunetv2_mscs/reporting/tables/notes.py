@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from nnunetv2_mscs.evaluation.paired_tests import ALPHA
+from nnunetv2_mscs.evaluation.catalogue import ALPHA
 from nnunetv2_mscs.evaluation.results import Evaluation
 from nnunetv2_mscs.reporting.tables.values import MARKS, LeftOut
 

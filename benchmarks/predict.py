@@ -1,0 +1,173 @@
+"""How long a study takes from the command typed to the mask saved, by step, beside nnU-Net's own command and its U-Net.
+
+    python benchmarks/predict.py                                  # one study and twenty, two kinds of scans
+    python benchmarks/predict.py --grids 192x192x20 --studies 1 --rounds 3 -o predict.json
+
+Scans are phantoms. `mscs predict` runs with the weights of this package as a user starts it;
+nnUNetv2_predict_from_modelfolder runs with the same model, and with nnU-Net's U-Net on the same plans (its weights are
+random, which changes no time). Every command runs in a process of its own; the rounds of all commands alternate.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import torch
+from reporting import conditions, print_table, write_json
+
+from nnunetv2_mscs.models.shipped import shipped_folder
+from nnunetv2_mscs.nnunet_files.commands import nnunet_command
+from nnunetv2_mscs.nnunet_files.environment import process_variables
+
+SPACINGS_MM = {"192x192x20": (1.2, 1.2, 6.0), "112x112x73": (2.0, 2.0, 2.0)}
+STEPS = ("read", "preprocess", "network", "resample", "measure", "write")
+OURS, NNUNET, UNET = "mscs predict", "nnUNetv2_predict", "nnUNetv2_predict, U-Net"
+FEATURES, CONVOLUTIONS = (32, 64, 128, 256, 512, 512, 512), 2
+
+
+def make_scans(folder: Path, grid: str, studies: int) -> None:
+    """Phantoms as files of nnU-Net's names."""
+    size, spacing = grid.split("x"), SPACINGS_MM.get(grid, (1.2, 1.2, 6.0))
+    words = ("phantom", folder / "phantoms", "--cases", studies, "--size", *size, "--spacing", *spacing)
+    subprocess.run(_mscs(*words), check=True, capture_output=True)
+    (folder / "scans").mkdir()
+    for number, channel in enumerate(("adc", "dwi")):
+        for file in (folder / "phantoms/images").glob(f"*_{channel}.nii.gz"):
+            file.rename(folder / "scans" / file.name.replace(f"_{channel}.", f"_{number:04d}."))
+
+
+def write_unet(folder: Path) -> Path:
+    """nnU-Net's U-Net of the shipped model's plans, with random weights."""
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    shutil.copytree(shipped_folder(), folder)
+    plans, dataset = (json.loads((folder / name).read_text()) for name in ("plans.json", "dataset.json"))
+    strides = plans["configurations"]["2d"]["architecture"]["arch_kwargs"]["strides"]
+    n = len(strides)
+    plans["configurations"]["2d"]["architecture"] = {
+        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+        "arch_kwargs": {
+            "n_stages": n,
+            "features_per_stage": FEATURES[:n],
+            "conv_op": "torch.nn.modules.conv.Conv2d",
+            "kernel_sizes": [[3, 3]] * n,
+            "strides": strides,
+            "n_conv_per_stage": [CONVOLUTIONS] * n,
+            "n_conv_per_stage_decoder": [CONVOLUTIONS] * (n - 1),
+            "conv_bias": True,
+            "norm_op": "torch.nn.modules.instancenorm.InstanceNorm2d",
+            "norm_op_kwargs": {"eps": 1e-05, "affine": True},
+            "dropout_op": None,
+            "dropout_op_kwargs": None,
+            "nonlin": "torch.nn.LeakyReLU",
+            "nonlin_kwargs": {"inplace": True},
+        },
+        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+    }
+    manager = PlansManager(plans)
+    network = nnUNetTrainer.build_network_architecture(manager, manager.get_configuration("2d"), 2, 2, False)
+    (folder / "plans.json").write_text(json.dumps(plans))
+    file = folder / "fold_all/checkpoint_final.pth"
+    checkpoint = torch.load(file, weights_only=True)
+    checkpoint |= {"network_weights": network.state_dict(), "trainer_name": "nnUNetTrainer"}
+    checkpoint["init_args"] |= {"plans": plans, "dataset_json": dataset}
+    torch.save(checkpoint, file)
+    return folder
+
+
+def commands(scans: Path, out: Path, unet: Path, threads: int) -> dict[str, list[str]]:
+    def nnunet(model: Path) -> list[str]:
+        words = ("-i", scans, "-o", out, "-m", model, "-f", "all", "-device", "cpu", "-npp", threads, "-nps", threads)
+        return nnunet_command("nnUNetv2_predict_from_modelfolder", *words, "--disable_tta")
+
+    return {
+        OURS: _mscs("predict", scans, "-o", out, "--device", "cpu"),
+        NNUNET: nnunet(shipped_folder()),
+        UNET: nnunet(unet),
+    }
+
+
+def _mscs(*words: object) -> list[str]:
+    return [sys.executable, "-m", "nnunetv2_mscs.cli.main", *map(str, words)]
+
+
+def measured(words: Sequence[str], threads: int) -> dict[str, float]:
+    """Seconds and peak memory of a command's largest process, in GB."""
+    few = process_variables(augmenting=threads, others=threads)
+    environment = {**os.environ, **few, "OMP_NUM_THREADS": str(threads)}
+    begin = time.perf_counter()
+    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said = process.stdout.read() if process.stdout else ""
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(words)} failed:\n{said[-3000:]}")
+    return {"whole": time.perf_counter() - begin, "peak_gb": used.ru_maxrss / 1e6}
+
+
+def steps_of(out: Path) -> dict[str, float]:
+    """Seconds of all studies by step, as their records say."""
+    records = [json.loads(file.read_text())["seconds"] for file in out.glob("*.json")]
+    return {step: sum(one.get(step, 0.0) for one in records) for step in STEPS}
+
+
+def run_all(grid: str, studies: int, args: argparse.Namespace, folder: Path, unet: Path) -> list[dict]:
+    """The medians of all rounds, one row for each command."""
+    make_scans(folder, grid, studies)
+    found: dict[str, list[dict[str, float]]] = {}
+    for _ in range(args.rounds):
+        for name, words in commands(folder / "scans", folder / "out", unet, args.threads).items():
+            shutil.rmtree(folder / "out", ignore_errors=True)
+            figures = measured(words, args.threads)
+            if name == OURS:
+                steps = steps_of(folder / "out")
+                figures |= {"start": figures["whole"] - sum(steps.values()), **steps}
+            found.setdefault(name, []).append(figures)
+    return [
+        {"grid": grid, "studies": studies, "command": name}
+        | {key: median(one[key] for one in rounds) for key in rounds[0]}
+        for name, rounds in found.items()
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--grids", nargs="+", default=list(SPACINGS_MM), metavar="XxYxZ", help=f"default {' '.join(SPACINGS_MM)}")
+    add("--studies", nargs="+", type=int, default=[1, 20], metavar="N", help="default 1 20")
+    add("--rounds", type=int, default=1)
+    add("--threads", type=int, default=2)
+    add("-o", "--output", type=Path, default=Path("predict.json"), metavar="FILE")
+    args = parser.parse_args(argv)
+    rows: list[dict] = []
+    with TemporaryDirectory() as place:
+        unet = write_unet(Path(place, "unet"))
+        for grid in args.grids:
+            for studies in args.studies:
+                folder = Path(place, f"{grid}_{studies}")
+                folder.mkdir()
+                rows += run_all(grid, studies, args, folder, unet)
+                shutil.rmtree(folder)
+    columns = ("whole", "start", *STEPS)
+    table = [
+        [f"{row['command']}, {row['studies']} x {row['grid']}"]
+        + [f"{row[key]:.1f}" if key in row else "" for key in columns]
+        + [f"{row['peak_gb']:.2f}"]
+        for row in rows
+    ]
+    print_table(["command", *columns, "peak, GB"], table)
+    report = {"conditions": conditions(torch.device("cpu")) | {"threads": args.threads}, "rows": rows}
+    write_json(args.output, report)
+    print(f"written: {args.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("nnunetv2", "torch", "numpy", "SimpleITK")
 THUMBNAIL_HEIGHT = 90
+MOST_REASONS = 20
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,15 @@ def predict(request: PredictRequest) -> Predicted:
     """Predict all studies; one that fails does not stop the others.
 
     Raises:
-        MscsError: a path is not there, the model cannot be used, or the folder of the results holds something else.
+        MscsError: a path is not there, no study can be predicted by its files, the model cannot be used, or the folder
+            of the results holds something else.
     """
     results = Results(request.out)
     results.check()
     source = find_model(request.model, workspace=request.workspace)
     wanted = Wanted(source.channels)
     studies = find_studies(request.places, _given(request.given, wanted), b_value=request.b_value, wanted=wanted)
+    _check_any(studies)
     predictor = _load(source, request)
     print(_introduction(source, predictor.device), flush=True)
     with results.alone():
@@ -132,6 +135,15 @@ def _predict_all(
         write_page(results.out / PAGE, list(records.values()), sheets=SHEETS, slices=SLICES, model=predictor.model_name)
     names = [study.name for study in studies]
     return Predicted(tuple(records[name] for name in names), tuple(name for name in names if name in done))
+
+
+def _check_any(studies: Sequence[Study]) -> None:
+    """Raise MscsError if no study can be predicted, before the model is loaded, which takes seconds."""
+    reasons = [f"{study.name}: {_reason(study.problem)}" for study in studies if study.problem]
+    if len(reasons) == len(studies):
+        rest = len(reasons) - MOST_REASONS
+        shown = [*reasons[:MOST_REASONS], *([f"... and {rest} more"] if rest > 0 else [])]
+        raise MscsError("\n  ".join(["No study can be predicted.", *shown]))
 
 
 def _given(files: Mapping[str, Path], wanted: Wanted) -> dict[str, Path]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
+import SimpleITK as sitk
 
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, clean_name, natural_key
 from nnunetv2_mscs.dataset_conversion.file_names import stem_of
@@ -21,6 +22,7 @@ from nnunetv2_mscs.scans.contents import check_content
 from nnunetv2_mscs.scans.dicom_headers import dicom_files
 from nnunetv2_mscs.scans.findings import Finding, ScanError
 from nnunetv2_mscs.scans.formats import READ, ending_of, is_dicom, unread_files
+from nnunetv2_mscs.scans.new_scan import NO_ADC
 
 # Columns of a table of paths.
 CASE, B_VALUE = "case", "b_value"
@@ -130,7 +132,32 @@ def find_studies(
     if not studies:
         raise MscsError("There is nothing to predict.", "Name a study's folder, or its files with --adc and --dwi.")
     studies = [replace(one, b_value=b_value) if one.b_value is None else one for one in studies]
-    return _with_own_names(studies)
+    return _with_own_names([_with_what_is_missing(one, wanted) for one in studies])
+
+
+def _with_what_is_missing(study: Study, wanted: Wanted) -> Study:
+    """The study, with an error if the names and headers of its files already say that a channel is missing."""
+    images = study.files.images if study.files else {}
+    is_series = any(file.is_file() for path in images.values() for file in _side_files(path))
+    if study.problem or is_series or len(wanted.model) < 2:
+        return study
+    finding = None
+    if set(images) == {COMBINED} and _is_one_volume(images[COMBINED]):
+        finding = Finding("error", "does not say by its name what it is", NO_SCAN, images[COMBINED].name)
+    elif ADC in wanted.model and DWI in images and not {ADC, B0, COMBINED} & set(images):
+        finding = Finding("error", *NO_ADC)
+    return replace(study, findings=(*study.findings, finding)) if finding else study
+
+
+def _is_one_volume(path: Path) -> bool:
+    """Whether the header of a file says that it holds one volume; False if it cannot be read so."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        return False
+    return reader.GetNumberOfComponents() == 1 and all(size == 1 for size in reader.GetSize()[3:])
 
 
 def _of_files(files: Mapping[str, Path], wanted: Wanted) -> Study:

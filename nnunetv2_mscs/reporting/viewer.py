@@ -13,7 +13,7 @@ from nnunetv2_mscs.reporting.panels import Crop, SheetCase, draw_panel, head_cro
 from nnunetv2_mscs.reporting.pictures import grey_webp, png
 from nnunetv2_mscs.scans.channels import ADC, DWI
 
-MOST_BYTES = 140_000
+MOST_BYTES, MOST_CHANNELS = 140_000, 2
 # Height of a slice in pixels and quality of the picture, the best first: the first that is small enough is taken.
 CHOICES = ((256, 75), (224, 60), (192, 45), (144, 40), (96, 35))
 # A picture of a head takes more, so that larger ones need not be tried.
@@ -36,13 +36,13 @@ class SliceSprites:
 
 
 def draw_slices(case: SheetCase) -> SliceSprites:
-    """Draw DWI and ADC of a case with a predicted mask; axial slices only, those that hold head or mask."""
+    """Draw a case with a predicted mask: DWI and ADC, or the first two channels; axial slices with head or mask."""
     assert case.prediction is not None
     head = case.head
     crop = head_crop(case, head)
     slices = [int(index) for index in np.flatnonzero((head | case.prediction).any(axis=(1, 2)))]
     slices = slices or list(range(len(head)))
-    channels = [name for name in (DWI, ADC) if name in case.channels]
+    channels = sorted(case.channels, key=lambda name: (name != DWI, name != ADC))[:MOST_CHANNELS]
     columns = int(np.ceil(np.sqrt(len(slices) * len(channels))))
     for height, quality in CHOICES:
         size = panel_size(case, crop, height)

@@ -51,13 +51,15 @@ setup(
         "argcomplete>=3",
     ],
     extras_require={
-        "dicom": ["pydicom>=3", "highdicom>=0.24"],
+        "dicom": ["pydicom>=3", "highdicom>=0.24", "dcm2niix>=1.0.20240202"],
         "keras": ["h5py"],
         "slurm": ["submitit>=1.5"],
         "test": [
             *("pytest>=8", "ruff", "mypy", "setuptools>=70", "wheel"),
             *("h5py", "onnx", "onnxruntime", "onnxscript"),
-            *("pydicom>=3", "highdicom>=0.24"),
+            *("pydicom>=3", "highdicom>=0.24", "dcm2niix>=1.0.20240202"),
+            # what reads the DICOM segmentations independently, and checks them against the standard
+            *("dcmqi>=1.5", "dicom3tools"),
             # what the metrics are checked against
             *("connected-components-3d", "medpy>=0.5", "monai>=1.4", "surface-distance"),
             # jobs on the Slurm that tests start

@@ -86,6 +86,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="leave out smaller lesions (default: the model's, 0)",
     )
     add("--probabilities", action="store_true", help="write CASE_probability.nii.gz, too")
+    add(
+        "--keep-ids",
+        action="store_true",
+        help="write patient ID, accession number, date and UIDs of DICOM studies, too",
+    )
     add("--workspace", type=Path, metavar="DIR", help="where nnU-Net's three folders are, whatever its variables say")
     add("--overwrite", action="store_true", help="begin anew in a folder of predictions")
 
@@ -122,6 +127,7 @@ def run(args: argparse.Namespace) -> int:
             spacing=tuple(args.spacing) if args.spacing else None,
             probabilities=args.probabilities,
             overwrite=args.overwrite,
+            keep_ids=args.keep_ids,
             workspace=args.workspace,
         )
     )

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.models.prediction import Prediction
-from nnunetv2_mscs.models.records import FAILED, FORMAT, OK, PAGE, SHEETS, Results
+from nnunetv2_mscs.models.records import FAILED, FORMAT, OK, PAGE, SHEETS, SLICES, Results
 from nnunetv2_mscs.models.segmentation import check_can_write, write_segmentation
 from nnunetv2_mscs.models.source import ModelSource, find_model
 from nnunetv2_mscs.models.studies import Study, Wanted, find_studies
@@ -22,6 +22,7 @@ from nnunetv2_mscs.reporting.pictures import png
 from nnunetv2_mscs.reporting.predictions import write_page
 from nnunetv2_mscs.reporting.sheet import draw_sheet, draw_thumbnail
 from nnunetv2_mscs.reporting.sheet_case import SEPARATOR, scan_to_show
+from nnunetv2_mscs.reporting.viewer import draw_slices
 from nnunetv2_mscs.scans.channels import ADC, B0, DWI
 from nnunetv2_mscs.scans.dicom_study import DicomScan, read_dicom_study
 from nnunetv2_mscs.scans.grid import Grid
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("nnunetv2", "torch", "numpy", "SimpleITK")
 THUMBNAIL_HEIGHT = 90
+MOST_REASONS = 20
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class PredictRequest:
         spacing: voxel size x, y, z in mm of array files.
         probabilities: write the lesion probability of every voxel, too.
         overwrite: begin anew in a folder of predictions.
+        keep_ids: write into the records of DICOM studies what finds them in a picture archive.
         workspace: as of `find_model`.
     """
 
@@ -69,6 +72,7 @@ class PredictRequest:
     spacing: tuple[float, ...] | None = None
     probabilities: bool = False
     overwrite: bool = False
+    keep_ids: bool = False
     workspace: Path | None = None
 
 
@@ -93,13 +97,15 @@ def predict(request: PredictRequest) -> Predicted:
     """Predict all studies; one that fails does not stop the others.
 
     Raises:
-        MscsError: a path is not there, the model cannot be used, or the folder of the results holds something else.
+        MscsError: a path is not there, no study can be predicted by its files, the model cannot be used, or the folder
+            of the results holds something else.
     """
     results = Results(request.out)
     results.check()
     source = find_model(request.model, workspace=request.workspace)
     wanted = Wanted(source.channels)
     studies = find_studies(request.places, _given(request.given, wanted), b_value=request.b_value, wanted=wanted)
+    _check_any(studies)
     predictor = _load(source, request)
     print(_introduction(source, predictor.device), flush=True)
     with results.alone():
@@ -114,7 +120,8 @@ def _predict_all(
     done = _begin(results, studies, settings, overwrite=request.overwrite)
     records = results.records()
     results.write_table(records.values())
-    (results.out / SHEETS).mkdir(exist_ok=True)
+    for folder in (SHEETS, SLICES):
+        (results.out / folder).mkdir(exist_ok=True)
     try:
         with tqdm(total=len(studies), initial=len(done), desc="predict", unit="case", delay=1) as bar:
             for study in (one for one in studies if one.name not in done):
@@ -125,9 +132,18 @@ def _predict_all(
                 results.write_table(records.values())
                 bar.update()
     finally:
-        write_page(results.out / PAGE, list(records.values()), sheets=SHEETS, model=predictor.model_name)
+        write_page(results.out / PAGE, list(records.values()), sheets=SHEETS, slices=SLICES, model=predictor.model_name)
     names = [study.name for study in studies]
     return Predicted(tuple(records[name] for name in names), tuple(name for name in names if name in done))
+
+
+def _check_any(studies: Sequence[Study]) -> None:
+    """Raise MscsError if no study can be predicted, before the model is loaded, which takes seconds."""
+    reasons = [f"{study.name}: {_reason(study.problem)}" for study in studies if study.problem]
+    if len(reasons) == len(studies):
+        rest = len(reasons) - MOST_REASONS
+        shown = [*reasons[:MOST_REASONS], *([f"... and {rest} more"] if rest > 0 else [])]
+        raise MscsError("\n  ".join(["No study can be predicted.", *shown]))
 
 
 def _given(files: Mapping[str, Path], wanted: Wanted) -> dict[str, Path]:
@@ -175,6 +191,7 @@ def _settings(request: PredictRequest, predictor: "Predictor") -> dict[str, Any]
         "min_lesion_ml": predictor.min_lesion_ml,
         "fast": predictor.fast,
         "spacing": list(request.spacing) if request.spacing else None,
+        "keep_ids": request.keep_ids,
     }
 
 
@@ -224,8 +241,8 @@ def _predict_one(
         _write_arrays(prediction, study.name, results, probabilities=request.probabilities)
         if dicom:
             with whole_file(results.segmentation(study.name)) as unfinished:
-                write_segmentation(prediction.mask, dicom.dwi_images, unfinished)
-        _draw(prediction, study.name, results)
+                write_segmentation(prediction.mask, prediction.grid, dicom.dwi_images, unfinished)
+        layout = _draw(prediction, study.name, results)
         seconds = {**prediction.seconds, "write": round(perf_counter() - start, 3)}
     except MscsError as error:
         return record | {"reason": _reason(error)}
@@ -234,6 +251,8 @@ def _predict_one(
     except Exception as error:
         # One study must not stop the others, whatever a library raises on it.
         return record | {"reason": f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+    if dicom and request.keep_ids:
+        record["dicom"] = dicom.identity
     found = [one.finding for one in study.findings if one.severity == "warning"]
     return record | {
         "status": OK,
@@ -246,6 +265,7 @@ def _predict_one(
         "shape": list(prediction.grid.size),
         "warnings": [*found, *prediction.warnings],
         "picked": dicom.picked if dicom else [],
+        "slices": layout,
         "notes": list(prediction.notes),
         "seconds": seconds,
         "device": predictor.device,
@@ -278,8 +298,8 @@ def _write_arrays(prediction: Prediction, case: str, results: Results, *, probab
         _write(prediction.probabilities, prediction.grid, results.probabilities(case))
 
 
-def _draw(prediction: Prediction, case: str, results: Results) -> None:
-    """Write the picture sheet, and a small picture for the page."""
+def _draw(prediction: Prediction, case: str, results: Results) -> dict[str, Any]:
+    """Write the picture sheet, and for the page a small picture and all slices; returns how the slices are laid out."""
     made = prediction.scan
     volume = (
         f"{prediction.lesion_volume_ml:.2f} mL in {prediction.lesion_count}" if prediction.lesion_count else "empty"
@@ -296,6 +316,10 @@ def _draw(prediction: Prediction, case: str, results: Results) -> None:
     )
     write_whole(results.sheet(case), png(draw_sheet(shown).image))
     write_whole(results.thumbnail(case), png(draw_thumbnail(shown, height=THUMBNAIL_HEIGHT)))
+    slices = draw_slices(shown)
+    write_whole(results.slices(case), slices.images)
+    write_whole(results.contours(case), slices.contours)
+    return slices.layout
 
 
 def _write(array: np.ndarray, grid: Grid, file: Path) -> None:

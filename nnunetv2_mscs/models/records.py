@@ -17,11 +17,13 @@ from nnunetv2_mscs.workplace.whole_files import write_whole
 
 FORMAT = "mscs predict 1"
 OK, FAILED = "ok", "failed"
-TABLE, PAGE, SHEETS, LOCK = "cases.csv", "index.html", "sheets", ".mscs-predict.lock"
+TABLE, PAGE, SHEETS, SLICES, LOCK = "cases.csv", "index.html", "sheets", "slices", ".mscs-predict.lock"
 COLUMNS = (
     *("case", "status", "lesion_volume_ml", "lesion_count", "largest_lesion_ml", "largest_probability"),
     *("mean_adc", "relative_dwi", "b_value", "threshold", "min_lesion_ml", "warnings", "reason"),
 )
+# What finds a DICOM study in a picture archive: columns after the others, if the records keep it.
+IDS = {"patient_id": "PatientID", "accession_number": "AccessionNumber"}
 BETWEEN_WARNINGS = "; "
 
 
@@ -46,12 +48,19 @@ class Results:
     def thumbnail(self, case: str) -> Path:
         return self.out / SHEETS / f"{case}_small.png"
 
+    def slices(self, case: str) -> Path:
+        return self.out / SLICES / f"{case}.webp"
+
+    def contours(self, case: str) -> Path:
+        return self.out / SLICES / f"{case}_mask.png"
+
     def segmentation(self, case: str) -> Path:
         return self.out / f"{case}_seg.dcm"
 
     def files_of(self, case: str) -> tuple[Path, ...]:
         arrays = (self.mask(case), self.probabilities(case), self.segmentation(case))
-        return *arrays, self.sheet(case), self.thumbnail(case), self.record(case)
+        pictures = (self.sheet(case), self.thumbnail(case), self.slices(case), self.contours(case))
+        return *arrays, *pictures, self.record(case)
 
     def records(self) -> dict[str, dict[str, Any]]:
         """All records in the folder by the name of their case."""
@@ -91,7 +100,7 @@ class Results:
         """Whether a table of predictions is there, which is the first file to be written."""
         try:
             with (self.out / TABLE).open(encoding="utf-8") as table:
-                return table.readline().rstrip() == ",".join(COLUMNS)
+                return table.readline().rstrip() in (",".join(COLUMNS), ",".join((*COLUMNS, *IDS)))
         except (OSError, UnicodeDecodeError):
             return False
 
@@ -111,11 +120,14 @@ class Results:
 
 
 def table_of(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row per case."""
-    rows = []
+    """One row per case; with the columns of `IDS` if a record keeps them."""
+    rows, columns = [], list(COLUMNS)
     for record in records:
         row = {column: record.get(column) for column in COLUMNS}
         row["warnings"] = BETWEEN_WARNINGS.join(record.get("warnings", ()))
         row["lesion_count"] = "" if row["lesion_count"] is None else str(row["lesion_count"])
+        if "dicom" in record:
+            row |= {column: record["dicom"][tag] for column, tag in IDS.items()}
+            columns = [*COLUMNS, *IDS]
         rows.append(row)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=columns)

@@ -8,18 +8,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
+import SimpleITK as sitk
 
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, clean_name, natural_key
-from nnunetv2_mscs.dataset_conversion.file_names import is_passed_over, stem_of
+from nnunetv2_mscs.dataset_conversion.file_names import stem_of
 from nnunetv2_mscs.dataset_conversion.readings import Image, read_names
 from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.models.study_tree import StudyTree
 from nnunetv2_mscs.scans.b_values import B_VALUE_ENDINGS
 from nnunetv2_mscs.scans.channels import ADC, B0, COMBINED, DWI, ScanFiles
 from nnunetv2_mscs.scans.contents import check_content
-from nnunetv2_mscs.scans.dicom_headers import dicom_files, study_of
+from nnunetv2_mscs.scans.dicom_headers import dicom_files
 from nnunetv2_mscs.scans.findings import Finding, ScanError
 from nnunetv2_mscs.scans.formats import READ, ending_of, is_dicom, unread_files
+from nnunetv2_mscs.scans.new_scan import NO_ADC
 
 # Columns of a table of paths.
 CASE, B_VALUE = "case", "b_value"
@@ -123,13 +126,38 @@ def find_studies(
         studies += _of_loose_files(files, wanted)
     for place in places:
         if place.is_dir():
-            studies += _of_folder(place, wanted)
+            studies += _of_folder(StudyTree(place), wanted)
         elif place not in files:
             studies += _of_table(place, wanted)
     if not studies:
         raise MscsError("There is nothing to predict.", "Name a study's folder, or its files with --adc and --dwi.")
     studies = [replace(one, b_value=b_value) if one.b_value is None else one for one in studies]
-    return _with_own_names(studies)
+    return _with_own_names([_with_what_is_missing(one, wanted) for one in studies])
+
+
+def _with_what_is_missing(study: Study, wanted: Wanted) -> Study:
+    """The study, with an error if the names and headers of its files already say that a channel is missing."""
+    images = study.files.images if study.files else {}
+    is_series = any(file.is_file() for path in images.values() for file in _side_files(path))
+    if study.problem or is_series or len(wanted.model) < 2:
+        return study
+    finding = None
+    if set(images) == {COMBINED} and _is_one_volume(images[COMBINED]):
+        finding = Finding("error", "does not say by its name what it is", NO_SCAN, images[COMBINED].name)
+    elif ADC in wanted.model and DWI in images and not {ADC, B0, COMBINED} & set(images):
+        finding = Finding("error", *NO_ADC)
+    return replace(study, findings=(*study.findings, finding)) if finding else study
+
+
+def _is_one_volume(path: Path) -> bool:
+    """Whether the header of a file says that it holds one volume; False if it cannot be read so."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        return False
+    return reader.GetNumberOfComponents() == 1 and all(size == 1 for size in reader.GetSize()[3:])
 
 
 def _of_files(files: Mapping[str, Path], wanted: Wanted) -> Study:
@@ -179,53 +207,71 @@ def _of_loose_files(files: Sequence[Path], wanted: Wanted) -> list[Study]:
     return [Study(case, ScanFiles(images)) for case, images in studies.items()] + broken
 
 
-def _of_folder(folder: Path, wanted: Wanted, prefix: str = "", depth: int = 0) -> list[Study]:
+def _of_folder(tree: StudyTree, wanted: Wanted, prefix: str = "", depth: int = 0) -> list[Study]:
     """The studies in a folder: itself, its files, its folders, and theirs."""
-    if dicom := _dicom_studies(folder, wanted, prefix, depth):
+    if dicom := _dicom_studies(tree, wanted, prefix, depth):
         return dicom
-    found = wanted.cases_in(folder)
+    found = wanted.cases_in(tree.path)
     studies: list[Study] = []
     for case in found.cases:
-        study, inside = _of_case(case, found.findings.items, wanted, prefix), folder / case.name
+        if dicom := _dicom_beside(case, tree, wanted, prefix, depth):
+            studies += dicom
+            continue
+        study, inside = _of_case(case, found.findings.items, wanted, prefix), tree.path / case.name
         numbered = _numbered_in(inside, wanted, f"{study.name}_") if study.problem and inside.is_dir() else []
         studies += numbered or [study]
     for inner in found.empty:
-        studies += _of_empty(inner, wanted, prefix, depth)
+        studies += _of_empty(tree.at(inner), wanted, prefix, depth)
     if studies:
         return studies
-    name = prefix.rstrip("_") or folder.absolute().name
-    return [Study(name, findings=(_nothing_in(folder, wanted),))]
+    name = prefix.rstrip("_") or tree.path.absolute().name
+    # Files whose names say nothing, such as pictures made of the DICOM files beside them, do not hide these.
+    return _dicom_studies(tree, wanted, prefix, depth, beside_scans=True) or [
+        Study(name, findings=(_nothing_in(tree, wanted),))
+    ]
 
 
-def _dicom_studies(folder: Path, wanted: Wanted, prefix: str, depth: int) -> list[Study]:
-    """The DICOM studies of a folder that holds no scans of other formats; empty if it holds no DICOM either."""
-    if any(ending_of(path) for path in folder.rglob("*")):
+def _dicom_studies(
+    tree: StudyTree, wanted: Wanted, prefix: str, depth: int, *, beside_scans: bool = False
+) -> list[Study]:
+    """The DICOM studies of a folder; empty if it holds no DICOM, or scans of other formats that count first."""
+    if (tree.has_scans and not beside_scans) or not tree.dicom:
         return []
-    files = dicom_files(folder)
-    if not files:
-        return []
-    name = prefix.rstrip("_") or folder.absolute().name
-    one_of_each = {path.parent: path for path in files}
+    name = prefix.rstrip("_") or tree.path.absolute().name
     try:
-        count = len({study_of(path) for path in one_of_each.values()})
+        count = len(tree.studies)
     except MscsError as error:
-        return [Study(name, findings=(Finding("error", f"holds DICOM; {error.finding}", error.remedy, folder.name),))]
-    inner = [one for one in sorted(folder.iterdir()) if one.is_dir() and not is_passed_over(one)]
-    if count <= 1 or not inner or depth >= DEEPEST:
-        return [Study(name, dicom=tuple(files))]
-    return [study for one in inner for study in _of_folder(one, wanted, f"{prefix}{one.name}_", depth + 1)]
+        finding = Finding("error", f"holds DICOM; {error.finding}", error.remedy, tree.path.name)
+        return [Study(name, findings=(finding,))]
+    if count <= 1 or not tree.folders or depth >= DEEPEST:
+        return [Study(name, dicom=tuple(tree.dicom))]
+    return [study for one in tree.folders for study in _of_folder(one, wanted, f"{prefix}{one.path.name}_", depth + 1)]
 
 
-def _of_empty(folder: Path, wanted: Wanted, prefix: str, depth: int) -> list[Study]:
+def _dicom_beside(case: Case, tree: StudyTree, wanted: Wanted, prefix: str, depth: int) -> list[Study]:
+    """The DICOM studies in a case's folder whose only other file does not say what it is, such as t1.nii.gz."""
+    path = case.images.get(COMBINED)
+    if path is None or any(file.is_file() for file in _side_files(path)):
+        return []
+    folder = tree.at(path.parent)
+    if folder is not tree:
+        prefix, depth = f"{prefix}{case.name}_", depth + 1
+    elif sum(map(bool, map(ending_of, tree.files))) > 1:
+        return []
+    return _dicom_studies(folder, wanted, prefix, depth, beside_scans=True)
+
+
+def _of_empty(tree: StudyTree, wanted: Wanted, prefix: str, depth: int) -> list[Study]:
     """A folder in which no scan was found as of one study: its files may be numbered, the folders in it be studies."""
-    if numbered := _numbered_in(folder, wanted, f"{prefix}{folder.name}_"):
-        return numbered
-    inner = [one for one in sorted(folder.iterdir()) if one.is_dir() and not is_passed_over(one)]
-    if dicom := _dicom_studies(folder, wanted, f"{prefix}{folder.name}_", depth + 1):
+    prefix = f"{prefix}{tree.path.name}_"
+    if dicom := _dicom_studies(tree, wanted, prefix, depth + 1):
         return dicom
-    if inner and depth < DEEPEST and _holds_scans_deeper(inner):
-        return _of_folder(folder, wanted, f"{prefix}{folder.name}_", depth + 1)
-    return [Study(f"{prefix}{folder.name}", findings=(_nothing_in(folder, wanted),))]
+    if numbered := _numbered_in(tree.path, wanted, prefix) if tree.has_scans else []:
+        return numbered
+    if any(folder.has_scans for folder in tree.folders) and depth < DEEPEST:
+        return _of_folder(tree, wanted, prefix, depth + 1)
+    beside = _dicom_studies(tree, wanted, prefix, depth + 1, beside_scans=True)
+    return beside or [Study(prefix.rstrip("_"), findings=(_nothing_in(tree, wanted),))]
 
 
 def _numbered_in(folder: Path, wanted: Wanted, prefix: str) -> list[Study]:
@@ -234,10 +280,6 @@ def _numbered_in(folder: Path, wanted: Wanted, prefix: str) -> list[Study]:
     if not found.cases or not all(case.numbered for case in found.cases):
         return []
     return [_of_case(case, found.findings.items, wanted, prefix) for case in found.cases]
-
-
-def _holds_scans_deeper(folders: Sequence[Path]) -> bool:
-    return any(ending_of(path) for folder in folders for path in folder.rglob("*"))
 
 
 def _of_case(case: Case, findings: Sequence[Finding], wanted: Wanted, prefix: str) -> Study:
@@ -249,9 +291,9 @@ def _of_case(case: Case, findings: Sequence[Finding], wanted: Wanted, prefix: st
     return Study(f"{prefix}{case.name}", case.files, findings=tuple(own))
 
 
-def _nothing_in(folder: Path, wanted: Wanted) -> Finding:
+def _nothing_in(tree: StudyTree, wanted: Wanted) -> Finding:
     """Why a folder is no study."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+    folder, files = tree.path, list(tree.files)
     scans = [path.name for path in files if ending_of(path)]
     if scans:
         shown = ", ".join(scans[:4]) + (f" and {len(scans) - 4} more" if len(scans) > 4 else "")

@@ -33,6 +33,7 @@ class Row:
         said: its warnings, or why it failed.
         sheet: the address of its sheet, relative to the page; empty if there is none.
         thumbnail: of its small picture.
+        slices: where its slices lie, for the script of the page; empty if they are not there.
     """
 
     case: str
@@ -41,6 +42,7 @@ class Row:
     said: tuple[str, ...]
     sheet: str
     thumbnail: str
+    slices: Mapping[str, Any]
 
     @property
     def rank(self) -> tuple[bool, int]:
@@ -48,19 +50,20 @@ class Row:
         return not self.failed, -len(self.said)
 
 
-def write_page(file: Path, records: Sequence[Mapping[str, Any]], *, sheets: str, model: str) -> None:
+def write_page(file: Path, records: Sequence[Mapping[str, Any]], *, sheets: str, slices: str, model: str) -> None:
     """Write the page.
 
     Args:
         file: to write.
         records: of the cases, as `mscs predict` writes them.
         sheets: the folder of the sheets beside the page.
+        slices: that of the pictures of all slices.
         model: its name.
 
     Raises:
         MscsError: the file cannot be written.
     """
-    rows = sorted((_row(record, file.parent, sheets) for record in records), key=lambda row: row.rank)
+    rows = sorted((_row(record, file.parent, sheets, slices) for record in records), key=lambda row: row.rank)
     versions: Mapping[str, str] = next((record["versions"] for record in records if "versions" in record), {})
     page = fill_template(
         TEMPLATE,
@@ -76,9 +79,11 @@ def write_page(file: Path, records: Sequence[Mapping[str, Any]], *, sheets: str,
     write_whole(file, page)
 
 
-def _row(record: Mapping[str, Any], folder: Path, sheets: str) -> Row:
+def _row(record: Mapping[str, Any], folder: Path, sheets: str, slices: str) -> Row:
     case, failed = str(record["case"]), record["status"] != "ok"
     there = (folder / sheets / f"{case}.png").is_file()
+    images, contours = f"{slices}/{case}.webp", f"{slices}/{case}_mask.png"
+    seen = "slices" in record and (folder / images).is_file() and (folder / contours).is_file()
     said = [record["reason"]] if failed else record["warnings"]
     return Row(
         case,
@@ -87,6 +92,7 @@ def _row(record: Mapping[str, Any], folder: Path, sheets: str) -> Row:
         tuple(said),
         quote(f"{sheets}/{case}.png") if there else "",
         quote(f"{sheets}/{case}_small.png") if there else "",
+        {"images": quote(images), "contours": quote(contours), **record["slices"]} if seen else {},
     )
 
 

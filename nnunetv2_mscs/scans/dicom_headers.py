@@ -31,6 +31,8 @@ GROUPS = {
         "DiffusionDirectionality": "DiffusionDirectionality",
     },
 }
+# By which a result is found in a picture archive. None of them is the patient's name or date of birth.
+IDENTITY = ("PatientID", "AccessionNumber", "StudyDate", "StudyInstanceUID", "SeriesInstanceUID")
 OTHER_MAPS = re.compile(r"EADC|EXP|FA|COLFA|TENSOR|MOTION", re.IGNORECASE)
 
 
@@ -53,6 +55,7 @@ class DicomImage:
         size: rows, columns.
         problem: why it cannot be read; empty if it can.
         frame: its number in an enhanced file of many frames, from 0; None in a file of one image.
+        is_mosaic: it holds all slices of a volume side by side.
     """
 
     file: Path
@@ -71,6 +74,7 @@ class DicomImage:
     size: tuple[int, int]
     problem: str = ""
     frame: int | None = None
+    is_mosaic: bool = False
 
     @property
     def along_normal_mm(self) -> float:
@@ -81,12 +85,23 @@ class DicomImage:
 def dicom_files(folder: Path) -> list[Path]:
     """The DICOM files in a folder and below it."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
-    return [path for path in files if path.name.upper() != "DICOMDIR" and is_dicom(path)]
+    return [path for path in files if is_dicom_file(path)]
+
+
+def is_dicom_file(path: Path) -> bool:
+    """Whether a file is DICOM, and no index of other files."""
+    return path.name.upper() != "DICOMDIR" and is_dicom(path)
 
 
 def study_of(file: Path) -> str:
     """The unique identifier of the study that a file belongs to."""
     return str(_header(file).get("StudyInstanceUID", ""))
+
+
+def identity_of(file: Path) -> dict[str, str]:
+    """What identifies the patient, the study and the series of a file, by the names of the tags in `IDENTITY`."""
+    header = _header(file)
+    return {name: str(header.get(name) or "") for name in IDENTITY}
 
 
 def read_headers(files: Iterable[Path]) -> list[DicomImage]:
@@ -164,8 +179,6 @@ def _image(file: Path, header: Any) -> DicomImage:
     problem = "" if header.get("Modality") == "MR" else f"modality {header.get('Modality', 'unknown')}"
     if int(header.get("NumberOfFrames") or 1) > 1:
         problem = problem or "a file of many frames that does not say where they lie"
-    if "MOSAIC" in kinds:
-        problem = problem or "mosaic images, which dcm2niix converts"
     if "ImagePositionPatient" not in header or "ImageOrientationPatient" not in header or "PixelSpacing" not in header:
         problem = problem or "no position in space"
     return DicomImage(
@@ -184,6 +197,7 @@ def _image(file: Path, header: Any) -> DicomImage:
         spacing=_floats(header.get("PixelSpacing")),
         size=(int(header.get("Rows") or 0), int(header.get("Columns") or 0)),
         problem=problem,
+        is_mosaic="MOSAIC" in kinds,
     )
 
 

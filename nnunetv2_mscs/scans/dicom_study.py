@@ -2,16 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
 from nnunetv2_mscs.scans.b_values import HIGHEST_OF_B0, SAME_SHELL, USUAL_B_VALUE, geometric_mean
 from nnunetv2_mscs.scans.channels import ADC, DWI, Channel
-from nnunetv2_mscs.scans.dicom_headers import DicomImage, read_headers
+from nnunetv2_mscs.scans.dicom_headers import DicomImage, identity_of, read_headers
+from nnunetv2_mscs.scans.dicom_mosaic import unpack_mosaics
 from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.new_scan import B0, NewChannels
@@ -20,6 +22,7 @@ from nnunetv2_mscs.scans.reading import Volume
 OPTIONS = {ADC: "--adc", DWI: "--dwi", B0: "--b0"}
 # Slices this far from an even distance, as a share of it, mean that some are missing.
 UNEVEN = 0.02
+SERIES = "SeriesInstanceUID"
 SCALING = "PixelValueTransformationSequence"
 UNREADABLE = "its pixels cannot be read: damaged, or compressed in a way that is not known here"
 
@@ -42,7 +45,8 @@ class Stack:
     def words(self) -> str:
         """What it is, without any text of its headers."""
         kind = "ADC" if self.b_value is None else f"b = {self.b_value:g} s/mm2{', trace' if self.is_trace else ''}"
-        return f"series {self.images[0].number} ({len(self.images)} images, {kind})"
+        count, noun = len(self.images), "mosaic" if self.images[0].is_mosaic else "image"
+        return f"series {self.images[0].number} ({count} {noun}{'s' * (count != 1)}, {kind})"
 
 
 @dataclass
@@ -51,13 +55,23 @@ class DicomScan:
 
     Args:
         new: the channels.
-        dwi_images: one for each slice of the DWI's volume, in its order; a segmentation refers to them.
+        dwi_images: one for each slice of the DWI's volume, in its order, or one mosaic of all of them; a segmentation
+            refers to them.
         picked: sentences on what was picked and what was passed over.
+        files: one of each channel's series.
     """
 
     new: NewChannels
     dwi_images: tuple[DicomImage, ...] = ()
     picked: list[str] = field(default_factory=list)
+    files: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What identifies patient, study and series; the last by channel. Only for results that are to keep it."""
+        found = {name: identity_of(file) for name, file in self.files.items()}
+        study = {key: value for key, value in found[DWI].items() if key != SERIES}
+        return {**study, f"{SERIES}s": {name: one[SERIES] for name, one in found.items()}}
 
 
 def read_dicom_study(
@@ -92,6 +106,7 @@ def read_dicom_study(
             volume, used = _volume(stack)
             scan.new.channels[name] = Channel(Path(f"series {stack.images[0].number}"), volume, assumed=False)
             scan.picked.append(f"{name}: {stack.words}")
+            scan.files[name] = stack.images[0].file
             if name == DWI:
                 scan.dwi_images = used
             elif name == B0:
@@ -156,9 +171,11 @@ def _list(stacks: Sequence[Stack], passed_over: Sequence[str]) -> str:
 def _volume(stack: Stack) -> tuple[Volume, tuple[DicomImage, ...]]:
     """The volume of a stack, and an image for each slice; several images at a position are joined."""
     first = stack.images[0]
-    alike = {(one.size, tuple(np.round(one.orientation, 4)), one.spacing) for one in stack.images}
+    alike = {(one.size, tuple(np.round(one.orientation, 4)), one.spacing, one.is_mosaic) for one in stack.images}
     if len(alike) > 1:
         raise ScanError(f"the images of {stack.words} differ in size or orientation", "Export the series again.")
+    if first.is_mosaic:
+        return _volume_of_mosaics(stack), (first,)
     places: dict[float, list[DicomImage]] = defaultdict(list)
     for one in stack.images:
         places[round(one.along_normal_mm, 2)].append(one)
@@ -167,8 +184,7 @@ def _volume(stack: Stack) -> tuple[Volume, tuple[DicomImage, ...]]:
     gaps = np.diff(sorted(places))
     if len(ordered) < 2 or len(counts) > 1 or (np.abs(gaps - np.median(gaps)) > UNEVEN * np.median(gaps)).any():
         raise ScanError(f"slices of {stack.words} are missing, or lie unevenly", "Export the whole series again.")
-    if stack.b_value is None and counts != {1}:
-        raise ScanError(f"{stack.words} holds {max(counts)} images at each position", "Export one ADC map.")
+    _check_one_adc(stack, max(counts))
     slices = [geometric_mean(np.stack([_pixels(one) for one in images]))[0] for images in ordered]
     normal = np.cross(first.orientation[:3], first.orientation[3:])
     matrix = np.stack([first.orientation[:3], first.orientation[3:], normal], axis=1)
@@ -176,6 +192,21 @@ def _volume(stack: Stack) -> tuple[Volume, tuple[DicomImage, ...]]:
     spacing = (first.spacing[1], first.spacing[0], float(np.mean(gaps)))
     grid = Grid((columns, rows, len(slices)), spacing, ordered[0][0].position, tuple(map(float, matrix.ravel())))
     return Volume(np.stack(slices)[None], grid), tuple(images[0] for images in ordered)
+
+
+def _volume_of_mosaics(stack: Stack) -> Volume:
+    """The volume of a stack whose images are mosaics; several are joined."""
+    _check_one_adc(stack, len(stack.images))
+    volumes = unpack_mosaics([one.file for one in stack.images])
+    if len({(one.grid.size, tuple(np.round(one.grid.origin, 2))) for one in volumes}) > 1:
+        raise ScanError(f"the mosaics of {stack.words} differ in size or position", "Export the series again.")
+    return replace(volumes[0], array=geometric_mean(np.concatenate([one.array for one in volumes])))
+
+
+def _check_one_adc(stack: Stack, count: int) -> None:
+    """Raise ScanError if several images of a place are ADC maps, which are never averaged."""
+    if stack.b_value is None and count > 1:
+        raise ScanError(f"{stack.words} holds {count} images at each position", "Export one ADC map.")
 
 
 def _pixels(one: DicomImage) -> np.ndarray:

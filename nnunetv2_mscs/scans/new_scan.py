@@ -22,6 +22,10 @@ from nnunetv2_mscs.scans.reading import Volume, read_volume
 from nnunetv2_mscs.scans.scan import Scan, put_together
 
 COMPUTED = "computed from b0 and DWI"
+NO_ADC = (
+    "has no ADC, and no b0 to compute it from",
+    "Add the ADC map or the b0, or give the 4D series with its .bval file beside it.",
+)
 NAME_B_VALUE = "Give it in s/mm2: --b-value 1000, or put the .bval file beside the DWI."
 
 
@@ -110,10 +114,7 @@ def make_new_scan(new: NewChannels, wanted: Sequence[str], rules: ReadingRules) 
     channels, findings = dict(new.channels), Findings(list(new.findings.items))
     computes = ADC in wanted and ADC not in channels
     if computes and B0 not in channels and DWI in channels:
-        raise ScanError(
-            "has no ADC, and no b0 to compute it from",
-            "Add the ADC map or the b0, or give the 4D series with its .bval file beside it.",
-        )
+        raise ScanError(*NO_ADC)
     needed = [*(name for name in wanted if not (computes and name == ADC)), *([B0, DWI] if computes else [])]
     if missing := [name for name in dict.fromkeys(needed) if name not in channels]:
         raise ScanError(f"has no {', '.join(missing)}, which the model needs", "Add the file.")

@@ -1,5 +1,6 @@
 """DICOM series as the scanners of three vendors write them, by pydicom."""
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,67 @@ def write_enhanced(file: Path, scan: dict[str, np.ndarray], *, study: str = "1.2
         one.unlink()
     plain[0].parent.rmdir()
     return file
+
+
+def write_mosaics(folder: Path, scan: dict[str, np.ndarray], *, study: str = "1.2.3.4", directions: int = 0) -> Path:
+    """A study of a Siemens scanner whose b0, DWI and ADC are one mosaic each; (x, y, z) along LPS.
+
+    Args:
+        folder: gets a folder for each series.
+        scan: b0, dwi and adc.
+        study: unique identifier.
+        directions: so many images of single directions instead of the trace.
+    """
+    kinds = [("b0", 4, "b0", 0.0, 1.0), ("adc", 5, "adc", 0.0, 1.0)]
+    weights = [1 + 0.2 * (i - (directions - 1) / 2) for i in range(directions)] or [1.0]
+    kinds += [("dwi", 4, "trace", 1000.0, weight) for weight in weights]
+    for first, (name, number, kind, b_value, weight) in enumerate(kinds):
+        array = np.rint(scan[name] * weight)
+
+        def mark(image: Any, depth=array.shape[2], size=array.shape[:2], kind=kind, b_value=b_value) -> None:
+            siemens(image, kind, b_value)
+            what = {"adc": "ADC", "trace": "NONE" if directions else "TRACEW", "b0": "NONE"}[kind]
+            image.ImageType = ["ORIGINAL", "PRIMARY", "DIFFUSION", what, "ND", "MOSAIC"]
+            if directions and kind != "adc":
+                image.SequenceName = f"*ep_b{b_value:.0f}"
+            # The header gives the first pixel of a slice as large as the whole mosaic, with the true slice's centre.
+            tiles = int(np.ceil(np.sqrt(depth)))
+            rows, columns = np.array(ORIENTATION[:3]) * SPACING[0], np.array(ORIENTATION[3:]) * SPACING[1]
+            shift = (rows * size[0] + columns * size[1]) * (tiles - 1) / 2
+            image.ImagePositionPatient = [float(f"{p:.6f}") for p in np.array(ORIGIN) - shift]
+            image.SpacingBetweenSlices = SPACING[2]
+            image.AcquisitionNumber = image.InstanceNumber
+            image.MRAcquisitionType, image.EchoTime, image.RepetitionTime = "2D", 80, 5000
+            normal = np.cross(ORIENTATION[:3], ORIENTATION[3:])
+            fields = {
+                "NumberOfImagesInMosaic": ("US", [depth]),
+                "B_value": ("IS", [int(b_value)]),
+                "SliceNormalVector": ("FD", [f"{cosine:.8f}" for cosine in normal]),
+            }
+            block = image.private_block(0x0029, "SIEMENS CSA HEADER", create=True)
+            block.add_new(0x08, "CS", "IMAGE NUM 4")
+            block.add_new(0x10, "OB", _csa_header(fields))
+
+        write_series(folder / f"s{number}", _tiled(array), number=number, mark=mark, study=study, first=first)
+    return folder
+
+
+def _tiled(array: np.ndarray) -> np.ndarray:
+    """(x, y, z) -> (x, y, 1), the slices row by row in a square of tiles."""
+    width, height, depth = array.shape
+    tiles = int(np.ceil(np.sqrt(depth)))
+    mosaic = np.zeros((width * tiles, height * tiles, 1))
+    for z in range(depth):
+        row, column = divmod(z, tiles)
+        mosaic[column * width : (column + 1) * width, row * height : (row + 1) * height, 0] = array[..., z]
+    return mosaic
+
+
+def _csa_header(fields: dict[str, tuple[str, list]]) -> bytes:
+    """Siemens' private header in its second form: named fields of texts, each text padded to four bytes."""
+    content = b"SV10\4\3\2\1" + struct.pack("<2I", len(fields), 77)
+    for name, (kind, values) in fields.items():
+        content += struct.pack("<64si4s3i", name.encode(), len(values), kind.encode(), 0, 6, 77)
+        for text in [f"{value}\0".encode() for value in values] + [b""] * (6 - len(values)):
+            content += struct.pack("<4i", len(text), len(text), 77, len(text)) + text + bytes(-len(text) % 4)
+    return content + bytes(len(content) % 2)

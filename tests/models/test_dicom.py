@@ -1,10 +1,16 @@
 """DICOM studies of three vendors: what is chosen, the mask in its place, and nothing that names the patient."""
 
+import importlib.util
 import json
+import os
 import shutil
+import sys
+import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import SimpleITK as sitk
 
@@ -12,11 +18,13 @@ from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.models import predicting
 from nnunetv2_mscs.models.studies import find_studies
 from nnunetv2_mscs.scans import dicom_headers
+from nnunetv2_mscs.scans.alignment import turn
 from nnunetv2_mscs.scans.channels import ADC, DWI
 from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.grid import distance_mm
 from nnunetv2_mscs.scans.new_scan import B0
 from tests.models.new_scans import scan
+from tests.models.new_scans import write_study as write_nifti_study
 from tests.stored_scans import write_nifti
 
 pydicom = pytest.importorskip("pydicom")
@@ -31,6 +39,7 @@ from tests.models.dicom_files import (  # noqa: E402
     VENDORS,
     siemens,
     write_enhanced,
+    write_mosaics,
     write_series,
     write_study,
 )
@@ -142,6 +151,31 @@ def test_nothing_names_the_patient(predict, made, tmp_path, capsys):
             assert planted not in text
 
 
+def test_ids_are_kept_if_they_are_asked_for_and_never_printed(predict, made, tmp_path, capsys):
+    write_study(tmp_path / "in", "ge", made)
+    assert predict("in", "--keep-ids") == 0
+    record = json.loads(Path("out/in.json").read_text())
+    assert record["dicom"] == {
+        "PatientID": "PLANTED-4711",
+        "AccessionNumber": "PLANTED99",
+        "StudyDate": "20260101",
+        "StudyInstanceUID": "1.2.3.4",
+        "SeriesInstanceUIDs": {"DWI": "1.2.3.4.4", "ADC": "1.2.3.4.5"},
+    }
+    (row,) = pd.read_csv("out/cases.csv").to_dict("records")
+    assert (row["patient_id"], row["accession_number"]) == ("PLANTED-4711", "PLANTED99")
+    said = capsys.readouterr()
+    page = Path("out/index.html").read_text()
+    for text in (said.out, said.err, page, json.dumps({**record, "dicom": None})):
+        assert "PLANTED" not in text
+    for text in (json.dumps(record), page, Path("out/cases.csv").read_text()):
+        assert "Doe" not in text
+        assert "19480215" not in text
+    # The same folder does not mix records with and without them.
+    assert predict("in") == 1
+    assert "other settings (keep_ids)" in capsys.readouterr().err
+
+
 def test_several_series_that_fit_are_an_error_that_an_option_settles(predict, made, tmp_path, capsys):
     folder = write_study(tmp_path / "in/p", "siemens", made)
     write_series(folder / "s8", made["dwi"] * 2, number=8, mark=lambda image: siemens(image, "trace", 1000))
@@ -197,6 +231,54 @@ def test_studies_in_folders(made, tmp_path):
     assert alone.name == "b"
 
 
+def test_a_folder_is_listed_once_and_each_file_looked_at_once(made, tmp_path, monkeypatch):
+    for i, patient in enumerate(("h/a/one", "h/a/two", "h/b/three")):
+        write_study(tmp_path / patient, "ge", made, study=f"1.2.3.{i + 1}")
+    listed, looked_at = Counter(), Counter()
+    scandir, is_dicom = os.scandir, dicom_headers.is_dicom
+    monkeypatch.setattr(os, "scandir", lambda folder=".": (listed.update([str(folder)]), scandir(folder))[1])
+    monkeypatch.setattr(dicom_headers, "is_dicom", lambda path: (looked_at.update([path]), is_dicom(path))[1])
+    assert [study.name for study in find_studies([tmp_path])] == ["h_a_one", "h_a_two", "h_b"]
+    assert len(listed) == 1 + 3 + 3 + 3 * 3
+    assert set(listed.values()) == set(looked_at.values()) == {1}
+    assert len(looked_at) == 3 * 21
+
+
+def test_each_folder_of_a_mixed_tree_is_judged_by_itself(made, tmp_path):
+    write_study(tmp_path / "dicom", "ge", made, study="1.2.3.1")
+    write_nifti_study(tmp_path / "nifti")
+    write_study(tmp_path / "patient/first", "ge", made, study="1.2.3.2")
+    write_nifti_study(tmp_path / "patient/second")
+    for i in (3, 4):
+        write_study(tmp_path / f"deep/er/study{i}", "ge", made, study=f"1.2.3.{i}")
+    write_nifti_study(tmp_path / "deep/er/nifti")
+    # An image of another kind lies beside the DICOM files.
+    write_study(tmp_path / "beside", "ge", made, study="1.2.3.5")
+    (write_nifti_study(tmp_path / "beside") / "adc.nii.gz").unlink()
+    (tmp_path / "beside/dwi.nii.gz").rename(tmp_path / "beside/t1.nii.gz")
+    (tmp_path / "nothing").mkdir()
+    studies = find_studies([tmp_path])
+    found = {one.name: len(one.dicom) or (len(one.files.images) if one.files else 0) for one in studies}
+    assert found == {
+        "beside": 21,
+        "deep_er_nifti": 2,
+        "deep_er_study3": 21,
+        "deep_er_study4": 21,
+        "dicom": 21,
+        "nifti": 2,
+        "nothing": 0,
+        "patient_first": 21,
+        "patient_second": 2,
+    }
+    assert [one.name for one in studies if one.problem] == ["nothing"]
+
+
+def test_a_link_that_leads_back_up_is_not_followed(made, tmp_path):
+    write_study(tmp_path / "a/one", "ge", made)
+    (tmp_path / "a/loop").symlink_to(tmp_path / "a", target_is_directory=True)
+    assert [study.name for study in find_studies([tmp_path])] == [tmp_path.name]
+
+
 def test_without_pydicom_the_extra_is_named(predict, made, tmp_path, monkeypatch, capsys):
     write_study(tmp_path / "in", "ge", made)
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
@@ -225,15 +307,70 @@ def test_an_enhanced_file_of_many_frames(predict, made, tmp_path):
     np.testing.assert_array_equal(seg.pixel_array.reshape(-1, *marked.shape[1:]), kept[heights])
 
 
-def test_mosaics_are_named_as_such(made, tmp_path):
-    def mosaic(image) -> None:
-        siemens(image, "trace", 1000)
-        image.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
+@pytest.fixture
+def dcm2niix(monkeypatch, tmp_path) -> Path:
+    """The folder for temporary files, which has to be empty afterwards; skips without dcm2niix."""
+    if importlib.util.find_spec("dcm2niix") is None and not shutil.which("dcm2niix"):
+        pytest.skip("dcm2niix is not installed")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    return tmp_path / "temporary"
 
-    write_series(tmp_path, made["dwi"], number=4, mark=mosaic)
-    with pytest.raises(ScanError) as caught:
-        read_dicom_study(dicom_files(tmp_path))
-    assert "mosaic images, which dcm2niix converts" in caught.value.remedy
+
+@pytest.mark.parametrize("directions", [0, 3])
+def test_mosaics_are_unpacked(directions, made, tmp_path, dcm2niix):
+    found = read_dicom_study(dicom_files(write_mosaics(tmp_path / "in", made, directions=directions)))
+    many = "3 mosaics, b = 1000 s/mm2" if directions else "1 mosaic, b = 1000 s/mm2, trace"
+    assert found.picked[:2] == [f"DWI: series 4 ({many})", "ADC: series 5 (1 mosaic, ADC)"]
+    classic = read_dicom_study(dicom_files(write_study(tmp_path / "classic", "siemens", made))).new.channels
+    weights = (0.8, 1.0, 1.2) if directions else (1.0,)
+    mean = np.prod([np.rint(made["dwi"] * weight) for weight in weights], axis=0) ** (1 / len(weights))
+    for name, expected in ((DWI, mean), (ADC, made["adc"])):
+        unpacked = found.new.channels[name].volume
+        array, grid = turn(unpacked.array, unpacked.grid, classic[name].volume.grid)
+        np.testing.assert_allclose(array[0], expected.T, rtol=1e-6)
+        assert distance_mm(grid, classic[name].volume.grid) < 1e-3
+    assert not any(dcm2niix.iterdir())
+
+
+def test_the_segmentation_of_a_mosaic(predict, made, tmp_path, dcm2niix):
+    abandoned = dcm2niix / ".mscs-mosaic-of-a-killed-run"
+    abandoned.mkdir()
+    (abandoned / "lock").touch()
+    write_mosaics(tmp_path / "in", made)
+    assert predict("in") == 0
+    assert not any(dcm2niix.iterdir())
+    mask, seg = sitk.ReadImage("out/in.nii.gz"), pydicom.dcmread("out/in_seg.dcm")
+    marked = sitk.GetArrayFromImage(mask) > 0
+    frames = np.zeros_like(marked)
+    pixels = seg.pixel_array.reshape(-1, *marked.shape[1:])
+    for frame, item in zip(pixels, seg.PerFrameFunctionalGroupsSequence, strict=True):
+        index = mask.TransformPhysicalPointToContinuousIndex(item.PlanePositionSequence[0].ImagePositionPatient)
+        assert index == pytest.approx((0, 0, round(index[2])), abs=1e-3)
+        frames[round(index[2])] = frame
+    np.testing.assert_array_equal(frames, marked)
+    orientation = seg.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient
+    columns = np.reshape(mask.GetDirection(), (3, 3)).T
+    assert list(orientation) == pytest.approx([*columns[0], *columns[1]], abs=1e-5)
+
+
+def test_mosaics_without_dcm2niix_name_the_extra(made, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dcm2niix", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ScanError, match="mosaics, which dcm2niix unpacks; it is not installed") as caught:
+        read_dicom_study(dicom_files(write_mosaics(tmp_path / "in", made)))
+    assert "nnunetv2-mscs[dicom]" in caught.value.remedy
+
+
+def test_a_mosaic_without_its_private_tags_is_refused(made, tmp_path, dcm2niix):
+    folder = write_mosaics(tmp_path / "in", made)
+    for file in dicom_files(folder / "s4"):
+        image = pydicom.dcmread(file)
+        image.remove_private_tags()
+        image.save_as(file)
+    with pytest.raises(ScanError, match="dcm2niix"):
+        read_dicom_study(dicom_files(folder))
+    assert not any(dcm2niix.iterdir())
 
 
 def test_the_record_says_what_was_picked(predict, made, tmp_path):

@@ -16,6 +16,7 @@ from PIL import Image
 
 from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.models import predicting
+from nnunetv2_mscs.models.ranges import look_changed_about
 from nnunetv2_mscs.models.records import Results
 from nnunetv2_mscs.models.studies import Study, find_studies
 from nnunetv2_mscs.scans.channels import ScanFiles
@@ -289,6 +290,40 @@ def test_wrong_use(words, said, predict, capsys):
     assert said in capsys.readouterr().err
 
 
+FAULTS = {
+    "names that say nothing": (
+        lambda folder: write(folder, {"adc": "IM_1.nii.gz", "dwi": "IM_2.nii.gz"}),
+        ["IM_1: IM_1.nii.gz: does not say by its name what it is", "<case>_adc.nii.gz", "IM_2: "],
+    ),
+    "the DWI alone": (
+        lambda folder: write(folder, {"dwi": "dwi.nii.gz"}),
+        ["in: has no ADC, and no b0 to compute it from. Add the ADC map or the b0"],
+    ),
+    "a folder that is empty": (lambda folder: (folder / "sub").mkdir(parents=True), ["sub: sub: is empty"]),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_of_files_are_said_before_the_model_is_loaded(fault, predict, monkeypatch, capsys):
+    make, said = FAULTS[fault]
+    make(predict.out.parent / "in")
+    monkeypatch.setattr(predicting, "_load", lambda *_: pytest.fail("it takes seconds"))
+    assert predict("in") == 1
+    errors = capsys.readouterr().err
+    for words in ["No study can be predicted", *said]:
+        assert words in errors
+    assert not predict.out.exists()
+
+
+def test_adc_and_dwi_that_look_changed_about():
+    arrays = scan()
+    fluid = (arrays["dwi"] > 100) & (np.indices(arrays["dwi"].shape)[0] > 12)
+    adc, dwi = np.where(fluid, 3000, arrays["adc"]), np.where(fluid, 45, arrays["dwi"])
+    assert not look_changed_about(adc, dwi)
+    assert look_changed_about(dwi, adc)
+    assert not look_changed_about(np.zeros_like(adc), dwi)
+
+
 def test_two_studies_of_one_name_are_not_mixed(tmp_path):
     for place in ("a", "b"):
         write_study(tmp_path / place / "p1", seed=1)
@@ -332,6 +367,10 @@ def test_sheets_and_the_page(predict):
             assert sheet.width >= 900
         assert f'href="sheets/{case}.png"' in page
         assert (predict.out / f"sheets/{case}_small.png").stat().st_size < 60_000
+        pictures = [predict.out / "slices" / f"{case}{end}" for end in (".webp", "_mask.png")]
+        assert sum(picture.stat().st_size for picture in pictures) < 150_000
+        record = json.loads((predict.out / f"{case}.json").read_text())
+        assert record["slices"]["channels"] == ["DWI", "ADC"]
     assert 'sheets/broken_b.png"' not in page
 
 

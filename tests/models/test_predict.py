@@ -318,7 +318,7 @@ def test_faults_of_files_are_said_before_the_model_is_loaded(fault, predict, mon
 def test_adc_and_dwi_that_look_changed_about():
     arrays = scan()
     fluid = (arrays["dwi"] > 100) & (np.indices(arrays["dwi"].shape)[0] > 12)
-    adc, dwi = np.where(fluid, 3000, arrays["adc"]), np.where(fluid, 45, arrays["dwi"])
+    adc, dwi = np.where(fluid, 3000, arrays["adc"]), np.where(fluid, 120, arrays["dwi"])
     assert not look_changed_about(adc, dwi)
     assert look_changed_about(dwi, adc)
     assert not look_changed_about(np.zeros_like(adc), dwi)

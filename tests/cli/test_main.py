@@ -54,7 +54,7 @@ def test_being_terminated_ends_what_the_command_started(tmp_path):
     """SIGTERM, as of a job scheduler, in the middle of a demo: the command it runs goes with it."""
     with subprocess.Popen([MSCS, "demo", "--out", str(tmp_path / "demo")], stdout=subprocess.PIPE, text=True) as demo:
         state = tmp_path / "demo"
-        for _ in range(600):
+        for _ in range(3000):
             if processes_with(marked(state)):
                 break
             time.sleep(0.1)

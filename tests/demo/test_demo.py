@@ -71,7 +71,7 @@ def finished(folder: Path) -> set[str]:
 def kill_in_training(folder: Path) -> None:
     """Start the demo, and kill it as soon as its training has written a checkpoint."""
     process = start(folder)
-    for _ in range(6000):
+    for _ in range(18000):
         if list(folder.glob("nnUNet_results/*/*/fold_0/checkpoint_latest.pth")) or process.poll() is not None:
             break
         time.sleep(0.1)

@@ -251,7 +251,7 @@ def test_one_bad_case_does_not_take_the_others_with_it(raw, tmp_path, capsys):
     [
         (["nowhere"], "--in"),
         (["case_9", "--in", "7"], "no case case_9"),
-        (["--in", "8"], "0 data sets"),
+        (["--in", "8"], "no data sets"),
         (["--in", "nowhere"], "no folder"),
         (["--in", "7", "--random", "99"], "99"),
         (["--in", "7", "--prediction", "nowhere"], "does not exist"),

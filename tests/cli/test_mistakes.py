@@ -60,7 +60,7 @@ MISTAKES: dict[str, tuple[int, tuple[str, ...]]] = {
     "predict study -m no_model.zip -o out": (1, ("The zip holds a.txt", "no model of nnU-Net")),
     "predict study -m text.txt -o out": (1, ("text.txt is no zip file.", "a zip of mscs export")),
     f"{UNSET}predict study -m 501 -o out": (1, ("nnUNet_results is not set", "export nnUNet_results=FOLDER")),
-    "predict adc_only -m 901 -o out --device cpu": (1, ("p1: has no DWI file.", "1 of 1 studies failed")),
+    "predict adc_only -m 901 -o out --device cpu": (1, ("No study can be predicted.", "p1: has no DWI file.")),
     "predict --adc study/adc.nii.gz -m 901 -o out": (1, ("The DWI is missing", "--dwi FILE")),
     "predict --image study/adc.nii.gz -m 901 -o out": (2, ("is not CHANNEL=FILE", "FLAIR=flair.nii.gz")),
     "adapt scans 503 X -m nothing --device cpu": (1, ("nothing is no folder.", "Name a model folder")),

@@ -37,18 +37,21 @@ def test_nothing_in_them_names_a_place_or_a_patient():
         assert not any(word in text.lower() for text in texts), word
 
 
-def test_model_path_names_a_folder_that_nnunet_reads(capsys, tmp_path, shipped):
+def test_model_path_names_a_folder_that_nnunet_reads(capsys, tmp_path):
     assert main(["model-path"]) == 0
     folder = capsys.readouterr().out.strip()
     write_study(tmp_path)
-    ours = shipped.predict(adc=tmp_path / "adc.nii.gz", dwi=tmp_path / "dwi.nii.gz")
+    ours = Predictor(device="cpu", precision="float32").predict(
+        adc=tmp_path / "adc.nii.gz", dwi=tmp_path / "dwi.nii.gz"
+    )
     theirs = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False, use_mirroring=False)
     theirs.initialize_from_trained_model_folder(folder, use_folds=("all",))
     turned = ours.scan.scan.turned_to("LPS")
     array = np.stack([turned.channels["ADC"], turned.channels["DWI"]])
     spacing = [float(size) for size in turned.grid.spacing[::-1]]
     _, probabilities = theirs.predict_single_npy_array(array, {"spacing": spacing}, None, None, True)
-    assert np.sort(probabilities[1].ravel()) == pytest.approx(np.sort(ours.probabilities.ravel()), abs=0.1)
+    # nnU-Net adds windows in half precision, which loses their corners
+    assert np.abs(np.sort(probabilities[1].ravel()) - np.sort(ours.probabilities.ravel())).mean() < 0.005
     with pytest.raises(MscsError, match="No weights called synthetc"):
         shipped_folder("synthetc")
 

@@ -54,7 +54,7 @@ def made() -> dict[str, np.ndarray]:
 @pytest.fixture
 def predict(model, predictor, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(predicting, "_load", lambda request: predictor)
+    monkeypatch.setattr(predicting, "_load", lambda *_: predictor)
     return lambda *words: main(["predict", *map(str, words), "-m", str(model), "-o", "out", "--device", "cpu"])
 
 

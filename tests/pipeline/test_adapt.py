@@ -102,4 +102,4 @@ def test_a_dry_run_types_what_would_be_done(model, scans, tmp_path, capsys):
     script = capsys.readouterr().out
     assert "take_plans Dataset061_Own" in script
     assert "-tr MSCSTrainerAdapt -p MSCSPlansAdapted" in script
-    assert re.search(rf"mscs predict \S+/imagesTr -m {model} -o \S+/mscs_run/before", script)
+    assert re.search(rf"mscs predict \S+/imagesTr -m {model} -o \S+/before", script)

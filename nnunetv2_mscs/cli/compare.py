@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.evaluation.command import EvaluationRequest, compare_models
     from nnunetv2_mscs.evaluation.evaluating import MasksRefused
     from nnunetv2_mscs.scans.findings_table import findings_table
-    from nnunetv2_mscs.workplace.parallel import default_processes
+    from nnunetv2_mscs.workplace.resources import default_processes
 
     request = EvaluationRequest(
         models=tuple(args.models),

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.evaluation.evaluating import MasksRefused
     from nnunetv2_mscs.evaluation.volumes import measure_volumes, volumes_text
     from nnunetv2_mscs.scans.findings_table import findings_table
-    from nnunetv2_mscs.workplace.parallel import default_processes
+    from nnunetv2_mscs.workplace.resources import default_processes
     from nnunetv2_mscs.workplace.whole_files import write_whole
 
     if args.out is not None and args.out.exists() and not args.overwrite:

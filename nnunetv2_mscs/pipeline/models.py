@@ -15,12 +15,11 @@ MSCS_NET = "MSCS"
 OUR_PLANNER, NNUNET_PLANNER = "MSCSPlanner", "ExperimentPlanner"
 # Stands for the planner where the plans are those of a model that is adapted; nnU-Net knows no such planner.
 TAKEN_OVER = "taken over"
-ADAPTING_TRAINER = "MSCSTrainerAdapt"
+ADAPTED_PLANS, ADAPTING_TRAINER = "MSCSPlansAdapted", "MSCSTrainerAdapt"
 # Planner -> name of its plans. Those of other planners are read from their classes.
 PLANS = {
     "MSCSPlanner": "MSCSPlans",
     "MSCSPlannerZScore": "MSCSPlansZScore",
-    TAKEN_OVER: "MSCSPlansAdapted",
     "ExperimentPlanner": "nnUNetPlans",
     "nnUNetPlannerResEncM": "nnUNetResEncUNetMPlans",
     "nnUNetPlannerResEncL": "nnUNetResEncUNetLPlans",
@@ -87,6 +86,8 @@ def plans_of(planner: str) -> str:
     Raises:
         MscsError: nnU-Net finds no such planner.
     """
+    if planner == TAKEN_OVER:
+        return ADAPTED_PLANS
     if planner not in PLANS:
         PLANS[planner] = inspect.signature(planner_class(planner)).parameters["plans_name"].default
     return PLANS[planner]

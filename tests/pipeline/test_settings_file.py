@@ -57,7 +57,7 @@ def test_a_file_that_is_not_there(tmp_path):
     [
         ("trainer: MSCSTrainer\nepoch: 3\n", "line 2: there is no key epoch. Did you mean epochs?"),
         ("\n\npatient_patern: x\n", "line 3: there is no key patient_patern. Did you mean patient-pattern?"),
-        ("colour: red\n", "line 1: there is no key colour. Known are allow-large-masks, "),
+        ("colour: red\n", "line 1: there is no key colour. Known are adapt, allow-large-masks, "),
         ("# mine\nepochs: many\n", "line 2: epochs: 'many' is not a whole number"),
         ("processes: 0\n", "line 1: processes: "),
         ("name: a b\n", "line 1: name: 'a b' is not made of letters"),

@@ -66,6 +66,16 @@ def test_the_ensemble_predicts_the_masks_of_nnunets_commands_where_it_is_install
     printed = capsys.readouterr().out
     printed_commands = [line.strip() for line in printed.split("To predict:\n")[1].splitlines()]
     assert printed_commands == commands
-    words = ["901", "-i", str(tmp_path / "there/SCANS"), "-o", str(tmp_path / "there/MASKS"), "--device", "cpu"]
+    words = [
+        "901",
+        "-i",
+        str(tmp_path / "there/SCANS"),
+        "-o",
+        str(tmp_path / "there/MASKS"),
+        "--device",
+        "cpu",
+        "--precision",
+        "float32",
+    ]
     assert main(["predict-best", *words]) == 0
     assert same_place(placed(tmp_path / "there/MASKS/p1.nii.gz"), before)

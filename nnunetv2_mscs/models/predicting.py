@@ -310,7 +310,7 @@ def _draw(prediction: Prediction, case: str, results: Results) -> dict[str, Any]
         prediction.grid,
         prediction=prediction.mask,
         facts=f"prediction {volume}{SEPARATOR}largest probability {prediction.largest_probability:.2f}",
-        notes=[f"{warning[0].upper()}{warning[1:]}." for warning in prediction.warnings],
+        notes=[_as_sentence(warning) for warning in prediction.warnings],
         oriented=made.oriented,
         measured=made.measured,
     )
@@ -320,6 +320,12 @@ def _draw(prediction: Prediction, case: str, results: Results) -> dict[str, Any]
     write_whole(results.slices(case), slices.images)
     write_whole(results.contours(case), slices.contours)
     return slices.layout
+
+
+def _as_sentence(warning: str) -> str:
+    """With a capital letter, unless it begins with a file's name."""
+    begins_with_file = "." in warning.split(maxsplit=1)[0]
+    return f"{warning if begins_with_file else warning[0].upper() + warning[1:]}."
 
 
 def _write(array: np.ndarray, grid: Grid, file: Path) -> None:

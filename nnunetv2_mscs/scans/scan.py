@@ -29,6 +29,8 @@ from nnunetv2_mscs.scans.reading import Volume, read_volume
 from nnunetv2_mscs.scans.units import AdcUnit, find_adc_unit
 
 LARGEST_VOLUME_CHANGE = 0.1
+# Shares of voxels below 0 that noise alone brings into an ADC map, of the head and of the whole volume.
+NOISE_OF_HEAD, NOISE_OF_ALL = 0.001, 0.05
 SET_TO_0 = "If this value stands for no data, set it to 0; if the scan is inverted, export it again."
 NEEDS_ORIENTATION = "Export the file with its orientation: without one nothing says where its voxels lie."
 
@@ -194,7 +196,9 @@ def _harmonise_adc(channels: dict[str, np.ndarray], found: Mapping[str, Channel]
     if not check_adc(channels[ADC], unit, path, findings):
         return None
     if unit.negative_share > 0:
-        findings.warning(
+        is_noise = unit.negative_share_of_head < NOISE_OF_HEAD and unit.negative_share < NOISE_OF_ALL
+        say = findings.note if is_noise else findings.warning
+        say(
             f"ADC is negative in {unit.negative_share * 100:.2g} % of all voxels, "
             f"{unit.negative_share_of_head * 100:.2g} % of the head's",
             "Noise is kept as it is; look at the map if the share is large.",

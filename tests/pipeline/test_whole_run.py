@@ -77,7 +77,9 @@ def test_wrong_use_is_told_before_anything_is_made(tmp_path, monkeypatch, capsys
     assert not (tmp_path / "w").exists()
 
 
-@pytest.mark.parametrize(("line", "message"), [("folds: [7]", "7"), ("fold: [1]", "there is no key fold. Did you mean folds?")])
+@pytest.mark.parametrize(
+    ("line", "message"), [("folds: [7]", "7"), ("fold: [1]", "there is no key fold. Did you mean folds?")]
+)
 def test_a_settings_file_is_checked_as_the_command_line_is(tmp_path, capsys, line, message):
     file = tmp_path / "run.yaml"
     file.write_text(f"source: here\ndataset_id: 5\nname: X\n{line}\n")

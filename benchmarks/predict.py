@@ -28,6 +28,8 @@ from nnunetv2_mscs.nnunet_files.commands import nnunet_command
 from nnunetv2_mscs.nnunet_files.environment import process_variables
 
 SPACINGS_MM = {"192x192x20": (1.2, 1.2, 6.0), "112x112x73": (2.0, 2.0, 2.0)}
+# A grid of another size covers a head.
+HEAD_MM = (230.0, 230.0, 140.0)
 STEPS = ("read", "preprocess", "network", "resample", "measure", "write")
 OURS, NNUNET, UNET = "mscs predict", "nnUNetv2_predict", "nnUNetv2_predict, U-Net"
 FEATURES, CONVOLUTIONS = (32, 64, 128, 256, 512, 512, 512), 2
@@ -35,7 +37,8 @@ FEATURES, CONVOLUTIONS = (32, 64, 128, 256, 512, 512, 512), 2
 
 def make_scans(folder: Path, grid: str, studies: int) -> None:
     """Phantoms as files of nnU-Net's names."""
-    size, spacing = grid.split("x"), SPACINGS_MM.get(grid, (1.2, 1.2, 6.0))
+    size = grid.split("x")
+    spacing = SPACINGS_MM.get(grid) or [round(mm / int(n), 3) for mm, n in zip(HEAD_MM, size, strict=True)]
     words = ("phantom", folder / "phantoms", "--cases", studies, "--size", *size, "--spacing", *spacing)
     subprocess.run(_mscs(*words), check=True, capture_output=True)
     (folder / "scans").mkdir()

@@ -12,7 +12,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.slow
 def test_table_and_json_agree_and_steps_add_up(tmp_path):
-    words = ("--grids", "64x64x4", "--studies", "1", "--threads", "1", "-o", "figures.json")
+    words = ("--grids", "64x64x12", "--studies", "1", "--threads", "1", "-o", "figures.json")
     command = [sys.executable, str(PROJECT / "benchmarks/predict.py"), *words]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -21,5 +21,5 @@ def test_table_and_json_agree_and_steps_add_up(tmp_path):
     ours = rows[0]
     steps = ("start", "read", "preprocess", "network", "resample", "measure", "write")
     assert ours["whole"] == pytest.approx(sum(ours[step] for step in steps))
-    assert "| mscs predict, 1 x 64x64x4 " in result.stdout
+    assert "| mscs predict, 1 x 64x64x12 " in result.stdout
     assert f" {ours['whole']:.1f} " in result.stdout

@@ -17,6 +17,10 @@ class MscsError(Exception):
         self.remedy = remedy
         super().__init__(f"{finding} {remedy}".strip())
 
+    def table(self, *, wrap: bool) -> str:
+        """What the command line prints above the line, wrapped to the terminal or not; "" if the line says all."""
+        return ""
+
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """ " Did you mean convert?" for the name that comes nearest to a mistyped one, or "" if none is near."""

@@ -13,6 +13,7 @@ from nnunetv2_mscs.cli import run as mscs_run
 from nnunetv2_mscs.models.shipped import SHIPPED
 
 SUMMARY = "a model -> adapted to your own labelled scans, compared with what it was"
+GOES_ON = mscs_run.GOES_ON
 EXAMPLE = """mscs adapt ./our_scans 601 OurHospital
   mscs adapt ./our_scans 601 OurHospital -m stroke_model.zip --epochs 30"""
 
@@ -22,10 +23,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-m",
         "--model",
         dest="adapt",
-        default=SHIPPED,
+        default=argparse.SUPPRESS,
         metavar="MODEL",
         help=f"model folder, zip of mscs export, data set id or name (default: {SHIPPED}, the weights of this package)",
     )
+    parser.set_defaults(default_model=SHIPPED)
     mscs_run.configure(parser)
 
 

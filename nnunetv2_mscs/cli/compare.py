@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from nnunetv2_mscs.workplace.arguments import whole
+from nnunetv2_mscs.workplace.arguments import add_processes
 
 SUMMARY = "trained models, or folders of predictions, on the same cases, with paired tests"
 EXAMPLE = """mscs compare 501
@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-o", "--out", metavar="OUT", type=Path, help="folder to write, as mscs evaluate does (default: only print)")
     add("--names", metavar="NAME", nargs="+", help="of the models, in their order (default: trainer, or folder name)")
     add("--overwrite", action="store_true", help="replace a former comparison, once the new one is complete")
-    add("-np", dest="processes", type=whole(1, 1024), metavar="N", help="processes (default: the cores, up to 8)")
+    add_processes(parser)
     parser.set_defaults(wrong_use=parser.error)
 
 
@@ -37,8 +37,6 @@ def run(args: argparse.Namespace) -> int:
     if args.overwrite and args.out is None:
         args.wrong_use("--overwrite replaces a folder: name it with -o")
     from nnunetv2_mscs.evaluation.command import EvaluationRequest, compare_models
-    from nnunetv2_mscs.evaluation.evaluating import MasksRefused
-    from nnunetv2_mscs.scans.findings_table import findings_table
     from nnunetv2_mscs.workplace.resources import default_processes
 
     request = EvaluationRequest(
@@ -47,11 +45,7 @@ def run(args: argparse.Namespace) -> int:
         names=tuple(args.names or ()),
         processes=args.processes or default_processes(),
     )
-    try:
-        compared = compare_models(request, args.out, overwrite=args.overwrite)
-    except MasksRefused as refusal:
-        print(findings_table(refusal.findings, refusal.roots, wrap=sys.stderr.isatty()), file=sys.stderr)
-        raise
+    compared = compare_models(request, args.out, overwrite=args.overwrite)
     for warning in compared.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(compared.text)

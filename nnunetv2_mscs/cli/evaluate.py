@@ -16,7 +16,7 @@ import re
 import sys
 from pathlib import Path
 
-from nnunetv2_mscs.workplace.arguments import number_from, whole
+from nnunetv2_mscs.workplace.arguments import add_processes, number_from, whole
 
 SUMMARY = "metrics with intervals of predicted masks, and comparison of models"
 EXAMPLE = """mscs evaluate ./predictions ./references -o ./evaluation
@@ -95,17 +95,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--seed", metavar="S", type=whole(0), default=0, help="of the bootstrap (default 0)")
     add("--overwrite", action="store_true", help="replace a former evaluation, once the new one is complete")
-    add("-np", dest="processes", type=whole(1, 1024), metavar="N", help="processes (default: the cores, up to 8)")
+    add_processes(parser)
     parser.set_defaults(wrong_use=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
     _check_use(args)
     from nnunetv2_mscs.evaluation.command import EvaluationRequest, Extra, write_evaluation_folder
-    from nnunetv2_mscs.evaluation.evaluating import MasksRefused
     from nnunetv2_mscs.evaluation.results import PLOTS, TABLES
     from nnunetv2_mscs.evaluation.statistics import StatisticsSettings
-    from nnunetv2_mscs.scans.findings_table import findings_table
     from nnunetv2_mscs.workplace.resources import default_processes
 
     request = EvaluationRequest(
@@ -129,11 +127,7 @@ def run(args: argparse.Namespace) -> int:
         from nnunetv2_mscs.reporting.plot_files import write_plots
 
         extras.append(Extra(PLOTS, write_plots))
-    try:
-        written = write_evaluation_folder(args.out, request, settings, extras, overwrite=args.overwrite)
-    except MasksRefused as refusal:
-        print(findings_table(refusal.findings, refusal.roots, wrap=sys.stderr.isatty()), file=sys.stderr)
-        raise
+    written = write_evaluation_folder(args.out, request, settings, extras, overwrite=args.overwrite)
     for warning in written.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(written.text)

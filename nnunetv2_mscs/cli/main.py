@@ -135,6 +135,8 @@ def _run(args: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise
     except MscsError as error:
+        if table := error.table(wrap=sys.stderr.isatty()):
+            print(table, file=sys.stderr)
         if args.debug:
             raise
         print(f"mscs {args.command}: {error}", file=sys.stderr)

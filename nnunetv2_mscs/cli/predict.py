@@ -5,7 +5,7 @@ table with the columns case, adc, dwi, b0 and b_value. Or name the files of one 
 FILE --b0 FILE, from which the ADC is computed. 4D files are split by the .bval file beside them. A model of other
 channels takes files by their names (<case>_flair) or nnU-Net's numbers (<case>_0002). MODEL is a model folder, a zip of
 mscs export, or a data set's id or name in nnUNet_results: then its best configuration or ensemble, with its
-postprocessing.
+postprocessing. Without -m the weights of this package predict, which know synthetic scans alone.
 
 OUT gets CASE.nii.gz on the grid of the DWI as stored, CASE.json, cases.csv, sheets and index.html. The same command
 again continues where it was stopped. docs/predict.md says what each column means.
@@ -20,7 +20,8 @@ from nnunetv2_mscs.models.shipped import SHIPPED
 from nnunetv2_mscs.workplace.arguments import number_from, voxel_size_mm
 
 SUMMARY = "new scans in any form -> masks, lesion volumes, pictures, one page"
-EXAMPLE = """mscs predict ./new_scans -m Dataset501_Stroke -o ./predictions
+EXAMPLE = """mscs predict ./study -o ./predictions
+  mscs predict ./new_scans -m Dataset501_Stroke -o ./predictions
   mscs predict --adc p1_adc.nii.gz --dwi p1_dwi.nii.gz -m model.zip -o ./predictions
   mscs predict --dwi p1_b1000.nii.gz --b0 p1_b0.nii.gz -m 501 -o ./predictions"""
 # The same command continues after an interruption.

@@ -8,6 +8,7 @@ import argparse
 from nnunetv2_mscs.cli import predict
 from nnunetv2_mscs.workplace.arguments import dataset_id
 
+GOES_ON = predict.GOES_ON
 SUMMARY = "the same as mscs predict IMAGES -m DATASET_ID"
 EXAMPLE = "mscs predict-best 1 -i $nnUNet_raw/Dataset001_Stroke/imagesTs -o ./predictions"
 

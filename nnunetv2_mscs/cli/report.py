@@ -13,7 +13,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from nnunetv2_mscs.workplace.arguments import count, whole
+from nnunetv2_mscs.workplace.arguments import add_processes, count
 
 SUMMARY = "one HTML page of an evaluation or a trained model: numbers, plots, every case"
 EXAMPLE = """mscs report $nnUNet_results/Dataset501_Stroke/MSCSTrainer__MSCSPlans__3d_fullres -o report.html
@@ -64,19 +64,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="also write a page of each case with its full sheet, metrics and warnings, into FILE_files/",
     )
     add("--overwrite", action="store_true", help="replace a former report")
-    add("-np", dest="processes", type=whole(1, 1024), metavar="N", help="processes (default: the cores, up to 8)")
+    add_processes(parser)
     parser.set_defaults(wrong_use=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
     if args.names and len({name.lower() for name in args.names}) < len(args.names):
         args.wrong_use("--names gives one name twice")
-    from nnunetv2_mscs.evaluation.evaluating import MasksRefused
     from nnunetv2_mscs.reporting.report.assembling import ReportRequest
     from nnunetv2_mscs.reporting.report.case_pages import case_pages_beside
     from nnunetv2_mscs.reporting.report.case_pictures import PAGE_MB
     from nnunetv2_mscs.reporting.report.making import make_report
-    from nnunetv2_mscs.scans.findings_table import findings_table
     from nnunetv2_mscs.workplace.resources import default_processes
 
     request = ReportRequest(
@@ -91,11 +89,7 @@ def run(args: argparse.Namespace) -> int:
         processes=args.processes or default_processes(),
         command=shlex.join(["mscs", *sys.argv[1:]]),
     )
-    try:
-        written = make_report(args.out, request, overwrite=args.overwrite)
-    except MasksRefused as refusal:
-        print(findings_table(refusal.findings, refusal.roots, wrap=sys.stderr.isatty()), file=sys.stderr)
-        raise
+    written = make_report(args.out, request, overwrite=args.overwrite)
     for finding in written.warnings:
         print(f"warning: {finding}", file=sys.stderr)
     print(f"{written.cases} cases of {written.models}, {written.pictures} with a sheet; {written.megabytes:.1f} MB")

@@ -154,8 +154,8 @@ def _asked(args: argparse.Namespace) -> "Run":
     if lacking := [name.upper() for name in POSITIONAL if name not in given]:
         raise MscsError(f"{lacking[0]} is not given.", "Usage: mscs run SOURCE DATASET_ID NAME, or --config FILE.yaml.")
     folders = folders_of(given.pop("workspace", None))
-    if "adapt" in given:
-        _adapt(given)
+    if model := given.get("adapt") or getattr(args, "default_model", None):
+        _adapt(given, model, folders.results)
     execution = _execution(given)
     for place in ("source", "unlabelled"):
         if place in given:
@@ -163,16 +163,18 @@ def _asked(args: argparse.Namespace) -> "Run":
     return Run(RunSettings.from_json(given), folders, execution)
 
 
-def _adapt(given: dict[str, Any]) -> None:
-    """Take trainer and configuration from what is adapted, where they are not given."""
+def _adapt(given: dict[str, Any], model: str, results: Path) -> None:
+    """Name the place of the model to adapt, and take trainer and configuration from it where they are not given."""
+    from nnunetv2_mscs.models.shipped import SHIPPED
     from nnunetv2_mscs.pipeline.models import ADAPTING_TRAINER
     from nnunetv2_mscs.pipeline.take_plans import model_to_adapt
 
-    model = model_to_adapt(given["adapt"])
-    if Path(given["adapt"]).exists():
-        given["adapt"] = str(Path(given["adapt"]).absolute())
+    source = model_to_adapt(model, results)
+    if model != SHIPPED:  # a zip stays one; a data set becomes the folder of its model
+        model = str(Path(model).absolute() if Path(model).is_file() else source.first_folder)
+    given["adapt"] = model
     given.setdefault("trainer", ADAPTING_TRAINER)
-    given.setdefault("configurations", (model.selection.models.models[0].configuration,))
+    given.setdefault("configurations", (source.selection.models.models[0].configuration,))
 
 
 def _execution(given: dict[str, Any]) -> Any:
@@ -277,7 +279,7 @@ class _FileParser(argparse.ArgumentParser):
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     """The options of a run that were given."""
-    others = ("command", "debug", "config", "yes", "dry_run", "wait")
+    others = ("command", "debug", "config", "yes", "dry_run", "wait", "default_model")
     values = {key: value for key, value in vars(args).items() if key not in others}
     return {key: value for key, value in values.items() if value is not None and value is not False and value != []}
 

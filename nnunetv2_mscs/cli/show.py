@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from nnunetv2_mscs.workplace.arguments import voxel_size_mm, whole
+from nnunetv2_mscs.workplace.arguments import add_processes, voxel_size_mm, whole
 
 SUMMARY = "pictures of scans, with or without masks"
 EXAMPLE = """mscs show patient_adc.nii.gz patient_dwi.nii.gz --prediction mask.nii.gz
@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="voxel size in mm of .npy and .npz files, which carry none",
     )
     add("--overwrite", action="store_true", help="replace sheets that are there")
-    add("-np", dest="processes", type=whole(1, 1024), metavar="N", help="processes (default: the cores, up to 8)")
+    add_processes(parser)
     parser.set_defaults(wrong_use=parser.error)
 
 

@@ -5,11 +5,10 @@ lesion is a piece of the mask whose voxels touch by faces, edges or corners.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.workplace.arguments import whole
+from nnunetv2_mscs.workplace.arguments import add_processes
 
 SUMMARY = "volumes, numbers and sizes of lesions in masks, without references"
 EXAMPLE = """mscs volumes ./masks
@@ -21,26 +20,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("masks", metavar="MASKS", type=Path, help="a mask, a folder of masks, a model folder, or a data set")
     add("-o", "--out", metavar="FILE.csv", type=Path, help="table to write, one row per mask and label")
     add("--overwrite", action="store_true", help="replace a former table")
-    add("-np", dest="processes", type=whole(1, 1024), metavar="N", help="processes (default: the cores, up to 8)")
+    add_processes(parser)
     parser.set_defaults(wrong_use=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
     if args.overwrite and args.out is None:
         args.wrong_use("--overwrite replaces a table: name it with -o")
-    from nnunetv2_mscs.evaluation.evaluating import MasksRefused
     from nnunetv2_mscs.evaluation.volumes import measure_volumes, volumes_text
-    from nnunetv2_mscs.scans.findings_table import findings_table
     from nnunetv2_mscs.workplace.resources import default_processes
     from nnunetv2_mscs.workplace.whole_files import write_whole
 
     if args.out is not None and args.out.exists() and not args.overwrite:
         raise MscsError(f"{args.out} is there already.", "Choose another name, or replace it with --overwrite.")
-    try:
-        table = measure_volumes(args.masks, processes=args.processes or default_processes())
-    except MasksRefused as refusal:
-        print(findings_table(refusal.findings, refusal.roots, wrap=sys.stderr.isatty()), file=sys.stderr)
-        raise
+    table = measure_volumes(args.masks, processes=args.processes or default_processes())
     print(volumes_text(table))
     if args.out is not None:
         write_whole(args.out, str(table.to_csv(index=False, lineterminator="\n")))

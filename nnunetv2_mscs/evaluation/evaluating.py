@@ -18,6 +18,7 @@ from nnunetv2_mscs.evaluation.sources import (
     references_of,
 )
 from nnunetv2_mscs.scans.findings import Finding, Findings
+from nnunetv2_mscs.scans.findings_table import findings_table
 from nnunetv2_mscs.workplace.parallel import run_parallel
 
 
@@ -34,6 +35,9 @@ class MasksRefused(MscsError):
         )
         self.findings = tuple(findings)
         self.roots = tuple(roots)
+
+    def table(self, *, wrap: bool) -> str:
+        return findings_table(self.findings, self.roots, wrap=wrap)
 
 
 def evaluate(

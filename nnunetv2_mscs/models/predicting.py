@@ -18,6 +18,7 @@ from nnunetv2_mscs.models.records import FAILED, FORMAT, OK, PAGE, SHEETS, SLICE
 from nnunetv2_mscs.models.segmentation import check_can_write, write_segmentation
 from nnunetv2_mscs.models.source import ModelSource, find_model
 from nnunetv2_mscs.models.studies import Study, Wanted, find_studies
+from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.reporting.pictures import png
 from nnunetv2_mscs.reporting.predictions import write_page
 from nnunetv2_mscs.reporting.sheet import draw_sheet, draw_thumbnail
@@ -56,7 +57,7 @@ class PredictRequest:
         probabilities: write the lesion probability of every voxel, too.
         overwrite: begin anew in a folder of predictions.
         keep_ids: write into the records of DICOM studies what finds them in a picture archive.
-        workspace: as of `find_model`.
+        workspace: the folder in which nnU-Net's three folders are, whatever its variables say.
     """
 
     places: tuple[Path, ...]
@@ -102,7 +103,8 @@ def predict(request: PredictRequest) -> Predicted:
     """
     results = Results(request.out)
     results.check()
-    source = find_model(request.model, workspace=request.workspace)
+    workspace = request.workspace
+    source = find_model(request.model, results=folders_of(workspace).results if workspace else None)
     wanted = Wanted(source.channels)
     studies = find_studies(request.places, _given(request.given, wanted), b_value=request.b_value, wanted=wanted)
     _check_any(studies)

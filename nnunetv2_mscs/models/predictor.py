@@ -36,7 +36,7 @@ class Predictor:
             does, too.
         device: "cpu", "cuda", "cuda:1", "mps", or "auto" for a GPU of CUDA if there is one.
         precision: of a network on a CPU: "float32", "bfloat16", or "auto" for bfloat16 where the CPU has tiles for it
-            (Intel's AMX), which halves the time and changes masks by single voxels.
+            (Intel's AMX), which halves the time and changes masks by few voxels.
         fast: predict with the first fold of the first model alone, without mirroring.
         threshold: the lesion probability from which a voxel is lesion; None for the model's own, which is 0.5 if it
             has none.

@@ -19,3 +19,8 @@ def shipped_folder(name: str = SHIPPED) -> Path:
         remedy = did_you_mean(name, names) or f"Known are {', '.join(names) or 'none'}."
         raise MscsError(f"No weights called {name} come with this package.", remedy.strip())
     return FOLDER / name
+
+
+def place_of(model: str | Path) -> Path:
+    """Where a model lies: the weights of this package by their name, any other by its path."""
+    return shipped_folder() if str(model) == SHIPPED else Path(model)

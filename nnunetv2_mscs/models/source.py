@@ -10,10 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.models.shipped import SHIPPED, shipped_folder
+from nnunetv2_mscs.models.shipped import place_of
 from nnunetv2_mscs.nnunet_files.best_configuration import BEST_RECORD
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, READER
-from nnunetv2_mscs.nnunet_files.environment import folders_of
 from nnunetv2_mscs.nnunet_files.json_files import read_json
 from nnunetv2_mscs.nnunet_files.model_folder import POSTPROCESSING, fold_folder
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
@@ -124,25 +123,23 @@ class ModelSource:
         return float(value)
 
 
-def find_model(model: str | Path, *, workspace: Path | None = None) -> ModelSource:
+def find_model(model: str | Path, *, results: Path | None = None) -> ModelSource:
     """Find a model.
 
     Args:
         model: a model folder, the folder of a data set's models, a data set's id or name, a zip of `mscs export`, or
             "synthetic", the weights of this package.
-        workspace: the folder in which nnU-Net's three folders are, whatever its variables say.
+        results: the folder of data sets' models; None for nnUNet_results.
 
     Raises:
         MscsError: there is none, it is incomplete, or the zip is refused as by `mscs install`.
     """
-    place = Path(model)
-    if str(model) == SHIPPED and not place.exists():
-        place = model = shipped_folder()
+    place = place_of(model)
     if place.is_file():
         return _of_zip(place)
-    if workspace and not place.is_dir() and DATASET_WORD.fullmatch(str(model)):
-        model = results_of(str(model), folders_of(workspace).results)
-    return ModelSource(select(str(model)))
+    if results and not place.is_dir() and DATASET_WORD.fullmatch(str(model)):
+        place = results_of(str(model), results)
+    return ModelSource(select(str(place)))
 
 
 def _of_zip(file: Path) -> ModelSource:

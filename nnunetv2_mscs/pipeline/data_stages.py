@@ -7,7 +7,7 @@ from typing import Any
 
 from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.models.source import find_model
+from nnunetv2_mscs.models.shipped import place_of
 from nnunetv2_mscs.nnunet_files.commands import nnunet_command
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_TR, LABELS_TR, REFERENCES
 from nnunetv2_mscs.nnunet_files.dataset import FINGERPRINT as FINGERPRINT_FILE
@@ -56,12 +56,12 @@ def data_stages(settings: RunSettings, folders: Folders, source: Source, models:
     return stages
 
 
-def of_raw(source: Source, *parts: str, needs: Sequence[str] = ()) -> dict[str, Any]:
-    """The arguments `needs` and `sources` of a stage that reads parts of the data set in nnUNet_raw."""
+def of_raw(source: Source, *parts: str, needs: Sequence[str] = (), beside: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The arguments `needs` and `sources` of a stage that reads parts of the data set in nnUNet_raw, and others."""
     places = tuple(source.raw / part for part in parts)
     if source.is_raw:
-        return {"needs": all_of(*needs), "sources": places}
-    return {"needs": {CONVERT: places, **all_of(*needs)}}
+        return {"needs": all_of(*needs), "sources": (*places, *beside)}
+    return {"needs": {CONVERT: places, **all_of(*needs)}, "sources": beside}
 
 
 def _convert(settings: RunSettings, source: Source) -> Stage:
@@ -140,14 +140,14 @@ def _plan(settings: RunSettings, source: Source, preprocessed: Path, planner: st
 
 def _taken_plans(settings: RunSettings, source: Source, file: Path) -> Stage:
     """Plans and weights of the model that is adapted."""
-    model = find_model(str(settings.adapt))
-    words = (settings.dataset, settings.adapt, file.stem)
+    model = str(settings.adapt)
+    words = (settings.dataset, model, file.stem)
     return Stage(
         plan_stage(file.stem),
-        f"take over plans and weights of {model.name}",
+        f"take over plans and weights of {Path(model).name}",
         lambda here: [module_command("nnunetv2_mscs.pipeline.take_plans", *words)],
-        parameters={"model": model.name, "weights": model.weights_digest(fast=True)},
-        **of_raw(source, DATASET_JSON, needs=(FINGERPRINT, SPLITS)),
+        parameters={"model": model},
+        **of_raw(source, DATASET_JSON, needs=(FINGERPRINT, SPLITS), beside=(place_of(model),)),
         makes=(file, weights_beside(file.parent, file.stem)),
         verify=lambda: _check_configurations(file, settings.configurations),
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
-from nnunetv2_mscs.models.source import find_model
+from nnunetv2_mscs.models.shipped import place_of
 from nnunetv2_mscs.nnunet_files.best_configuration import BEST_INSTRUCTIONS, BEST_RECORD
 from nnunetv2_mscs.nnunet_files.commands import device_options, nnunet_command, postprocess_words, predict_words
 from nnunetv2_mscs.nnunet_files.dataset import FOLDS, IMAGES_TR, IMAGES_TS, LABELS_TS, REFERENCES
@@ -103,7 +103,7 @@ def _predict(
 
 def _before(settings: RunSettings, folders: Folders, source: Source, run: RunFolder) -> Stage:
     """Masks of the held-out cases by the model as it was, to compare those of its adaptation with."""
-    model, images = find_model(str(settings.adapt)), source.raw / IMAGES_TR
+    model, images = str(settings.adapt), source.raw / IMAGES_TR
     splits = folders.preprocessed / settings.dataset / SPLITS_FILE
 
     def commands(here: Here) -> Sequence[Sequence[str]]:
@@ -113,20 +113,14 @@ def _before(settings: RunSettings, folders: Folders, source: Source, run: RunFol
             scans = [
                 file for fold in settings.folds for case in folds[fold]["val"] for file in images.glob(f"{case}_????.*")
             ]
-        return [
-            mscs_command("predict", *sorted(scans), "-m", settings.adapt, "-o", run.before, "--device", here.device)
-        ]
+        return [mscs_command("predict", *sorted(scans), "-m", model, "-o", run.before, "--device", here.device)]
 
     return Stage(
         BEFORE,
         "predict with the model as it was",
         commands,
-        parameters={
-            "model": model.name,
-            "weights": model.weights_digest(fast=False),
-            "folds": list(settings.folds),
-        },
-        **of_raw(source, IMAGES_TR, needs=(SPLITS,)),
+        parameters={"model": model, "folds": list(settings.folds)},
+        **of_raw(source, IMAGES_TR, needs=(SPLITS,), beside=(place_of(model),)),
         makes=(run.before,),
         uses_gpu=True,
     )

@@ -20,13 +20,13 @@ from nnunetv2_mscs.nnunet_shims.run import make_findable
 from nnunetv2_mscs.sharing.compatibility import find_trainer
 
 
-def model_to_adapt(name: str) -> ModelSource:
-    """The model, which has to be one network for one stage.
+def model_to_adapt(name: str, results: Path | None = None) -> ModelSource:
+    """The model, which has to be one network for one stage; `results` as of `find_model`.
 
     Raises:
         MscsError: there is none, or it is an ensemble, a cascade or no MSCS-Net.
     """
-    source = find_model(name)
+    source = find_model(name, results=results)
     models = source.selection.models.models
     if len(models) > 1 or models[0].earlier:
         raise MscsError(f"{source.name} is an ensemble or a cascade.", "Name the folder of one of its models.")

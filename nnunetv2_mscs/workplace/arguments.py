@@ -1,4 +1,4 @@
-"""What arguments may be: functions from their text to a value, or to a sentence that says what is wrong."""
+"""What arguments may be: functions from their text to a value, or to a sentence that says what is wrong; and -np."""
 
 import argparse
 import math
@@ -15,6 +15,13 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def add_processes(parser: argparse.ArgumentParser) -> None:
+    """Give a parser -np, whose value is None where it is not given."""
+    parser.add_argument(
+        "-np", dest="processes", type=whole(1, 1024), metavar="N", help="processes (default: the cores, up to 8)"
+    )
 
 
 def number(text: str) -> float:

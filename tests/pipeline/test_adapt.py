@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +104,21 @@ def test_a_dry_run_types_what_would_be_done(model, scans, tmp_path, capsys):
     assert "take_plans Dataset061_Own" in script
     assert "-tr MSCSTrainerAdapt -p MSCSPlansAdapted" in script
     assert re.search(rf"mscs predict \S+/imagesTr -m {model} -o \S+/before", script)
+
+
+def test_the_model_is_kept_by_its_place_and_a_file_may_name_it(model, scans, tmp_path, monkeypatch, capsys):
+    """A data set's id is looked up in the run's own workspace; the YAML file's model goes before the shipped one."""
+    results = tmp_path / "w/nnUNet_results"
+    shutil.copytree(model.parent, results / DATASET)
+    own = results / DATASET / model.name
+    assert main(words(scans, "901", tmp_path / "w", "--dry-run")[3:]) == 0
+    assert f"mscs predict $nnUNet_raw/Dataset061_Own/imagesTr -m {own}" in in_variables(capsys.readouterr().out, own)
+    file = tmp_path / "adapt.yaml"
+    lines = {"source": scans, "dataset_id": 62, "name": "File", "adapt": model, "workspace": tmp_path / "v"}
+    file.write_text("".join(f"{key}: {value}\n" for key, value in lines.items()))
+    assert main(["adapt", "--config", str(file), "--device", "cpu", "--dry-run"]) == 0
+    assert f"take_plans Dataset062_File {model} MSCSPlansAdapted" in capsys.readouterr().out
+
+
+def in_variables(script: str, own: Path) -> str:
+    return script.replace(f"$nnUNet_results/{own.parent.name}/{own.name}", str(own))

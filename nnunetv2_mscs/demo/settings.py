@@ -1,4 +1,4 @@
-"""How large the demo is: chosen so that two CPU cores end it in under ten minutes."""
+"""How large the demo is: chosen so that two CPU cores end it in about ten minutes."""
 
 from dataclasses import dataclass
 

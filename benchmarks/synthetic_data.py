@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from leaving_out import left_out
 
 from nnunetv2_mscs.phantom.heads import LesionMasks, find_heads, make_head_scan
 from nnunetv2_mscs.phantom.heads.scan import LESION_FREE
@@ -109,11 +110,22 @@ def _runnable(words: list[str]) -> list[str]:
     return [sys.executable, "-m", "nnunetv2_mscs.nnunet_shims.run", *words]
 
 
-def make_volumes(folder: Path, sources: Sources, plans: Path, seeds: Sequence[int], processes: int) -> list[dict]:
-    """Make the volumes of these seeds that are not there: <seed>_x.npy (N, 2, Y, X), <seed>_y.npy, <seed>.json."""
+def make_volumes(
+    folder: Path, sources: Sources, plans: Path, seeds: Sequence[int], processes: int, without: str | None = None
+) -> list[dict]:
+    """Make the volumes of these seeds that are not there: <seed>_x.npy (N, 2, Y, X), <seed>_y.npy, <seed>.json.
+
+    Args:
+        folder: of the volumes.
+        sources: label maps and lesion masks.
+        plans: file that says how they are preprocessed.
+        seeds: one for each volume.
+        processes: side by side.
+        without: a part of the scans that is left out, see leaving_out.py.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     missing = [seed for seed in seeds if not (folder / f"{seed}.json").is_file()]
-    work = partial(_make_volume, folder=folder, sources=sources, plans=plans)
+    work = partial(_make_volume, folder=folder, sources=sources, plans=plans, without=without)
     return run_parallel(work, missing, processes=processes, description="volumes")
 
 
@@ -130,9 +142,14 @@ def _preprocessing(plans: Path):
     return DefaultPreprocessor(verbose=False), manager, manager.get_configuration(CONFIGURATION), dataset
 
 
-def _make_volume(seed: int, *, folder: Path, sources: Sources, plans: Path) -> dict:
+def _make_volume(seed: int, *, folder: Path, sources: Sources, plans: Path, without: str | None) -> dict:
     torch.set_num_threads(1)
-    scan = make_head_scan(seed, find_heads(Path(sources.heads)), _masks(sources.masks), most_slices=SLICES)
+    heads = find_heads(Path(sources.heads))
+    if without == "heads":
+        heads = heads[:1]
+    options = {"lesion_free": 0.0} if without == "negatives" else {}
+    with left_out(without):
+        scan = make_head_scan(seed, heads, _masks(sources.masks), most_slices=SLICES, **options)
     preprocessor, manager, configuration, dataset = _preprocessing(plans)
     data = np.stack([scan.adc, scan.dwi]).astype(np.float32)
     properties = {"spacing": [scan.grid.spacing[axis] for axis in (2, 1, 0)]}

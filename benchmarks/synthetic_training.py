@@ -27,13 +27,16 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from leaving_out import PARTS
 from synthetic_data import CONFIGURATION, VALIDATION_SEED, Sources, make_volumes, plan, set_folders
 from torch import nn
+from unet import with_unet
 
 from nnunetv2_mscs.workplace.whole_files import whole_file, write_whole
 
 WARM_UP, CONSTANT_SHARE = 100, 0.5
 AVERAGE, SAVE_MINUTES, LOG_STEPS, VALIDATE_STEPS = 0.998, 10.0, 50, 500
+NETWORKS = ("MSCSNet", "PlainConvUNet")
 COMPONENT_WEIGHT = 0.3
 BRAIN_LEVEL = 0.9  # of the normalised DWI: below it is air
 
@@ -45,12 +48,14 @@ class Volumes:
     folder: Path
     first_seed: int
     end_seed: int
+    z_scores: bool = False
 
     def __post_init__(self) -> None:
         self.images: dict[int, np.ndarray] = {}
         self.labels: dict[int, np.ndarray] = {}
         self.lesion: dict[int, np.ndarray] = {}
         self.other: dict[int, np.ndarray] = {}
+        self.moments: dict[int, np.ndarray] = {}
         self.look()
 
     def look(self) -> int:
@@ -75,9 +80,13 @@ class Volumes:
         """Whether there are slices with a lesion and without."""
         return bool(self.lesion and self.other)
 
-    def batch(self, size: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Half of the slices with a lesion, every volume as likely; (N, 2, Y, X) and (N, Y, X), float32."""
-        images, labels = [], []
+    def batch(self, size: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+        """Half of the slices with a lesion, every volume as likely.
+
+        Returns:
+            Images (N, 2, Y, X) and labels (N, Y, X), float32, and the volume of each.
+        """
+        images, labels, drawn = [], [], []
         for i in range(size):
             pool = self.lesion if i < size // 2 else self.other
             seeds = list(pool)
@@ -85,7 +94,21 @@ class Volumes:
             index = int(rng.choice(pool[seed]))
             images.append(np.asarray(self.images[seed][index], np.float32))
             labels.append(self.labels[seed][index].astype(np.float32))
-        return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels))
+            drawn.append(seed)
+        return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)), drawn
+
+    def as_input(self, x: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+        """What the network sees of slices (N, 2, Y, X) of these volumes: as they are, or nnU-Net's z-scores."""
+        if not self.z_scores:
+            return x
+        return torch.stack([(one - self._moments(s)[0]) / self._moments(s)[1] for one, s in zip(x, seeds, strict=True)])
+
+    def _moments(self, seed: int) -> torch.Tensor:
+        """Mean and standard deviation of both channels, (2, 2, 1, 1)."""
+        if seed not in self.moments:
+            image = np.asarray(self.images[seed], np.float32)
+            self.moments[seed] = np.stack([image.mean((0, 2, 3)), np.maximum(image.std((0, 2, 3)), 1e-3)])
+        return torch.from_numpy(self.moments[seed])[..., None, None]
 
 
 def augmented(x: torch.Tensor, y: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -142,27 +165,35 @@ class Loss(nn.Module):
         return whole + COMPONENT_WEIGHT * self.components(outputs[0], y)
 
 
+def trainer_of(plans: dict) -> str:
+    """The name of the trainer that trains the planned network."""
+    network = plans["configurations"][CONFIGURATION]["architecture"]["network_class_name"]
+    return "nnUNetTrainer" if network.endswith(".PlainConvUNet") else "MSCSTrainer"
+
+
 def new_network(plans: dict, dataset: dict, deep_supervision: bool) -> nn.Module:
-    """The planned MSCS-Net, as MSCSTrainer builds it."""
+    """The planned network, as its trainer builds it."""
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     from nnunetv2_mscs.training.trainer import MSCSTrainer
 
     manager = PlansManager(plans)
     configuration = manager.get_configuration(CONFIGURATION)
-    return MSCSTrainer.build_network_architecture(
+    trainer = {"MSCSTrainer": MSCSTrainer, "nnUNetTrainer": nnUNetTrainer}[trainer_of(plans)]
+    return trainer.build_network_architecture(
         manager, configuration, len(dataset["channel_names"]), len(dataset["labels"]), deep_supervision
     )
 
 
 def write_model(folder: Path, weights: dict, plans: dict, dataset: dict, facts: dict) -> None:
-    """The model folder, as nnU-Net's training with MSCSTrainer on all cases leaves it; mirrored left to right alone."""
+    """The model folder, as nnU-Net's training on all cases leaves it; mirrored left to right alone."""
     (folder / "fold_all").mkdir(parents=True, exist_ok=True)
     for name, content in (("plans.json", plans), ("dataset.json", dataset), ("synthetic_training.json", facts)):
         write_whole(folder / name, json.dumps(content, indent=4))
     checkpoint = {
         "network_weights": weights,
-        "trainer_name": "MSCSTrainer",
+        "trainer_name": trainer_of(plans),
         "init_args": {"plans": plans, "configuration": CONFIGURATION, "fold": "all", "dataset_json": dataset},
         "inference_allowed_mirroring_axes": (1,),
     }
@@ -170,14 +201,13 @@ def write_model(folder: Path, weights: dict, plans: dict, dataset: dict, facts: 
         torch.save(checkpoint, file)
 
 
-def probabilities(network: nn.Module, images: np.ndarray) -> np.ndarray:
+def probabilities(network: nn.Module, images: torch.Tensor) -> np.ndarray:
     """Probability of lesion (slice, row, column)."""
     network.eval()
     parts = []
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         for first in range(0, len(images), 14):
-            x = torch.from_numpy(np.asarray(images[first : first + 14], np.float32))
-            output = network(x)
+            output = network(images[first : first + 14])
             output = output[0] if isinstance(output, list) else output
             parts.append(torch.softmax(output.float(), 1)[:, 1].numpy())
     network.train()
@@ -188,6 +218,7 @@ def validate(network: nn.Module, volumes: Volumes, threshold: float = 0.5) -> di
     """Mean Dice of the volumes with a lesion of 10 pixels or more, that of small ones, and false pixels without one."""
     dice, small, false = [], [], []
     for seed, images in volumes.images.items():
+        images = volumes.as_input(torch.from_numpy(np.asarray(images, np.float32)), [seed] * len(images))
         found, truth = probabilities(network, images) > threshold, volumes.labels[seed] > 0
         if truth.sum() >= 10:
             one = 2 * float((found & truth).sum()) / float(found.sum() + truth.sum())
@@ -232,7 +263,9 @@ def train(args: argparse.Namespace, plans: dict, dataset: dict, training: Volume
     for step in range(first, args.steps):
         for group in optimiser.param_groups:
             group["lr"] = rate(step, args.steps, args.learning_rate)
-        x, y = augmented(*training.batch(args.batch_size, rng), rng)
+        x, y, seeds = training.batch(args.batch_size, rng)
+        x, y = augmented(x, y, rng)
+        x = training.as_input(x, seeds)
         with torch.autocast("cpu", torch.bfloat16):
             outputs = network(x.contiguous())
         loss = loss_of(outputs, y)
@@ -263,7 +296,7 @@ def train(args: argparse.Namespace, plans: dict, dataset: dict, training: Volume
 
 def _plain(args: argparse.Namespace) -> dict:
     """The settings that decide on the weights; no paths."""
-    return {key: getattr(args, key) for key in ("batch_size", "learning_rate", "seed")}
+    return {key: getattr(args, key) for key in ("network", "without", "batch_size", "learning_rate", "seed")}
 
 
 def _follow(average: dict[str, torch.Tensor], network: nn.Module, kept: float) -> None:
@@ -303,6 +336,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--only-training", action="store_true", help="train on the volumes that are there and that appear")
     add("--least-volumes", type=int, default=1, metavar="N", help="wait for so many before the first step (default 1)")
     add("--model", type=Path, help="model folder (default WORK/model)")
+    add("--network", choices=NETWORKS, default=NETWORKS[0], help="PlainConvUNet: nnU-Net's own, to compare with")
+    add("--without", choices=PARTS, help="leave this out of the scans to train on, to see what it is worth")
     add("--steps", type=int, default=20_000)
     add("--batch-size", type=int, default=16)
     add("--learning-rate", type=float, default=1e-3)
@@ -326,12 +361,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not args.only_training:
         validated = range(VALIDATION_SEED, VALIDATION_SEED + args.validation)
         make_volumes(folder, sources, plans_file, validated, args.processes)
-        make_volumes(folder, sources, plans_file, range(first, first + args.volumes), args.processes)
+        made = range(first, first + args.volumes)
+        make_volumes(folder, sources, plans_file, made, args.processes, args.without)
     if not args.only_volumes:
         plans, dataset = json.loads(plans_file.read_text()), json.loads(dataset_file.read_text())
         dataset.pop("source", None)  # a folder of this machine
-        validation = Volumes(folder, VALIDATION_SEED, VALIDATION_SEED + args.validation)
-        training = Volumes(folder, 0, VALIDATION_SEED)
+        if args.network != NETWORKS[0]:
+            plans = with_unet(plans, CONFIGURATION)
+        z_scores = args.without == "normalisation"
+        if z_scores:
+            schemes = {"normalization_schemes": ["ZScoreNormalization"] * 2, "use_mask_for_norm": [False] * 2}
+            plans["configurations"][CONFIGURATION] |= schemes
+        validation = Volumes(folder, VALIDATION_SEED, VALIDATION_SEED + args.validation, z_scores)
+        training = Volumes(folder, 0, VALIDATION_SEED, z_scores)
         while args.only_training and (training.look() < args.least_volumes or not training.can_be_drawn_from):
             time.sleep(10)
         if not training.can_be_drawn_from:

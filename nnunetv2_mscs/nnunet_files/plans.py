@@ -8,6 +8,8 @@ CONFIGURATIONS = ("2d", LOW_RESOLUTION, FULL_RESOLUTION, CASCADE)
 # nnU-Net's residual encoder planners share the preprocessed data of these with its default planner.
 RESIDUAL_PLANNER, DEFAULT_PLANS = "nnUNetPlannerResEnc", "nnUNetPlans"
 SHARED_CONFIGURATIONS = ("2d", FULL_RESOLUTION)
+# Beside the weights in the file of `weights_beside`: the probability of lesion from which a voxel is lesion.
+WEIGHTS_THRESHOLD = "threshold"
 
 
 def weights_beside(preprocessed: Path, plans: str) -> Path:

@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.models.source import ModelSource, find_model
+from nnunetv2_mscs.models.source import THRESHOLD, ModelSource, find_model
 from nnunetv2_mscs.nnunet_files.checkpoints import WEIGHTS, read_checkpoint
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
 from nnunetv2_mscs.nnunet_files.json_files import read_json
 from nnunetv2_mscs.nnunet_files.model_folder import fold_folder
-from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON, weights_beside
+from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON, WEIGHTS_THRESHOLD, weights_beside
 from nnunetv2_mscs.nnunet_shims.run import make_findable
 from nnunetv2_mscs.sharing.compatibility import find_trainer
 
@@ -80,12 +80,15 @@ def _check_fits(source: ModelSource, raw: Path) -> None:
 
 
 def _write_weights(source: ModelSource, file: Path) -> None:
-    """The weights of the model's first fold, in single precision."""
+    """The weights of the model's first fold, in single precision, and the threshold that was chosen for them."""
     import torch
+
+    from nnunetv2_mscs.models.predictor import DEFAULT_THRESHOLD
 
     models = source.selection.models
     weights = read_checkpoint(fold_folder(source.first_folder, models.folds[0]) / models.checkpoint)[WEIGHTS]
-    torch.save({WEIGHTS: {name: tensor.float() for name, tensor in weights.items()}}, file)
+    single = {name: tensor.float() for name, tensor in weights.items()}
+    torch.save({WEIGHTS: single, WEIGHTS_THRESHOLD: source.default(THRESHOLD, DEFAULT_THRESHOLD)}, file)
 
 
 if __name__ == "__main__":

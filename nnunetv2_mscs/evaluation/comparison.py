@@ -137,10 +137,7 @@ def _test_of(row: Mapping[str, Any]) -> PairedTest:
 def compare(evaluations: Sequence[Evaluation], *, seed: int = 0, samples: int = SAMPLES) -> Comparison:
     """Compare two or more models on the same cases; the first is the baseline.
 
-    Args:
-        evaluations: one per model, of the same cases and labels, in any order of the cases.
-        seed: of the bootstrap.
-        samples: bootstrap samples.
+    Cases may be in any order.
 
     Raises:
         MscsError: fewer than two models, two of one name, no cases, or they differ in cases, labels or the truth.

@@ -16,7 +16,7 @@ VARIABLE = "MSCS_TEMPLATES"
 OF_THE_WORKING_DIRECTORY = Path("results_templates/tables")
 TABLE, COLUMNS = "table", "columns"
 ROWS, CAPTION, NOTE = "rows", "caption", "note"
-MODELS, SIZES = "models", "sizes"
+ROW_PER_MODEL, ROW_PER_SIZE = "models", "sizes"
 
 
 class Expression(NamedTuple):
@@ -58,7 +58,7 @@ def find_templates(folders: Sequence[Path] = ()) -> dict[str, Path]:
     named = [*folders, *([Path(os.environ[VARIABLE])] if os.environ.get(VARIABLE) else [])]
     for folder in named:
         if not folder.is_dir():
-            raise MscsError(f"{folder} is no folder of templates.", f"Check its name, also in ${VARIABLE}.")
+            raise MscsError(f"{folder} is not a folder of templates.", f"Check its name, also in ${VARIABLE}.")
     packaged = Path(str(resources.files("nnunetv2_mscs.results_templates") / "tables"))
     places = (*named, OF_THE_WORKING_DIRECTORY, packaged)
     files = [file for folder in reversed(places) for file in folder.glob(f"[!.]*{ENDING}")]
@@ -119,8 +119,9 @@ def _check(file: Path, parser: ConfigParser, lines: dict[str, int]) -> None:
     for section in (TABLE, COLUMNS):
         if section not in parser or not parser[section]:
             raise broken(file, None, f"there is nothing under [{section}].")
-    if parser[TABLE].get(ROWS) not in (MODELS, SIZES):
-        raise broken(file, lines.get(ROWS, 1), f"it does not say `{ROWS} = {MODELS}` or `{ROWS} = {SIZES}`.")
+    if parser[TABLE].get(ROWS) not in (ROW_PER_MODEL, ROW_PER_SIZE):
+        known = f"`{ROWS} = {ROW_PER_MODEL}` or `{ROWS} = {ROW_PER_SIZE}`"
+        raise broken(file, lines.get(ROWS, 1), f"it does not say {known}.")
 
 
 def _reason(error: NotAnIniFile) -> tuple[int | None, str]:
@@ -128,6 +129,6 @@ def _reason(error: NotAnIniFile) -> tuple[int | None, str]:
     if isinstance(error, MissingSectionHeaderError):
         return error.lineno, f"[{TABLE}] must come first."
     if isinstance(error, ParsingError):
-        return error.errors[0][0], "this is no `title = cell`."
+        return error.errors[0][0], "this is not `title = cell`."
     twice = getattr(error, "option", None) or f"[{getattr(error, 'section', '')}]"
     return getattr(error, "lineno", None), f"{twice!r} is there twice."

@@ -67,7 +67,7 @@ class Masks:
 
 
 def case_of(file: Path) -> str:
-    """The case identifier of a mask: its file name without the ending; empty if it is no image file."""
+    """The case identifier of a mask: its file name without the ending; empty if it is not an image file."""
     ending = ending_of(file, IMAGE_ENDINGS)
     return file.name[: -len(ending)] if ending and not file.name.startswith(".") else ""
 
@@ -114,7 +114,7 @@ def find_masks(place: Path, findings: Findings) -> Masks:
     if place.is_file():
         if not case_of(place):
             kind = f" ({unread_format(place)})" if unread_format(place) else ""
-            raise MscsError(f"{place} is no image file{kind}.", f"Give one ending in {', '.join(IMAGE_ENDINGS)}.")
+            raise MscsError(f"{place} is not an image file{kind}.", f"Give one ending in {', '.join(IMAGE_ENDINGS)}.")
         return Masks(place, {case_of(place): place})
     if not place.is_dir():
         raise MscsError(f"{place} does not exist.", "Check the spelling.")
@@ -196,7 +196,7 @@ def _splits(model: Path) -> list[Mapping[str, Any]]:
     except OSError:
         return []
     except ValueError as error:
-        raise MscsError(f"{file} is no JSON: {error}.", "Correct it, or move it away.") from error
+        raise MscsError(f"{file} is not valid JSON: {error}.", "Correct it, or move it away.") from error
 
 
 def _dataset_of(model: Path) -> str:
@@ -312,5 +312,5 @@ def _read_json(file: Path) -> Mapping[str, Any]:
     except OSError:
         return {}
     except ValueError as error:
-        raise MscsError(f"{file} is no JSON: {error}.", "Correct it, or move it away.") from error
+        raise MscsError(f"{file} is not valid JSON: {error}.", "Correct it, or move it away.") from error
     return content if isinstance(content, dict) else {}

@@ -112,7 +112,7 @@ def _with_previous_stages(selection: Selection) -> Selection:
     folders = {one.identifier: given.get(one.identifier, beside / one.identifier) for one in models.members}
     for folder in folders.values():
         if not is_model_folder(folder):
-            raise MscsError(f"{folder} is no trained model, and the cascade needs it.", "Train this stage, too.")
+            raise MscsError(f"{folder} is not a trained model, and the cascade needs it.", "Train this stage, too.")
         _folds(folder, models.folds)
     return replace(selection, models=models, folders=folders)
 
@@ -122,7 +122,7 @@ def with_previous_stage(model: Model, folder: Path) -> Model:
     try:
         stage = _previous_stage(read_json(folder / PLANS_JSON)["configurations"], model.configuration)
     except (LookupError, TypeError, AttributeError) as error:
-        raise MscsError(f"{folder / PLANS_JSON} is no plan of nnU-Net's.", "Is the model complete?") from error
+        raise MscsError(f"{folder / PLANS_JSON} is not a plan of nnU-Net's.", "Is the model complete?") from error
     if stage and not MODEL_PART.fullmatch(stage):
         raise MscsError(f"{folder / PLANS_JSON} names the previous stage {stage!r}.", "Is the model complete?")
     return replace(model, previous_stage=stage)

@@ -92,7 +92,7 @@ def test_tensors_that_no_network_here_has_are_refused(checkpoint, tensor):
     content = torch.load(checkpoint, weights_only=False)
     content["network_weights"]["odd"] = tensor
     torch.save(content, checkpoint)
-    with pytest.raises(MscsError, match="no checkpoint of nnU-Net's"):
+    with pytest.raises(MscsError, match="not a checkpoint of nnU-Net's"):
         inspect_checkpoint(checkpoint)
 
 

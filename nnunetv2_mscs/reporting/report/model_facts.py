@@ -13,7 +13,7 @@ from nnunetv2_mscs.nnunet_files.checkpoints import CHECKPOINTS, read_checkpoint
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, FINGERPRINT
 from nnunetv2_mscs.nnunet_files.json_files import read_json_if_there
 from nnunetv2_mscs.nnunet_files.model_folder import DEBUG_JSON, fold_folders, is_model_folder
-from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
+from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON, configuration_of
 from nnunetv2_mscs.reporting.report.content import Subject
 
 NORMALISATIONS = {
@@ -69,7 +69,7 @@ class ModelRecord:
     @property
     def configuration(self) -> dict[str, Any]:
         """The configuration with the values that it inherits; empty if the plans do not have it."""
-        return _configuration_of(self.plans, self.configuration_name)
+        return configuration_of(self.plans.get("configurations", {}), self.configuration_name)
 
     @property
     def channels(self) -> list[str]:
@@ -242,12 +242,6 @@ def _count_parameters(checkpoint: Path) -> int:
         if hasattr(tensor, "untyped_storage") and not name.endswith(BUFFERS)
     }
     return sum(tensors.values())
-
-
-def _configuration_of(plans: Mapping[str, Any], name: str) -> dict[str, Any]:
-    configuration = plans.get("configurations", {}).get(name, {})
-    parent = configuration.get("inherits_from", "")
-    return {**(_configuration_of(plans, parent) if parent and parent != name else {}), **configuration}
 
 
 def times(values: Sequence[float]) -> str:

@@ -1,4 +1,4 @@
-"""What `mscs evaluate` does from one end to the other: models are evaluated or read, compared, and written."""
+"""What `mscs evaluate` does from start to end: evaluate or read the models, compare them, and write the results."""
 
 import os
 import re

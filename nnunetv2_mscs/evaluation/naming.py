@@ -69,7 +69,7 @@ def _without_words(name: str) -> str:
 
 
 def _common_affix(names: Sequence[str], cases: Sequence[str]) -> tuple[str, str]:
-    """What all names have before and behind a case each, if every case is there."""
+    """The prefix and the suffix that all names add to a case each, if every case is among them."""
     if not names or len(names) != len(cases):
         return "", ""
     for case in cases:

@@ -129,7 +129,7 @@ class Evaluation:
         return self.table.assign(model=self.model)[["model", *self.table.columns]]
 
     def rows(self) -> list[CaseMetrics]:
-        """All rows by column."""
+        """All rows, each by column."""
         return records(self.table)
 
 

@@ -73,13 +73,13 @@ def case_of(file: Path) -> str:
 
 
 def model_name(place: Path) -> str:
-    """How a model is called when the user gives no name: the trainer, for a folder of nnU-Net's."""
+    """The name of a model if the user gives none: the trainer, for a folder of nnU-Net's."""
     folder = next((p for p in (place, *place.parents) if p.name.count("__") == 2), None)
     return folder.name.split("__")[0] if folder else case_of(place) or place.name or "masks"
 
 
 def find_predictions(place: Path, findings: Findings, folds: Sequence[int] = ()) -> Masks:
-    """Masks of a file, a folder, or all folds of a model folder; of that, `folds` alone if they are given.
+    """Masks of a file, a folder, or all folds of a model folder; only `folds` of it if they are given.
 
     Raises:
         MscsError: there is nothing at this place.
@@ -204,7 +204,7 @@ def _dataset_of(model: Path) -> str:
 
 
 def references_of(predictions: Masks) -> Path:
-    """Where the truth of a data set lies that nnU-Net trained on.
+    """The folder with the references of a data set that nnU-Net trained on.
 
     Raises:
         MscsError: it is not found.

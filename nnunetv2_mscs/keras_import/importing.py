@@ -17,7 +17,7 @@ DEFAULT_CHANNELS = ("ADC", "DWI")
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """What is asked for.
+    """What `mscs import-keras` is asked for.
 
     Args:
         weights: a file of Keras.

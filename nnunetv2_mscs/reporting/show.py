@@ -1,4 +1,4 @@
-"""What `mscs show` does from one end to the other: find the cases, choose among them, draw a sheet of each."""
+"""What `mscs show` does from start to end: find the cases, choose among them, draw a sheet of each."""
 
 import random
 from collections.abc import Sequence

@@ -103,7 +103,7 @@ def look_into(archive: zipfile.ZipFile) -> Contents:
         raise MscsError(f"The zip holds more than {MOST_FILES} files.", NO_MODEL)
     entries: dict[str, zipfile.ZipInfo] = {}
     for entry in archive.infolist():
-        # Some programs on Windows part folders by backslashes, against the zip standard; the checks see what is placed.
+        # Some programs on Windows write backslashes, against the zip standard; the checks see the final names.
         entry.filename = entry.filename.replace("\\", "/")
         _check_entry(entry)
         if entry.is_dir() or IGNORED.fullmatch(entry.filename):

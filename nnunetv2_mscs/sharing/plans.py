@@ -1,4 +1,4 @@
-"""Whether the plans and dataset.json of a model are complete, and name no code but networks of known packages."""
+"""Whether the plans and dataset.json of a model are complete, and name only networks of known packages."""
 
 import pydoc
 import re
@@ -47,7 +47,7 @@ def check_plans(folder: Path, configuration: str, *, trust: Sequence[str] | None
             found = {name: manager.get_configuration(name) for name in plans["configurations"]}
             classes = [name for one in found.values() for name in _classes(one)]
         except Exception as error:
-            # Whatever nnU-Net raises for what are no plans.
+            # nnU-Net raises errors of many kinds for files that are not plans.
             raise MscsError(f"{PLANS_JSON} is not a plan of nnU-Net's: {error}.", ANOTHER) from error
         if configuration not in found:
             raise MscsError(f"{folder.name}: {PLANS_JSON} has no {configuration}.", ANOTHER)

@@ -13,7 +13,7 @@ CARDS = 10
 
 @dataclass(frozen=True)
 class Notice:
-    """A warning: what was found, what to do about it, and the cases that it concerns; of a model and label if named."""
+    """A warning: the finding, the remedy, the cases concerned, and the model and label if it is about one of each."""
 
     severity: Severity
     finding: str
@@ -34,7 +34,7 @@ class KeyFigure:
 
 @dataclass(frozen=True)
 class Subject:
-    """Facts in words under one heading, such as ("Data set", ("50 cases ...",)); `of` names whom they hold for."""
+    """Facts in words under one heading, such as ("Data set", ("50 cases ...",)); `of` names the models."""
 
     title: str
     sentences: tuple[str, ...]
@@ -176,9 +176,9 @@ class ReportContent:
 
     @property
     def examples(self) -> tuple[tuple[str, int], ...]:
-        """What the top of the page shows of the first model and label: titles by Dice, and places in `rows`.
+        """Median, best and worst case by Dice of the first model and label, for the top of the page.
 
-        Of the cases with a lesion, or of all if none has one; a case is shown once.
+        Titles and places in `rows`; cases without a lesion count only if no case has one. A case is shown once.
         """
         places = [
             place

@@ -1,4 +1,4 @@
-"""What `mscs report` does from one end to the other: models read or evaluated, and one page written."""
+"""What `mscs report` does from start to end: read or evaluate the models, and write one page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""A description of the methods to paste into a paper, made of what the files of evaluations and models record."""
+"""A description of the methods to paste into a paper, from what the files of evaluations and models record."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -15,7 +15,7 @@ from nnunetv2_mscs.reporting.report.content import Notice
 from nnunetv2_mscs.training.starts import START
 
 FEW_CASES = 10
-# A fold is called conspicuous below this part of the folds' median of the mean Dice, from this many folds on.
+# A fold is reported if its mean Dice is below this part of the folds' median, where there are this many folds.
 FAR_BEHIND, FEWEST_FOLDS = 0.5, 3
 ORDER = ("error", "warning", "note")
 OF_STARTS = (

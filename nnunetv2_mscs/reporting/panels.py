@@ -64,15 +64,15 @@ class SheetCase:
 
 
 def case_on_grid(
-    name: str, channels: Mapping[str, np.ndarray], grid: Grid, *, normalised: bool = False, **facts: Any
+    name: str, channels: Mapping[str, np.ndarray], grid: Grid, *, normalised: bool = False, **fields: Any
 ) -> SheetCase:
     """A case on a grid along the patient's axes, with a window for each channel.
 
-    `channels` and `normalised` are as in `choose_windows`; `facts` are the other fields of `SheetCase`.
+    `channels` and `normalised` are as in `choose_windows`; `fields` are the other fields of `SheetCase`.
     """
     images, windows = choose_windows(channels, normalised=normalised)
     x, y, z = grid.spacing
-    return SheetCase(name, images, windows, (z, y, x), **facts)
+    return SheetCase(name, images, windows, (z, y, x), **fields)
 
 
 def head_crop(case: SheetCase, head: np.ndarray) -> Crop:

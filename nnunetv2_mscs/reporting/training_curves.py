@@ -1,7 +1,7 @@
 """The course of a model's training, from the logs that nnU-Net writes for each fold."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,26 +34,18 @@ FOLD_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
 
 
 @dataclass(frozen=True)
-class FoldCurves:
-    """The training of one fold.
+class TrainingCurves:
+    """The training of a model.
 
     Args:
-        fold: its name, such as "0" or "all".
-        source: where the numbers are from.
-        epochs: one row per epoch (its number is the index) with `CURVE_COLUMNS`, NaN where a value is unknown.
+        model: its name.
+        folds: by the fold's name, such as "0" or "all": one row per epoch (its number is the index) with
+            `CURVE_COLUMNS`, NaN where a value is unknown.
+        notes: sentences about folds without a record.
     """
 
-    fold: str
-    source: str
-    epochs: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class TrainingCurves:
-    """The folds of a model whose training is recorded, and sentences about what is missing."""
-
     model: str
-    folds: tuple[FoldCurves, ...]
+    folds: Mapping[str, pd.DataFrame]
     notes: tuple[str, ...] = ()
 
 
@@ -66,10 +58,10 @@ def read_training_curves(model_folder: Path, *, name: str = "") -> TrainingCurve
     Raises:
         MscsError: no fold has any record.
     """
-    read, notes = [], []
+    read, notes = {}, []
     for fold, folder in fold_folders(model_folder).items():
         try:
-            read.append(read_fold(folder))
+            read[fold] = read_fold(folder)
         except MscsError as error:
             notes.append(f"Fold {fold}: {error}")
     if not read:
@@ -77,18 +69,16 @@ def read_training_curves(model_folder: Path, *, name: str = "") -> TrainingCurve
             " ".join([f"{model_folder} holds no record of a training that can be read.", *notes]),
             f"nnU-Net writes {LOGS} into the folder of each fold.",
         )
-    return TrainingCurves(name or model_folder.name.split("__")[0], tuple(read), tuple(notes))
+    return TrainingCurves(name or model_folder.name.split("__")[0], read, tuple(notes))
 
 
-def read_fold(folder: Path) -> FoldCurves:
-    """The training of one fold. Raises MscsError if no record of it can be read."""
-    fold = folder.name.removeprefix("fold_")
-    logs, epochs = read_epochs(folder)
-    if epochs:
-        return FoldCurves(fold, f"{logs} text log{'s' * (logs != 1)}", _curves(epochs))
+def read_fold(folder: Path) -> pd.DataFrame:
+    """The training of one fold as in `TrainingCurves`. Raises MscsError if no record of it can be read."""
+    if epochs := read_epochs(folder):
+        return _curves(epochs)
     for checkpoint in (folder / name for name in MOST_TRAINED_FIRST):
         if checkpoint.is_file() and (epochs := _epochs_of_checkpoint(checkpoint)):
-            return FoldCurves(fold, checkpoint.name, _curves(epochs))
+            return _curves(epochs)
     raise MscsError("no record of its training.")
 
 
@@ -132,7 +122,7 @@ def draw_training_curves(models: Sequence[TrainingCurves]) -> Figure:
     with styled():
         figure = Figure(figsize=(8.4, 5.6), layout="constrained")
         (loss, dice), (rate, seconds) = figure.subplots(2, 2, sharex=True)
-        drawn = [(m, f, fold.epochs) for m, model in enumerate(models) for f, fold in enumerate(model.folds)]
+        drawn = [(m, f, epochs) for m, model in enumerate(models) for f, epochs in enumerate(model.folds.values())]
         for m, f, epochs in drawn:
             look = _look(m, f, several=len(models) > 1)
             loss.plot(epochs["validation_loss"], **look)
@@ -160,10 +150,10 @@ def _legend(models: Sequence[TrainingCurves]) -> list[Line2D]:
     """One line per fold; with several models one line per model, and one kind of line per fold."""
     folds = max((model.folds for model in models), key=len)
     if len(models) == 1:
-        return [Line2D([], [], label=f"fold {c.fold}", **_look(0, f, several=False)) for f, c in enumerate(folds)]
+        return [Line2D([], [], label=f"fold {fold}", **_look(0, f, several=False)) for f, fold in enumerate(folds)]
     by_model = [Line2D([], [], label=model.model, **_look(m, 0, several=True)) for m, model in enumerate(models)]
     kinds = [{**_look(0, f, several=True), "color": NEUTRAL} for f in range(len(folds))]
-    return by_model + [Line2D([], [], label=f"fold {c.fold}", **kind) for c, kind in zip(folds, kinds, strict=True)]
+    return by_model + [Line2D([], [], label=f"fold {fold}", **kind) for fold, kind in zip(folds, kinds, strict=True)]
 
 
 def _look(model: int, fold: int, *, several: bool) -> dict[str, Any]:

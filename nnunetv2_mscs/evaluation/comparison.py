@@ -46,9 +46,9 @@ class Comparison:
     seed: int
     samples: int
 
-    def of(self, model: str, label: str, *, baseline: str | None = None) -> dict[str, PairedTest]:
-        """A model's tests against a baseline (the first model if not given), by metric."""
-        pair = (baseline or self.models[0], model, label)
+    def of(self, model: str, label: str) -> dict[str, PairedTest]:
+        """A model's tests against the first model, by metric."""
+        pair = (self.models[0], model, label)
         return {test.metric: test for test in self.tests if (test.baseline, test.model, test.label) == pair}
 
     def rows(self) -> list[dict[str, Any]]:

@@ -31,14 +31,12 @@ class TableTemplate:
     """The content of a template.
 
     Args:
-        file: where it lies.
         rows: "models" for one row per model and label, "sizes" for one row per size of lesions of each.
         caption: above the table.
         note: below it.
         columns: title and cell of each.
     """
 
-    file: Path
     rows: str
     caption: Expression
     note: Expression
@@ -92,7 +90,6 @@ def read_template(file: Path) -> TableTemplate:
     _check(file, parser, lines)
     table = parser[TABLE]
     return TableTemplate(
-        file=file,
         rows=table[ROWS],
         caption=Expression(table.get(CAPTION, ""), lines.get(CAPTION, 1)),
         note=Expression(table.get(NOTE, ""), lines.get(NOTE, 1)),

@@ -117,8 +117,8 @@ def _check(file: Path, parser: ConfigParser, lines: dict[str, int]) -> None:
         if section not in parser or not parser[section]:
             raise broken(file, None, f"there is nothing under [{section}].")
     if parser[TABLE].get(ROWS) not in (ROW_PER_MODEL, ROW_PER_SIZE):
-        known = f"`{ROWS} = {ROW_PER_MODEL}` or `{ROWS} = {ROW_PER_SIZE}`"
-        raise broken(file, lines.get(ROWS, 1), f"it does not say {known}.")
+        either = f"`{ROWS} = {ROW_PER_MODEL}` or `{ROWS} = {ROW_PER_SIZE}`"
+        raise broken(file, lines.get(ROWS, 1), f"it does not say {either}.")
 
 
 def _reason(error: NotAnIniFile) -> tuple[int | None, str]:

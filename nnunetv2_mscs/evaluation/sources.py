@@ -190,13 +190,7 @@ def _expected(model: Path, folds: Sequence[int], findings: Findings) -> tuple[st
 
 def _splits(model: Path) -> list[Mapping[str, Any]]:
     """nnU-Net's splits_final.json, one row per fold; empty if it is not found."""
-    file = folder_of(PREPROCESSED, _dataset_of(model)) / SPLITS
-    try:
-        return list(json.loads(file.read_text(encoding="utf-8")))
-    except OSError:
-        return []
-    except ValueError as error:
-        raise MscsError(f"{file} is not valid JSON: {error}.", "Correct it, or move it away.") from error
+    return list(_content_of(folder_of(PREPROCESSED, _dataset_of(model)) / SPLITS) or [])
 
 
 def _dataset_of(model: Path) -> str:
@@ -307,10 +301,15 @@ def _instead(folder: Path) -> str:
 
 def _read_json(file: Path) -> Mapping[str, Any]:
     """An object in a JSON file; empty if there is none."""
+    content = _content_of(file)
+    return content if isinstance(content, dict) else {}
+
+
+def _content_of(file: Path) -> Any:
+    """What a JSON file holds; None if it cannot be opened. Raises MscsError if it is damaged."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8"))
     except OSError:
-        return {}
+        return None
     except ValueError as error:
         raise MscsError(f"{file} is not valid JSON: {error}.", "Correct it, or move it away.") from error
-    return content if isinstance(content, dict) else {}

@@ -34,14 +34,25 @@ from nnunetv2_mscs.workplace.resources import (
     shared_memory_bytes,
 )
 
-READER_MISSING = "scans stored along other axes than the training data are predicted as they are stored, or not at all"
 OK, NOTE, MISSING = "ok", "note", "MISSING"
 SUPPORTED_NNUNET = ((2, 8), (3, 0))
-# Variable -> what its folder holds, and how grave it is that it cannot be used: training reads no raw data.
+# Variable -> what its folder holds, and the state if it cannot be used (a note where training does not need it).
 FOLDERS = {
     RAW: ("the converted data sets, for convert and preprocessing", NOTE),
     PREPROCESSED: ("plans and preprocessed data", MISSING),
     RESULTS: ("trained models", MISSING),
+}
+
+# Classes besides the trainer that nnU-Net must find: the folder of nnU-Net's where it looks, and what happens without.
+CLASSES = {
+    "MSCSPlanner": ("experiment_planning", "a training with nnU-Net's own plans could start"),
+    "ADCNormalization": ("preprocessing/normalization", "plans of MSCSPlanner need it"),
+    "DWINormalization": ("preprocessing/normalization", "plans of MSCSPlanner need it"),
+    "SliceMinMaxNormalization": ("preprocessing/normalization", "imported Keras weights need it"),
+    "MSCSReaderLPS": (
+        "imageio",
+        "scans stored along other axes than the training data are predicted as they are stored, or not at all",
+    ),
 }
 
 
@@ -72,9 +83,8 @@ def examine() -> Iterator[Line]:
         yield _folder(variable)
     if nnunet_works:
         yield _trainer()
-        yield _planner()
-        yield from _normalizations()
-        yield _class_of_ours("MSCSReaderLPS", "imageio", READER_MISSING)
+        for name, (place, without) in CLASSES.items():
+            yield _class_of_ours(name, place, without)
 
 
 def _version(package: str) -> Line:
@@ -117,12 +127,11 @@ def _device() -> Line:
         return Line(NOTE, "device", text, "install one (such as gcc), or export nnUNet_compile=f")
     if torch.backends.mps.is_available():
         return Line(NOTE, "device", f"{version}, Apple GPU", "give nnU-Net's commands -device mps")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Line(NOTE, "device", f"{version}, no GPU, {cores} CPU cores", "give nnU-Net's commands -device cpu")
+    return Line(NOTE, "device", f"{version}, no GPU, {cores()} CPU cores", "give nnU-Net's commands -device cpu")
 
 
 def _processes() -> Line:
-    """Whether nnU-Net would start more processes than this machine bears; the remedy is the line to type."""
+    """Whether nnU-Net would start more processes than this machine can run well; the remedy is the line to type."""
     here, at_hand = processes_here(), f"{cores()} CPU cores"
     fitting = {TRAINING_WORKERS: here.augmenting, OTHER_WORKERS: here.others}
     defaults = {TRAINING_WORKERS: MOST_TRAINING_WORKERS, OTHER_WORKERS: MOST_PROCESSES}
@@ -134,11 +143,11 @@ def _processes() -> Line:
 
 
 def _shared_memory() -> Line | None:
-    """The same check as before a run, for the workers that nnU-Net would start; grave if not even one can work."""
+    """The check that `mscs run` makes, for the workers that nnU-Net would start; MISSING if not even one can work."""
     try:
         workers = int(os.environ.get(TRAINING_WORKERS, MOST_TRAINING_WORKERS))
     except ValueError:
-        text = f"{os.environ[TRAINING_WORKERS]} is no number of processes"
+        text = f"{os.environ[TRAINING_WORKERS]} is not a number of processes"
         return Line(MISSING, TRAINING_WORKERS, text, f"unset {TRAINING_WORKERS}")
     shared = shared_memory_bytes()
     lack = lack_of_shared_memory(shared, workers)
@@ -192,21 +201,6 @@ def _trainer() -> Line:
             f"mscs doctor --link, or for the trainer alone: export nnUNet_extTrainer={shim_source('trainer')}",
         )
     return Line(OK, "MSCSTrainer", f"found by nnU-Net, from {found.__module__}")
-
-
-def _planner() -> Line:
-    without = "a training with nnU-Net's own plans could start"
-    return _class_of_ours("MSCSPlanner", "experiment_planning", without)
-
-
-def _normalizations() -> Iterator[Line]:
-    place = "preprocessing/normalization"
-    for name, user in (
-        ("ADCNormalization", "plans of MSCSPlanner need it"),
-        ("DWINormalization", "plans of MSCSPlanner need it"),
-        ("SliceMinMaxNormalization", "imported Keras weights need it"),
-    ):
-        yield _class_of_ours(name, place, user)
 
 
 def _class_of_ours(name: str, place: str, without: str) -> Line:

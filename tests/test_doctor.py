@@ -66,4 +66,4 @@ def test_fewer_processes_augment_where_shared_memory_is_small(shared, workers, m
 def test_a_number_of_workers_that_is_none(monkeypatch):
     monkeypatch.setenv("nnUNet_n_proc_DA", "many")
     line = doctor._shared_memory()
-    assert (line.state, line.text) == (doctor.MISSING, "many is no number of processes")
+    assert (line.state, line.text) == (doctor.MISSING, "many is not a number of processes")

@@ -1,6 +1,6 @@
 """Agreement of predicted and true lesion volumes: Bland-Altman, Lin's concordance, the threshold of trials."""
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import t
@@ -11,77 +11,6 @@ THRESHOLD_ML = 70.0  # DEFUSE 3 and EXTEND included patients with an ischaemic c
 LIMITS_SD = 1.96
 
 
-@dataclass(frozen=True)
-class BlandAltman:
-    """Predicted minus reference volume, in mL (Bland and Altman, Lancet 1986; Stat Methods Med Res 1999).
-
-    Args:
-        bias_ml: mean of the differences.
-        bias_ci_ml: its 95 % interval, by Student's t.
-        sd_ml: their standard deviation.
-        lower_ml: lower limit of agreement, bias - 1.96 sd.
-        lower_ci_ml: its 95 % interval.
-        upper_ml: upper limit of agreement, bias + 1.96 sd.
-        upper_ci_ml: its 95 % interval.
-    """
-
-    bias_ml: float
-    bias_ci_ml: tuple[float, float]
-    sd_ml: float
-    lower_ml: float
-    lower_ci_ml: tuple[float, float]
-    upper_ml: float
-    upper_ci_ml: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Classification:
-    """Whether a volume reaches the threshold, by the prediction against the reference.
-
-    Args:
-        threshold_ml: a volume of this or more is positive ("large core"); trials included smaller ones.
-        true_positive: cases that reach it in both.
-        false_positive: in the prediction only.
-        false_negative: in the reference only.
-        true_negative: in neither.
-        sensitivity: NaN without positive cases.
-        specificity: NaN without negative cases.
-        accuracy: share of cases on the same side.
-        kappa: Cohen's kappa; NaN where both put all cases on the same side.
-    """
-
-    threshold_ml: float
-    true_positive: int
-    false_positive: int
-    false_negative: int
-    true_negative: int
-    sensitivity: float
-    specificity: float
-    accuracy: float
-    kappa: float
-
-
-@dataclass(frozen=True)
-class VolumeAgreement:
-    """The agreement over `n` cases.
-
-    Args:
-        n: number of cases.
-        bland_altman: bias and limits of agreement.
-        ccc: Lin's concordance correlation coefficient.
-        ccc_ci: its 95 % interval.
-        pearson_r: Pearson's correlation, which does not notice a bias.
-        classification: at the threshold.
-    """
-
-    n: int
-    bland_altman: BlandAltman
-    ccc: float
-    ccc_ci: tuple[float, float]
-    pearson_r: float
-    classification: Classification
-
-
 def volume_agreement(
     reference_ml: np.ndarray,
     prediction_ml: np.ndarray,
@@ -89,54 +18,58 @@ def volume_agreement(
     threshold_ml: float = THRESHOLD_ML,
     seed: int = 0,
     samples: int = SAMPLES,
-) -> VolumeAgreement:
+) -> dict[str, Any]:
     """Agreement of two volumes per case, (n,) each; NaN where there are too few cases for a number.
 
-    Args:
-        reference_ml: true volumes.
-        prediction_ml: predicted volumes.
-        threshold_ml: at which both are classified.
-        seed: of the bootstrap.
-        samples: of the bootstrap.
+    Volumes are in mL; both are classified at `threshold_ml`.
+
+    Returns:
+        The number of cases `n`, `bland_altman` and `classification` as these functions return them, Lin's concordance
+        `ccc` and its 95 % interval `ccc_ci`, and Pearson's correlation `pearson_r`, which does not notice a bias.
     """
     # Sorted, so that no digit depends on the order of the cases.
     order = np.lexsort((prediction_ml, reference_ml))
     reference, prediction = np.asarray(reference_ml, float)[order], np.asarray(prediction_ml, float)[order]
     ccc, interval = concordance(reference, prediction, seed=seed, samples=samples)
-    return VolumeAgreement(
-        n=len(reference),
-        bland_altman=bland_altman(reference, prediction),
-        ccc=ccc,
-        ccc_ci=interval,
-        pearson_r=_pearson(reference, prediction),
-        classification=classify(reference, prediction, threshold_ml=threshold_ml),
-    )
+    return {
+        "n": len(reference),
+        "bland_altman": bland_altman(reference, prediction),
+        "ccc": ccc,
+        "ccc_ci": interval,
+        "pearson_r": _pearson(reference, prediction),
+        "classification": classify(reference, prediction, threshold_ml=threshold_ml),
+    }
 
 
-def bland_altman(reference_ml: np.ndarray, prediction_ml: np.ndarray) -> BlandAltman:
-    """Bias and limits of agreement of prediction minus reference, with their intervals; all (n,), in mL.
+def bland_altman(reference_ml: np.ndarray, prediction_ml: np.ndarray) -> dict[str, Any]:
+    """Bias and limits of agreement of prediction minus reference, (n,) each; all in mL.
 
-    A limit's variance is sd² (1/n + 1.96² / (2 (n - 1))), Bland and Altman 1999.
+    Bland and Altman, Lancet 1986. The intervals are by Student's t; a limit's variance is
+    sd² (1/n + 1.96² / (2 (n - 1))), Bland and Altman, Stat Methods Med Res 1999.
+
+    Returns:
+        The mean of the differences `bias_ml`, their standard deviation `sd_ml`, the limits of agreement `lower_ml` and
+        `upper_ml` (bias ± 1.96 sd), and the 95 % intervals `bias_ci_ml`, `lower_ci_ml` and `upper_ci_ml`.
     """
     differences = prediction_ml - reference_ml
     n = len(differences)
     bias = float(differences.mean()) if n else UNDEFINED
-    if n < 2:
-        return BlandAltman(bias, NO_INTERVAL, UNDEFINED, UNDEFINED, NO_INTERVAL, UNDEFINED, NO_INTERVAL)
-    sd = float(differences.std(ddof=1))
-    quantile = float(t.ppf((1 + CONFIDENCE) / 2, n - 1))
-    of_bias = quantile * sd / n**0.5
-    of_limit = quantile * sd * (1 / n + LIMITS_SD**2 / (2 * (n - 1))) ** 0.5
+    sd = of_bias = of_limit = UNDEFINED
+    if n > 1:
+        sd = float(differences.std(ddof=1))
+        quantile = float(t.ppf((1 + CONFIDENCE) / 2, n - 1))
+        of_bias = quantile * sd / n**0.5
+        of_limit = quantile * sd * (1 / n + LIMITS_SD**2 / (2 * (n - 1))) ** 0.5
     lower, upper = bias - LIMITS_SD * sd, bias + LIMITS_SD * sd
-    return BlandAltman(
-        bias_ml=bias,
-        bias_ci_ml=(bias - of_bias, bias + of_bias),
-        sd_ml=sd,
-        lower_ml=lower,
-        lower_ci_ml=(lower - of_limit, lower + of_limit),
-        upper_ml=upper,
-        upper_ci_ml=(upper - of_limit, upper + of_limit),
-    )
+    return {
+        "bias_ml": bias,
+        "bias_ci_ml": (bias - of_bias, bias + of_bias),
+        "sd_ml": sd,
+        "lower_ml": lower,
+        "lower_ci_ml": (lower - of_limit, lower + of_limit),
+        "upper_ml": upper,
+        "upper_ci_ml": (upper - of_limit, upper + of_limit),
+    }
 
 
 def concordance(
@@ -175,25 +108,32 @@ def _pearson(x: np.ndarray, y: np.ndarray) -> float:
 
 def classify(
     reference_ml: np.ndarray, prediction_ml: np.ndarray, *, threshold_ml: float = THRESHOLD_ML
-) -> Classification:
-    """Count the cases whose volume reaches the threshold; (n,) each, in mL."""
+) -> dict[str, Any]:
+    """Compare on which side of a threshold the two volumes of each case lie, (n,) each, in mL.
+
+    Returns:
+        `threshold_ml`: a volume of this or more is positive ("large core"); trials included smaller ones. The numbers
+        of cases `true_positive`, `false_positive`, `false_negative` and `true_negative`; `sensitivity` (NaN without
+        positive cases), `specificity` (NaN without negative cases), the share of cases on the same side `accuracy`, and
+        Cohen's `kappa` (NaN where both put all cases on the same side).
+    """
     truth, found = reference_ml >= threshold_ml, prediction_ml >= threshold_ml
     tp, fp = int(np.sum(truth & found)), int(np.sum(~truth & found))
     fn, tn = int(np.sum(truth & ~found)), int(np.sum(~truth & ~found))
     n = tp + fp + fn + tn
     by_chance = _share((tp + fn) * (tp + fp) + (tn + fp) * (tn + fn), n * n)
     accuracy = _share(tp + tn, n)
-    return Classification(
-        threshold_ml=threshold_ml,
-        true_positive=tp,
-        false_positive=fp,
-        false_negative=fn,
-        true_negative=tn,
-        sensitivity=_share(tp, tp + fn),
-        specificity=_share(tn, tn + fp),
-        accuracy=accuracy,
-        kappa=_share(accuracy - by_chance, 1 - by_chance),
-    )
+    return {
+        "threshold_ml": threshold_ml,
+        "true_positive": tp,
+        "false_positive": fp,
+        "false_negative": fn,
+        "true_negative": tn,
+        "sensitivity": _share(tp, tp + fn),
+        "specificity": _share(tn, tn + fp),
+        "accuracy": accuracy,
+        "kappa": _share(accuracy - by_chance, 1 - by_chance),
+    }
 
 
 def _share(part: float, whole: float) -> float:

@@ -1,4 +1,4 @@
-"""What `mscs evaluate` does from one end to the other: models are evaluated or read, compared, and written."""
+"""What `mscs evaluate` does from start to end: evaluate or read the models, compare them, and write the results."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from nnunetv2_mscs.evaluation.comparison import Comparison, compare
 from nnunetv2_mscs.evaluation.evaluating import evaluate
 from nnunetv2_mscs.evaluation.paired_tests import MAIN
 from nnunetv2_mscs.evaluation.results import (
-    EVALUATION,
+    EVALUATION_FOLDER,
     RESERVED_NAMES,
     Evaluation,
     compared_folders,
@@ -70,7 +70,7 @@ class Extra:
 
 @dataclass(frozen=True)
 class WrittenEvaluation:
-    """What the user is told: warnings, and the statistics in words and numbers."""
+    """What the command prints: warnings, and the statistics in words and numbers."""
 
     warnings: tuple[str, ...]
     text: str
@@ -89,14 +89,11 @@ def write_evaluation_folder(
     Raises:
         MscsError: the place is taken, or masks cannot be evaluated, or models not compared.
     """
-    EVALUATION.check(out, overwrite=overwrite)
+    EVALUATION_FOLDER.check(out, overwrite=overwrite)
     request = _with_models_found(request)
     _refuse_inputs_inside(out, request, extras)
-    evaluations = [with_statistics(one, settings) for one in read_models(request)]
-    comparison = None
-    if len(evaluations) > 1:
-        comparison = compare(evaluations, seed=settings.seed, samples=settings.samples)
-    with EVALUATION.staged(out, overwrite=overwrite) as folder:
+    evaluations, comparison = _evaluated(request, settings)
+    with EVALUATION_FOLDER.staged(out, overwrite=overwrite) as folder:
         if comparison is None:
             write_evaluation(folder, evaluations[0])
         else:
@@ -120,9 +117,16 @@ def compare_models(request: EvaluationRequest, out: Path | None, *, overwrite: b
             raise MscsError(f"{models[0]} is one model alone.", "Name at least two to compare.")
     if out is not None:
         return write_evaluation_folder(out, request, settings, overwrite=overwrite)
-    evaluations = [with_statistics(one, settings) for one in read_models(request)]
-    comparison = compare(evaluations, seed=settings.seed, samples=settings.samples)
+    evaluations, comparison = _evaluated(request, settings)
     return WrittenEvaluation(_warnings(evaluations, comparison), _text(evaluations, comparison))
+
+
+def _evaluated(request: EvaluationRequest, settings: StatisticsSettings) -> tuple[list[Evaluation], Comparison | None]:
+    """The models with their statistics, and the comparison if there are several."""
+    evaluations = [with_statistics(one, settings) for one in read_models(request)]
+    if len(evaluations) == 1:
+        return evaluations, None
+    return evaluations, compare(evaluations, seed=settings.seed, samples=settings.samples)
 
 
 def _refuse_inputs_inside(out: Path, request: EvaluationRequest, extras: Sequence[Extra]) -> None:

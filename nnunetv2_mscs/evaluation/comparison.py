@@ -46,9 +46,9 @@ class Comparison:
     seed: int
     samples: int
 
-    def of(self, model: str, label: str, *, baseline: str | None = None) -> dict[str, PairedTest]:
-        """A model's tests against a baseline (the first model if not given), by metric."""
-        pair = (baseline or self.models[0], model, label)
+    def of(self, model: str, label: str) -> dict[str, PairedTest]:
+        """A model's tests against the first model, by metric."""
+        pair = (self.models[0], model, label)
         return {test.metric: test for test in self.tests if (test.baseline, test.model, test.label) == pair}
 
     def rows(self) -> list[dict[str, Any]]:
@@ -137,10 +137,7 @@ def _test_of(row: Mapping[str, Any]) -> PairedTest:
 def compare(evaluations: Sequence[Evaluation], *, seed: int = 0, samples: int = SAMPLES) -> Comparison:
     """Compare two or more models on the same cases; the first is the baseline.
 
-    Args:
-        evaluations: one per model, of the same cases and labels, in any order of the cases.
-        seed: of the bootstrap.
-        samples: bootstrap samples.
+    Cases may be in any order.
 
     Raises:
         MscsError: fewer than two models, two of one name, no cases, or they differ in cases, labels or the truth.

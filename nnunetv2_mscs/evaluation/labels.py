@@ -16,9 +16,7 @@ HIGHEST = 254  # 255 stands for 1 in masks of 0 and 255
 class Label:
     """A label, or a region of several, that is evaluated as one mask.
 
-    Args:
-        name: such as "lesion".
-        values: in the files.
+    `values` are those in the files.
     """
 
     name: str
@@ -75,7 +73,7 @@ def labels_of_dataset(dataset_json: Mapping[str, Any]) -> Labels:
 
 
 def chosen_labels(values: Iterable[int], declared: Labels | None) -> Labels:
-    """Some values as labels of their own, whatever else the files hold; named, and ignored, as declared."""
+    """Each of some values as a label; names and the ignored value are those declared. Files may hold other values."""
     chosen = labels_of_values(values)
     names = {label.values: label.name for label in declared.evaluated} if declared else {}
     evaluated = tuple(Label(names.get(label.values, label.name), label.values) for label in chosen.evaluated)

@@ -37,10 +37,7 @@ class MeasuredPair:
 def measure_pair(pair: MaskPair, *, labels: Labels | None, measure: bool) -> MeasuredPair:
     """Open both masks of a case and measure every label.
 
-    Args:
-        pair: the files.
-        labels: what to evaluate; None for every value that either mask holds.
-        measure: whether to compute metrics; otherwise the files are only checked.
+    Without `labels`, every value that either mask holds is measured; without `measure`, the files are only checked.
     """
     findings = Findings()
     opened = open_pair(pair, findings)
@@ -72,7 +69,7 @@ def _measure(opened: OpenedPair, label: Label, ignored: int | None) -> dict[str,
 
 
 def _nothing() -> dict[str, Any]:
-    """The values of a label that neither mask holds: by the rules for empty masks, whatever the image."""
+    """The values of a label that neither mask holds, which do not depend on the image."""
     nothing = np.zeros((1, 1, 1), dtype=bool)
     empty = {"reference_empty": True, "prediction_empty": True}
     return empty | evaluate_masks(nothing, nothing, (1.0, 1.0, 1.0))

@@ -25,11 +25,11 @@ class Matched:
 
 
 def match_names(names: Collection[str], cases: Collection[str]) -> Matched:
-    """The case of each name that is none itself.
+    """Find the case of each name that is not itself a case's.
 
     A name and a case belong together if they are the same but for capital letters, accents and separators; or, if that
-    leaves some, but for words that masks and predictions are called by. Only one to one: where two names may stand for
-    a case, or two cases for a name, none is taken.
+    leaves some, but for words that masks and predictions are called by. Matches are one to one: where two names may
+    stand for a case, or two cases for a name, neither is taken.
     """
     left = sorted(name for name in names if name not in cases)
     free = sorted(case for case in cases if case not in names)
@@ -69,7 +69,7 @@ def _without_words(name: str) -> str:
 
 
 def _common_affix(names: Sequence[str], cases: Sequence[str]) -> tuple[str, str]:
-    """What all names have before and behind a case each, if every case is there."""
+    """The prefix and the suffix that all names add to a case each, if every case is among them."""
     if not names or len(names) != len(cases):
         return "", ""
     for case in cases:

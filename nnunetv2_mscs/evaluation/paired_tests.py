@@ -12,7 +12,7 @@ from nnunetv2_mscs.evaluation.catalogue import ALPHA, MAIN_METRICS, METRICS
 
 Verdict = Literal["better", "worse", "not distinguishable", "not tested"]
 # Differences are rounded to this many decimals, so that rounding errors of floats are no differences.
-DECIMALS = 9
+DIFFERENCE_DECIMALS = 9
 # Up to here p is exact, for probabilities are multiples of 2^-50, which floats hold without rounding.
 EXACT_CASES = 50
 MAIN, OTHER = "main", "other"
@@ -92,7 +92,7 @@ def paired_test(
     """
     both = ~np.isnan(old) & ~np.isnan(new)
     # Sorted, so that no digit depends on the order of the cases.
-    differences = np.sort(np.round(new[both] - old[both], DECIMALS))
+    differences = np.sort(np.round(new[both] - old[both], DIFFERENCE_DECIMALS))
     n = len(differences)
     low, high = _interval(differences, seed, samples)
     return PairedTest(

@@ -157,11 +157,7 @@ def open_pair(pair: MaskPair, findings: Findings) -> OpenedPair | None:
 def open_mask(path: Path, case: str, role: str, findings: Findings) -> Volume | None:
     """Read the labels of a mask, (1, Z, Y, X); a file that is no mask becomes an error in the findings (then None).
 
-    Args:
-        path: the file.
-        case: the case that findings name.
-        role: what findings call the mask, such as "prediction".
-        findings: to add to.
+    Findings name the case and the role, such as "prediction".
     """
     try:
         volume = read_volume(path, content="mask")

@@ -16,7 +16,7 @@ from nnunetv2_mscs.workplace.result_folder import ResultFolder
 CASES, SUMMARY, COMPARISON = "cases.csv", "summary.json", "comparison.json"
 NAMES, EMPTY = ["case", "label", "label_name"], ["reference_empty", "prediction_empty"]
 VALUES = [*METRICS, *SIZE_COLUMNS]
-COLUMNS = (*NAMES, "fold", *EMPTY, *VALUES)
+CASE_COLUMNS = (*NAMES, "fold", *EMPTY, *VALUES)
 TABLES, PLOTS = "tables", "plots"
 COMPARISON_FILES = (COMPARISON, "comparison.csv", "comparison.md")
 RESERVED_NAMES = (CASES, SUMMARY, TABLES, PLOTS, *COMPARISON_FILES)
@@ -48,7 +48,9 @@ def _read_summary(folder: Path) -> dict[str, Any]:
     return summary if isinstance(summary, dict) else {}
 
 
-EVALUATION = ResultFolder(kind="an evaluation", marks=(CASES, SUMMARY), prefix=".mscs-evaluate-", refusal=_refusal)
+EVALUATION_FOLDER = ResultFolder(
+    kind="an evaluation", marks=(CASES, SUMMARY), prefix=".mscs-evaluate-", refusal=_refusal
+)
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,9 @@ def case_table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFrame
     Raises:
         KeyError: a column is missing.
     """
-    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), columns=list(COLUMNS))
+    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), columns=list(CASE_COLUMNS))
     types = dict.fromkeys(NAMES, object) | {"fold": "Int64"} | dict.fromkeys(EMPTY, bool) | dict.fromkeys(VALUES, float)
-    return table[list(COLUMNS)].astype(types).reset_index(drop=True)
+    return table[list(CASE_COLUMNS)].astype(types).reset_index(drop=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +129,7 @@ class Evaluation:
         return self.table.assign(model=self.model)[["model", *self.table.columns]]
 
     def rows(self) -> list[CaseMetrics]:
-        """All rows by column."""
+        """All rows, each by column."""
         return records(self.table)
 
 
@@ -147,7 +149,7 @@ def is_comparison(folder: Path) -> bool:
 
 
 def _ours(folder: Path) -> dict[str, Any]:
-    """summary.json if `mscs evaluate` of any version wrote it: nnU-Net has a file of this name, too."""
+    """summary.json if `mscs evaluate` of any version wrote it; nnU-Net also writes a file of this name."""
     summary = _read_summary(folder)
     return summary if str(summary.get("format", "")).startswith(FORMAT.rstrip(" 0123456789")) else {}
 
@@ -161,7 +163,9 @@ def compared_folders(folder: Path) -> list[Path]:
     try:
         return [folder / name for name in json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["models"]]
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise MscsError(f"{folder} is no comparison that can be read.", "Make it again with mscs evaluate.") from error
+        raise MscsError(
+            f"{folder} is not a comparison that can be read.", "Make it again with mscs evaluate."
+        ) from error
 
 
 def read_evaluation(folder: Path) -> Evaluation:
@@ -192,7 +196,7 @@ def read_evaluation(folder: Path) -> Evaluation:
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise MscsError(
-            f"{folder} is no evaluation that can be read ({type(error).__name__}: {error}).",
+            f"{folder} is not an evaluation that can be read ({type(error).__name__}: {error}).",
             "Make it again with mscs evaluate.",
         ) from error
 

@@ -67,19 +67,19 @@ class Masks:
 
 
 def case_of(file: Path) -> str:
-    """The case identifier of a mask: its file name without the ending; empty if it is no image file."""
+    """The case identifier of a mask: its file name without the ending; empty if it is not an image file."""
     ending = ending_of(file, IMAGE_ENDINGS)
     return file.name[: -len(ending)] if ending and not file.name.startswith(".") else ""
 
 
 def model_name(place: Path) -> str:
-    """How a model is called when the user gives no name: the trainer, for a folder of nnU-Net's."""
+    """The name of a model if the user gives none: the trainer, for a folder of nnU-Net's."""
     folder = next((p for p in (place, *place.parents) if p.name.count("__") == 2), None)
     return folder.name.split("__")[0] if folder else case_of(place) or place.name or "masks"
 
 
 def find_predictions(place: Path, findings: Findings, folds: Sequence[int] = ()) -> Masks:
-    """Masks of a file, a folder, or all folds of a model folder; of that, `folds` alone if they are given.
+    """Masks of a file, a folder, or all folds of a model folder; only `folds` of it if they are given.
 
     Raises:
         MscsError: there is nothing at this place.
@@ -114,7 +114,7 @@ def find_masks(place: Path, findings: Findings) -> Masks:
     if place.is_file():
         if not case_of(place):
             kind = f" ({unread_format(place)})" if unread_format(place) else ""
-            raise MscsError(f"{place} is no image file{kind}.", f"Give one ending in {', '.join(IMAGE_ENDINGS)}.")
+            raise MscsError(f"{place} is not an image file{kind}.", f"Give one ending in {', '.join(IMAGE_ENDINGS)}.")
         return Masks(place, {case_of(place): place})
     if not place.is_dir():
         raise MscsError(f"{place} does not exist.", "Check the spelling.")
@@ -190,13 +190,7 @@ def _expected(model: Path, folds: Sequence[int], findings: Findings) -> tuple[st
 
 def _splits(model: Path) -> list[Mapping[str, Any]]:
     """nnU-Net's splits_final.json, one row per fold; empty if it is not found."""
-    file = folder_of(PREPROCESSED, _dataset_of(model)) / SPLITS
-    try:
-        return list(json.loads(file.read_text(encoding="utf-8")))
-    except OSError:
-        return []
-    except ValueError as error:
-        raise MscsError(f"{file} is no JSON: {error}.", "Correct it, or move it away.") from error
+    return list(_content_of(folder_of(PREPROCESSED, _dataset_of(model)) / SPLITS) or [])
 
 
 def _dataset_of(model: Path) -> str:
@@ -204,7 +198,7 @@ def _dataset_of(model: Path) -> str:
 
 
 def references_of(predictions: Masks) -> Path:
-    """Where the truth of a data set lies that nnU-Net trained on.
+    """The folder with the references of a data set that nnU-Net trained on.
 
     Raises:
         MscsError: it is not found.
@@ -307,10 +301,15 @@ def _instead(folder: Path) -> str:
 
 def _read_json(file: Path) -> Mapping[str, Any]:
     """An object in a JSON file; empty if there is none."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError:
-        return {}
-    except ValueError as error:
-        raise MscsError(f"{file} is no JSON: {error}.", "Correct it, or move it away.") from error
+    content = _content_of(file)
     return content if isinstance(content, dict) else {}
+
+
+def _content_of(file: Path) -> Any:
+    """What a JSON file holds; None if it cannot be opened. Raises MscsError if it is damaged."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    except ValueError as error:
+        raise MscsError(f"{file} is not valid JSON: {error}.", "Correct it, or move it away.") from error

@@ -1,6 +1,6 @@
 """Statistics over the cases of an evaluation: means with intervals, empty masks, lesions found by size, volumes."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ def _of_label(results: pd.DataFrame, seed: int, samples: int, threshold_ml: floa
             column: describe(_column(with_lesion, column), seed=seed, samples=samples) for column in METRICS
         },
         "lesions_by_size": _by_size(results, seed, samples),
-        "volume_agreement": asdict(agreement),
+        "volume_agreement": agreement,
     }
 
 
@@ -109,10 +109,7 @@ def _counts(results: pd.DataFrame) -> dict[str, int]:
 def describe(values: np.ndarray, *, seed: int = 0, samples: int = SAMPLES) -> dict[str, float | int]:
     """One metric over cases; NaN values are counted in `undefined` and left out of everything else.
 
-    Args:
-        values: (n,).
-        seed: of the bootstrap.
-        samples: bootstrap samples of the mean's interval.
+    The mean's interval is by a seeded bootstrap. `values`: (n,).
     """
     # Sorted, so that no digit depends on the order of the cases.
     defined = np.sort(values[~np.isnan(values)])

@@ -8,7 +8,7 @@ import pandas as pd
 from nnunetv2_mscs.evaluation.catalogue import MAIN_METRICS, METRICS
 from nnunetv2_mscs.evaluation.results import Evaluation
 
-HEADER = ("mean", "95 % interval", "sd", "median", "quartiles", "n", "undefined")
+COLUMNS = ("mean", "95 % interval", "sd", "median", "quartiles", "n", "undefined")
 
 
 def statistics_text(evaluation: Evaluation) -> str:
@@ -21,7 +21,7 @@ def _of_label(model: str, label: str, statistics: Mapping[str, Any]) -> str:
     cases = statistics["cases"]
     title = f"{model}: {statistics['name']} (label {label}), {cases['n']} cases, {cases['with_lesion']} with lesion"
     rows = {METRICS[column].title: _row(column, one) for column, one in statistics["all_cases"].items()}
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=HEADER).rename_axis(columns="metric").to_string()
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=COLUMNS).rename_axis(columns="metric").to_string()
     words = (_empty_words(cases), _lesion_words(statistics), _recall_words(statistics), _volume_words(statistics))
     return "\n".join([title, "", table, "", *(line for line in words if line)])
 

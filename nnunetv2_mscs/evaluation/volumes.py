@@ -15,9 +15,9 @@ from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.lesions import lesions_of
 from nnunetv2_mscs.workplace.parallel import run_parallel
 
-COLUMNS = ("case", "label", "lesion_volume_ml", "lesion_count", "largest_lesion_ml", "lesion_volumes_ml")
+VOLUME_COLUMNS = ("case", "label", "lesion_volume_ml", "lesion_count", "largest_lesion_ml", "lesion_volumes_ml")
 BETWEEN_VOLUMES = " "
-DECIMALS = 6
+ML_DECIMALS = 6
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def measure_volumes(masks: Path, *, processes: int = 1) -> pd.DataFrame:
         processes: how many to use.
 
     Returns:
-        A table with `COLUMNS`; `lesion_volumes_ml` has the pieces' volumes in mL as text, the largest first. A label
-        that any of the masks holds has a row for each of them; so has label 1 if all are empty.
+        A table with `VOLUME_COLUMNS`; `lesion_volumes_ml` has the pieces' volumes in mL as text, the largest first.
+        Every label that any of the masks holds has one row per mask; so has label 1 if all masks are empty.
 
     Raises:
         MscsError: there are no masks, or (as MasksRefused) some cannot be read.
@@ -61,7 +61,7 @@ def measure_volumes(masks: Path, *, processes: int = 1) -> pd.DataFrame:
         raise MasksRefused(findings.items, (found.place,))
     labels = sorted({label for one in measured for label in one.volumes_ml}) or [1]
     rows = [_row(one.name, label, one.volumes_ml.get(label, ())) for one in measured for label in labels]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(VOLUME_COLUMNS))
 
 
 def _measure(mask: _Mask) -> _Measured:
@@ -75,8 +75,8 @@ def _measure(mask: _Mask) -> _Measured:
 
 
 def _row(case: str, label: int, volumes_ml: Sequence[float]) -> tuple[str, int, float, int, float, str]:
-    each = BETWEEN_VOLUMES.join(f"{volume:.{DECIMALS}f}".rstrip("0").rstrip(".") for volume in volumes_ml)
-    total, largest = round(sum(volumes_ml), DECIMALS), round(max(volumes_ml, default=0.0), DECIMALS)
+    each = BETWEEN_VOLUMES.join(f"{volume:.{ML_DECIMALS}f}".rstrip("0").rstrip(".") for volume in volumes_ml)
+    total, largest = round(sum(volumes_ml), ML_DECIMALS), round(max(volumes_ml, default=0.0), ML_DECIMALS)
     return case, label, total, len(volumes_ml), largest, each
 
 

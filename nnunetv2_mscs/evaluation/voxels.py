@@ -38,7 +38,7 @@ class Confusion:
 
 
 def background_metrics(confusion: Confusion) -> dict[str, float]:
-    """Accuracy and specificity, which count background as success and so are defined for empty masks, too.
+    """Accuracy and specificity, which count background as success and so are also defined for empty masks.
 
     Note:
         Both are 1 where they have nothing to count: accuracy without any voxel, specificity without background.

@@ -1,1 +1,1 @@
-"""The authors' Keras weights as a model folder that nnU-Net predicts with, and as plans to train on with."""
+"""The authors' Keras weights as a model folder that nnU-Net predicts with, and as plans for further training."""

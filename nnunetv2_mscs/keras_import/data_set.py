@@ -1,4 +1,4 @@
-"""The data set that imported weights are to be trained on with: what plans need of it, and the place of its plans."""
+"""The data set for further training of imported weights: the facts that plans need, and the place of its plans."""
 
 import json
 from collections.abc import Iterator, Sequence

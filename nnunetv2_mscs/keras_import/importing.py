@@ -17,7 +17,7 @@ DEFAULT_CHANNELS = ("ADC", "DWI")
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """What is asked for.
+    """What `mscs import-keras` is asked for.
 
     Args:
         weights: a file of Keras.
@@ -89,7 +89,7 @@ def _training_data(request: ImportRequest, size: OriginalSize) -> TrainingData:
         raise MscsError(
             f"{data.facts.name} has the channels {', '.join(data.channel_names)}; the network takes "
             f"{size.input_channels}.",
-            "Convert the scans anew, choosing with --channels.",
+            "Convert the scans again, choosing with --channels.",
         )
     if data.plans_file.exists() and not request.overwrite:
         raise MscsError(f"{data.plans_file} exists.", "Replace it with --overwrite.")

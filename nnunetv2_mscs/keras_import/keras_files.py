@@ -18,12 +18,12 @@ import numpy as np
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.keras_import.keras_structure import KerasLayer, readable_names
+from nnunetv2_mscs.keras_import.keras_weights import BATCH_NORM_TENSORS
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 ZIPPED_WEIGHTS = "model.weights.h5"
 # Where Keras 3, and Keras 2 before 2.13, keep the layers of a model. Beside them lie the optimizer's tensors.
 LAYER_FOLDERS = ("layers", "_layer_checkpoint_dependencies")
-BATCH_NORM_TENSORS = ("gamma", "beta", "moving_mean", "moving_variance")
 HOW_TO_CONVERT = "Load it in Keras and write it with model.save_weights('mscs.weights.h5')."
 
 
@@ -47,7 +47,7 @@ def read_keras_file(path: Path) -> KerasFile:
     """Read the weights of a file in any known layout.
 
     Raises:
-        MscsError: if there is no such file, it is damaged, or its layout is none of these.
+        MscsError: if there is no such file, it is damaged, or has none of these layouts.
     """
     if not path.exists():
         raise MscsError(f"{path} does not exist.", "Check the path.")
@@ -140,7 +140,7 @@ def _named(arrays: list[np.ndarray]) -> dict[str, np.ndarray]:
     if arrays[0].ndim > 1:
         names: tuple[str, ...] = ("kernel", "bias")
     else:
-        names = BATCH_NORM_TENSORS[len(BATCH_NORM_TENSORS) - len(arrays) :]
+        names = tuple(BATCH_NORM_TENSORS)[-len(arrays) :]
     names = (*names, *(str(number) for number in range(len(names), len(arrays))))
     return dict(zip(names, arrays, strict=False))
 

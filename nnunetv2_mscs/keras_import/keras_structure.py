@@ -1,7 +1,7 @@
-"""The layers of a Keras file as blocks of MSCS-Net, told by what they hold.
+"""The layers of a Keras file as blocks of MSCS-Net, recognised by their content.
 
-Names will not do: Keras numbers layers on from one model to the next, renames them between versions, and orders the
-tensors of a layer by what is trainable.
+Names are not enough: Keras goes on numbering layers from one model to the next, renames them between versions, and
+orders the tensors of a layer by whether they are trainable.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -84,7 +84,7 @@ def _parts(layer: KerasLayer, kind: str) -> Iterator[tuple[str, Tensors]]:
 
 
 def _dmsa_parts(layer: KerasLayer) -> Iterator[tuple[str, Tensors]]:
-    """Convolutions told by kernel and bias, norms by the convolution beside them; the sum's norm alone has a gamma."""
+    """Kernel and bias identify convolutions, their neighbours the norms; only the norm of the sum has a gamma."""
     plain: dict[str, Tensors] = {}
     gates: dict[str, Tensors] = {}
     shifts: dict[str, Tensors] = {}

@@ -74,7 +74,7 @@ class OriginalSize:
     num_classes: int
 
     def network(self) -> MSCSNet:
-        """The network of this size, its weights drawn anew."""
+        """The network of this size, with new random weights."""
         return MSCSNet.original(self.input_channels, self.num_classes, self.base_features)
 
 
@@ -92,8 +92,7 @@ def keras_shapes(size: OriginalSize) -> dict[str, tuple[int, ...]]:
 def original_size(arrays: Mapping[str, np.ndarray]) -> OriginalSize:
     """Width, channels and classes of the network that the weights belong to.
 
-    Args:
-        arrays: readable name -> array in Keras layout.
+    `arrays` are in Keras layout, by their readable names.
 
     Raises:
         ValueError: if these are not all the weights of an MSCS-Net and nothing else, at the first tensor in order of
@@ -115,7 +114,7 @@ def original_size(arrays: Mapping[str, np.ndarray]) -> OriginalSize:
             raise ValueError(f"{name} holds NaN or Inf.")
     for name, array in arrays.items():
         if name not in expected:
-            raise ValueError(f"{name}, of shape {array.shape}, is no tensor of MSCS-Net.")
+            raise ValueError(f"{name}, of shape {array.shape}, is not a tensor of MSCS-Net.")
     return size
 
 

@@ -41,10 +41,10 @@ def refuse_taken_folder(folder: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise MscsError(f"{folder} is not empty.", "Name another, or replace it with --overwrite.")
-    remedy = "Look what it holds and move it away, or name another."
+    remedy = "Check what it holds and move it away, or name another."
     if _planner(folder) != PLANNER:
         raise MscsError(
-            f"{folder} is no model folder of an import (its plans.json is missing or not by {PLANNER}), so that "
+            f"{folder} is not a model folder of an import (its plans.json is missing or not by {PLANNER}), so that "
             "--overwrite leaves it alone.",
             remedy,
         )
@@ -54,7 +54,7 @@ def refuse_taken_folder(folder: Path, *, overwrite: bool) -> None:
 
 
 def _planner(folder: Path) -> Any:
-    """Who made plans.json, as it says; None if there is none that can be read."""
+    """The planner that plans.json names; None if it cannot be read."""
     try:
         return json.loads((folder / PLANS_JSON).read_bytes())["experiment_planner_used"]
     except (OSError, ValueError, LookupError, TypeError):

@@ -17,7 +17,7 @@ PLANS_NAME = "KerasPlans"
 CONFIGURATION = "3d_fullres"
 PLANNER = "import-keras"
 SCALINGS = {"slice-minmax": SliceMinMaxNormalization.__name__, "none": NoNormalization.__name__}
-# Of the scans that the network was made for; with voxels taken as they are it decides nothing.
+# The spacing of the scans that the network was made for; it has no effect where voxels are taken as they are.
 USUAL_SPACING = (5.0, 1.2, 1.2)
 
 
@@ -40,7 +40,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class DataSet:
-    """What plans say of the images they are for; axes are z, y, x.
+    """What plans say about the images that they are for; axes are z, y, x.
 
     Args:
         name: such as Dataset501_Stroke.
@@ -58,7 +58,7 @@ class DataSet:
 
 
 def no_data_set(channels: int, patch_size: Sequence[int]) -> DataSet:
-    """Stands for the authors' own data, of which the weights tell nothing."""
+    """Stands for the authors' own data, which the weights do not describe."""
     return DataSet("Keras", USUAL_SPACING, patch_size, "SimpleITKIO", {str(c): {} for c in range(channels)})
 
 

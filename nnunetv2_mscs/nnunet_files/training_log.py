@@ -70,8 +70,8 @@ def _mean(dices: str) -> float:
     return fmean(known) if (known := [number for number in numbers if not isnan(number)]) else nan
 
 
-def read_epochs(fold: Path) -> tuple[int, dict[int, dict[str, float]]]:
-    """The number of log files in a fold's folder, and of every complete epoch the values of `CURVES`.
+def read_epochs(fold: Path) -> dict[int, dict[str, float]]:
+    """The values of `CURVES` of every complete epoch in the logs of a fold's folder.
 
     A training that goes on, or starts over, begins at an epoch that may have been logged before: what was logged of it
     and of later ones no longer counts.
@@ -79,9 +79,8 @@ def read_epochs(fold: Path) -> tuple[int, dict[int, dict[str, float]]]:
     Raises:
         MscsError: a log cannot be read.
     """
-    logs = sorted(fold.glob(LOGS), key=_when)
     epochs: dict[int, dict[str, float]] = {}
-    for log in logs:
+    for log in sorted(fold.glob(LOGS), key=_when):
         current: dict[str, float] = {}
         for line in map(read_line, _text(log).splitlines()):
             if line.kind == "epoch":
@@ -90,7 +89,7 @@ def read_epochs(fold: Path) -> tuple[int, dict[int, dict[str, float]]]:
                 current = epochs[begun] = {}
             elif line.kind in CURVES:
                 current[line.kind] = line.numbers[0]
-    return len(logs), {epoch: values for epoch, values in epochs.items() if "seconds" in values}
+    return {epoch: values for epoch, values in epochs.items() if "seconds" in values}
 
 
 def _when(log: Path) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ PREDICTION = "#D55E00"
 # Voxels of the truth alone, and of the prediction alone, have the colour of its contour; voxels of both a third one.
 # No three colours of the palette, laid over any grey, differ more for the three kinds of colour blindness.
 FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE = TRUTH, PREDICTION, "#F0E442"
-MODELS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+MODEL_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 NEUTRAL = "#555555"
 BLACK, WHITE, GREY = "#000000", "#ffffff", "#a0a0a0"
 
@@ -16,5 +16,5 @@ def rgb(colour: str) -> tuple[int, int, int]:
 
 
 def of_model(index: int) -> str:
-    """The colour of the index-th model of a plot; colours repeat after six, so plots name the models, too."""
-    return MODELS[index % len(MODELS)]
+    """The colour of the index-th model of a plot; they repeat after six models, so plots also name the models."""
+    return MODEL_COLOURS[index % len(MODEL_COLOURS)]

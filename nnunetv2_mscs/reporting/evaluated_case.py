@@ -30,13 +30,7 @@ def read_evaluated(
 ) -> tuple[SheetCase, str]:
     """A case of an evaluation, and why its images are missing, if they are.
 
-    Args:
-        files: where it lies.
-        row: its row of cases.csv.
-        model: whose prediction it is.
-        ignored: as in `read_sheet_case`.
-        name_label: name the label in the sheet's header.
-        check: as in `read_sheet_case`.
+    `ignored` and `check` are as in `read_sheet_case`; `name_label` names the label in the sheet's header.
 
     Raises:
         MasksChanged: the masks differ from the evaluated ones.

@@ -31,7 +31,7 @@ NOTE: dict[str, Any] = {"color": "#555555", "fontsize": 8}
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Make or write a figure in the common style, whatever matplotlibrc says."""
+    """Make or write a figure in the common style, independent of matplotlibrc."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
@@ -43,9 +43,9 @@ def svg(figure: Figure) -> bytes:
     return _written(figure, "svg", metadata={"Date": None})
 
 
-def plot_png(figure: Figure, *, dpi: int = 150) -> bytes:
-    """The figure as PNG."""
-    return _written(figure, "png", dpi=dpi)
+def plot_png(figure: Figure) -> bytes:
+    """The figure as PNG, for slides."""
+    return _written(figure, "png", dpi=150)
 
 
 def pdf(figure: Figure) -> bytes:

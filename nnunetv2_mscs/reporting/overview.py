@@ -1,7 +1,6 @@
 """One picture of several cases: one row per case, each with some slices of its scan and masks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -24,27 +23,18 @@ from nnunetv2_mscs.scans.channels import ADC, DWI
 GAP, LEFT, TOP = 6, 170, 56
 
 
-class OverviewPanel(NamedTuple):
-    """One slice of a channel, with a layer of masks (see `draw_panel`)."""
-
-    channel: str
-    z: int
-    layer: str = ""
-
-
-@dataclass(frozen=True)
-class OverviewRow:
+class OverviewRow(NamedTuple):
     """A case of the picture.
 
     Args:
         title: written beside it, several lines.
-        case: with channels and masks of the panels.
-        panels: from left to right.
+        case: to draw.
+        panels: from left to right, each a channel, the index of a slice and a layer of masks (see `draw_panel`).
     """
 
     title: str
     case: SheetCase
-    panels: tuple[OverviewPanel, ...]
+    panels: list[tuple[str, int, str]]
 
 
 def result_row(title: str, case: SheetCase) -> OverviewRow:
@@ -52,14 +42,14 @@ def result_row(title: str, case: SheetCase) -> OverviewRow:
     assert case.truth is not None
     mask = case.truth if case.truth.any() else case.prediction
     (index,) = choose_slices(mask, None, case.head, count=1).indices
-    layers = (OverviewPanel(DWI, index, layer) for layer in (TRUTH_LAYER, PREDICTION_LAYER))
-    return OverviewRow(title, case, (OverviewPanel(DWI, index), OverviewPanel(ADC, index), *layers))
+    shown = ((DWI, ""), (ADC, ""), (DWI, TRUTH_LAYER), (DWI, PREDICTION_LAYER))
+    return OverviewRow(title, case, [(channel, index, layer) for channel, layer in shown])
 
 
 def slices_row(title: str, case: SheetCase, *, slices: int) -> OverviewRow:
     """Some slices of the DWI, then the same of the ADC, with the contour of the true lesion."""
     indices = choose_slices(case.truth, None, case.head, count=slices).indices
-    return OverviewRow(title, case, tuple(OverviewPanel(name, k, CONTOURS) for name in (DWI, ADC) for k in indices))
+    return OverviewRow(title, case, [(channel, index, CONTOURS) for channel in (DWI, ADC) for index in indices])
 
 
 def draw_overview(
@@ -67,11 +57,7 @@ def draw_overview(
 ) -> Image.Image:
     """Draw the rows below each other, in radiological view: the patient's right is on the left.
 
-    Args:
-        rows: with equal numbers of panels.
-        height: of a panel in pixels.
-        title: above all.
-        headings: above the columns.
+    All rows have as many panels; `height` is that of a panel in pixels. The headings stand above the columns.
     """
     drawn = [[Image.fromarray(panel) for panel in _panels(row, height)] for row in rows]
     width = max(panel.width for row in drawn for panel in row)
@@ -94,4 +80,4 @@ def draw_overview(
 def _panels(row: OverviewRow, height: int) -> list[np.ndarray]:
     crop = head_crop(row.case, row.case.head)
     size = panel_size(row.case, crop, height)
-    return [draw_panel(row.case, panel.channel, panel.z, crop, size, layer=panel.layer) for panel in row.panels]
+    return [draw_panel(row.case, channel, z, crop, size, layer=layer) for channel, z, layer in row.panels]

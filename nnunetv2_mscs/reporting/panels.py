@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from nnunetv2_mscs.reporting.colours import PREDICTION, TRUTH
 from nnunetv2_mscs.reporting.layers import contour_overlay, enlarged, error_overlay, grey, laid_over, mask_overlay
-from nnunetv2_mscs.reporting.windows import Window
+from nnunetv2_mscs.reporting.windows import Window, choose_windows
 from nnunetv2_mscs.scans.channels import DWI
+from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.units import head_mask
 
 # The layers that can be laid over a channel.
@@ -59,6 +61,18 @@ class SheetCase:
             return head_mask(self.channels[self.background])
         given = next(mask for mask in (self.truth, self.prediction) if mask is not None)
         return np.ones_like(given)
+
+
+def case_on_grid(
+    name: str, channels: Mapping[str, np.ndarray], grid: Grid, *, normalised: bool = False, **fields: Any
+) -> SheetCase:
+    """A case on a grid along the patient's axes, with a window for each channel.
+
+    `channels` and `normalised` are as in `choose_windows`; `fields` are the other fields of `SheetCase`.
+    """
+    images, windows = choose_windows(channels, normalised=normalised)
+    x, y, z = grid.spacing
+    return SheetCase(name, images, windows, (z, y, x), **fields)
 
 
 def head_crop(case: SheetCase, head: np.ndarray) -> Crop:

@@ -9,9 +9,8 @@ import numpy as np
 from nnunetv2_mscs.phantom.case import PhantomCase, phantom_case
 from nnunetv2_mscs.phantom.settings import PhantomSettings
 from nnunetv2_mscs.reporting.overview import draw_overview, slices_row
-from nnunetv2_mscs.reporting.panels import SheetCase
+from nnunetv2_mscs.reporting.panels import SheetCase, case_on_grid
 from nnunetv2_mscs.reporting.pictures import png
-from nnunetv2_mscs.reporting.windows import choose_windows
 from nnunetv2_mscs.scans.channels import ADC, DWI
 from nnunetv2_mscs.workplace.parallel import run_parallel
 from nnunetv2_mscs.workplace.whole_files import write_whole
@@ -23,13 +22,6 @@ def draw_phantoms(
     path: Path, settings: PhantomSettings, *, seed: int, indices: Sequence[int], processes: int = 1
 ) -> None:
     """Draw cases of a set into a PNG: one row per case, six slices of the DWI, then the same of the ADC.
-
-    Args:
-        path: the file, replaced if it is there.
-        settings: of the set.
-        seed: of the set.
-        indices: the cases to draw.
-        processes: how many to use.
 
     Raises:
         MscsError: the file cannot be written.
@@ -47,6 +39,5 @@ def _title(case: PhantomCase) -> str:
 
 def _to_draw(case: PhantomCase) -> SheetCase:
     # Phantoms are (x, y, z) with axes to the patient's left, back and head.
-    images, windows = choose_windows({DWI: case.dwi.T.astype(np.float32), ADC: case.adc.T.astype(np.float32)})
-    x, y, z = case.spacing
-    return SheetCase(case.name, images, windows, (z, y, x), truth=case.mask.T > 0)
+    channels = {DWI: case.dwi.T.astype(np.float32), ADC: case.adc.T.astype(np.float32)}
+    return case_on_grid(case.name, channels, case.grid, truth=case.mask.T > 0)

@@ -6,22 +6,19 @@ from pathlib import Path
 from nnunetv2_mscs.evaluation.comparison import Comparison
 from nnunetv2_mscs.evaluation.results import Evaluation
 from nnunetv2_mscs.reporting.figures import pdf, plot_png, svg
-from nnunetv2_mscs.reporting.plots import distributions, recall_by_size, score_over_volume, volume_agreement_plot
+from nnunetv2_mscs.reporting.plots import dice_over_volume, distributions, recall_by_size, volume_agreement_plot
 
 
 def write_plots(folder: Path, evaluations: Sequence[Evaluation], comparison: Comparison | None = None) -> list[Path]:
     """Write each plot of each label into a folder; returns the files.
 
-    Args:
-        folder: an existing one.
-        evaluations: one per model, with their statistics.
-        comparison: of the models; no plot needs it.
+    The folder exists; the evaluations have their statistics; no plot needs the comparison.
     """
     labels = evaluations[0].labels
     files = []
     for label in labels:
         plots = {
-            "dice_over_volume": score_over_volume(evaluations, label),
+            "dice_over_volume": dice_over_volume(evaluations, label),
             "bland_altman": volume_agreement_plot(evaluations, label),
             "recall_by_size": recall_by_size(evaluations, label),
             "distributions": distributions(evaluations, label),

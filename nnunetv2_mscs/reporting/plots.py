@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nnunetv2_mscs.evaluation.agreement import BlandAltman, bland_altman
 from nnunetv2_mscs.evaluation.catalogue import METRICS
 from nnunetv2_mscs.evaluation.results import Evaluation
 from nnunetv2_mscs.reporting.colours import NEUTRAL, of_model
@@ -19,14 +18,8 @@ DECADES_TO_EMPTY = 0.5
 NAMES_APART = 0.1
 
 
-def score_over_volume(evaluations: Sequence[Evaluation], label: str, *, column: str = "dice") -> Figure:
-    """A score of each case over its reference volume, on a logarithmic axis; cases without lesion stand apart, at 0.
-
-    Args:
-        evaluations: one per model.
-        label: as in cases.csv.
-        column: of METRICS.
-    """
+def dice_over_volume(evaluations: Sequence[Evaluation], label: str) -> Figure:
+    """Dice of each case over its reference volume, on a logarithmic axis; cases without lesion stand apart."""
     with styled():
         figure = Figure(figsize=(5.6, 3.8), layout="constrained")
         axes = figure.subplots()
@@ -34,20 +27,17 @@ def score_over_volume(evaluations: Sequence[Evaluation], label: str, *, column: 
         positive = np.concatenate([volume[volume > 0] for volume in volumes])
         lowest = float(positive.min()) if positive.size else 1.0
         at_empty = lowest / 10 ** (2 * DECADES_TO_EMPTY)
-        undefined = 0
         for i, (one, volume) in enumerate(zip(evaluations, volumes, strict=True)):
-            values = one.column(column, label)
-            undefined += int(np.isnan(values).sum())
             x = np.where(volume > 0, volume, at_empty * 10 ** _jitter(len(volume), 0.12, i))
-            axes.scatter(x, values, color=of_model(i), marker=MARKERS[i % len(MARKERS)], label=one.model, **POINT)
+            dice, marker = one.column("dice", label), MARKERS[i % len(MARKERS)]
+            axes.scatter(x, dice, color=of_model(i), marker=marker, label=one.model, **POINT)
         axes.set_xscale("log")
         if any((volume == 0).any() for volume in volumes):
             _mark_empty(axes, at_empty, lowest / 10**DECADES_TO_EMPTY)
         axes.set_xlabel("Reference volume (mL)")
-        axes.set_ylabel(METRICS[column].title)
-        if METRICS[column].kind == "score":
-            axes.set_ylim(-0.04, 1.04)
-        axes.set_title(_counted(f"{METRICS[column].title} over lesion volume", len(volumes[0]), undefined), loc="left")
+        axes.set_ylabel(METRICS["dice"].title)
+        axes.set_ylim(-0.04, 1.04)
+        axes.set_title(_counted("Dice over lesion volume", len(volumes[0])), loc="left")
         if len(evaluations) > 1:
             figure.legend(loc="outside lower center", ncols=min(len(evaluations), 3))
         return figure
@@ -64,7 +54,7 @@ def _mark_empty(axes: Axes, place: float, border: float) -> None:
 
 
 def volume_agreement_plot(evaluations: Sequence[Evaluation], label: str) -> Figure:
-    """Bland and Altman's plot of two volumes, one panel per model, with bias and limits of agreement.
+    """Bland and Altman's plot of two volumes, one panel per model, with the bias and limits of its statistics.
 
     The axis of the volumes is linear up to 1 mL and logarithmic beyond; that of the differences is linear.
     """
@@ -75,59 +65,49 @@ def volume_agreement_plot(evaluations: Sequence[Evaluation], label: str) -> Figu
             tuple(one.column(f"volume_{of}_ml", label) for of in ("reference", "prediction")) for one in evaluations
         ]
         largest = max(float(((reference + prediction) / 2).max(initial=1)) for reference, prediction in volumes)
-        drawn: list[BlandAltman] = []
+        limits = [one.statistics["labels"][label]["volume_agreement"]["bland_altman"] for one in evaluations]
         for i, (axes, one) in enumerate(zip(row, evaluations, strict=True)):
             reference, prediction = volumes[i]
-            limits = bland_altman(reference, prediction)
             mean = (reference + prediction) / 2
             axes.set_xscale("symlog", linthresh=1, linscale=0.6)
             axes.set_xlim(-0.1, 1.3 * largest)
             axes.scatter(mean, prediction - reference, color=of_model(i), marker=MARKERS[i % len(MARKERS)], **POINT)
-            _draw_limits(axes, limits)
-            drawn.append(limits)
+            _draw_limits(axes, limits[i])
             axes.set_title(_counted(one.model, len(mean)), loc="left")
             axes.set_xlabel("Mean of the two volumes (mL)")
             axes.xaxis.set_major_formatter("{x:g}")
-        for axes, limits in zip(row, drawn, strict=True):
-            _name_limits(axes, limits)
+        for axes, one_limits in zip(row, limits, strict=True):
+            _name_limits(axes, one_limits)
         row[0].set_ylabel("Prediction − reference (mL)")  # noqa: RUF001
         return figure
 
 
-def _draw_limits(axes: Axes, limits: BlandAltman) -> None:
+def _draw_limits(axes: Axes, limits: Mapping[str, Any]) -> None:
     """Bias and limits of agreement, with their intervals as bands."""
-    for value, interval, line in (
-        (limits.upper_ml, limits.upper_ci_ml, "--"),
-        (limits.bias_ml, limits.bias_ci_ml, "-"),
-        (limits.lower_ml, limits.lower_ci_ml, "--"),
-    ):
-        if np.isnan(value):
-            continue
-        axes.axhline(value, color=NEUTRAL, linestyle=line, linewidth=1)
-        if not np.isnan(interval).any():
-            axes.axhspan(*interval, color=NEUTRAL, alpha=0.12, linewidth=0)
+    for name, line in (("upper", "--"), ("bias", "-"), ("lower", "--")):
+        value, (low, high) = limits[f"{name}_ml"], limits[f"{name}_ci_ml"]
+        if value is not None:
+            axes.axhline(value, color=NEUTRAL, linestyle=line, linewidth=1)
+        if low is not None:
+            axes.axhspan(low, high, color=NEUTRAL, alpha=0.12, linewidth=0)
 
 
-def _name_limits(axes: Axes, limits: BlandAltman) -> None:
+def _name_limits(axes: Axes, limits: Mapping[str, Any]) -> None:
     """Name the lines at the right of a finished panel, far enough apart to be read."""
     low, high = axes.get_ylim()
-    bias, upper, lower = ((ml - low) / (high - low) for ml in (limits.bias_ml, limits.upper_ml, limits.lower_ml))
-    for value, place, name in (
-        (limits.upper_ml, max(upper, bias + NAMES_APART), "upper limit"),
-        (limits.bias_ml, bias, "bias"),
-        (limits.lower_ml, min(lower, bias - NAMES_APART), "lower limit"),
-    ):
-        if not np.isnan(value):
-            axes.text(1.01, place, f"{name}\n{value:+.1f}", transform=axes.transAxes, ha="left", va="center", **NOTE)
+    names = {"upper": "upper limit", "bias": "bias", "lower": "lower limit"}
+    known = {name: limits[f"{name}_ml"] for name in names if limits[f"{name}_ml"] is not None}
+    places = {name: (value - low) / (high - low) for name, value in known.items()}
+    if len(places) > 1:
+        places["upper"] = max(places["upper"], places["bias"] + NAMES_APART)
+        places["lower"] = min(places["lower"], places["bias"] - NAMES_APART)
+    for name, value in known.items():
+        text = f"{names[name]}\n{value:+.1f}"
+        axes.text(1.01, places[name], text, transform=axes.transAxes, ha="left", va="center", **NOTE)
 
 
 def recall_by_size(evaluations: Sequence[Evaluation], label: str) -> Figure:
-    """Share of the reference lesions found, by their size, with 95 % intervals over cases.
-
-    Args:
-        evaluations: one per model of the same references, with their statistics.
-        label: as in cases.csv.
-    """
+    """Share of the reference lesions found, by their size, with 95 % intervals over cases."""
     with styled():
         figure = Figure(figsize=(5.6, 3.8), layout="constrained")
         axes = figure.subplots()
@@ -167,10 +147,7 @@ def distributions(
     """Each metric by model: a box (quartiles, whiskers to the farthest case within 1.5 of their distance), every case
     as a point, and a line between the points of one case.
 
-    Args:
-        evaluations: one per model; cases are brought together by name.
-        label: as in cases.csv.
-        columns: of METRICS, a panel each.
+    One panel per column of METRICS; the models' cases are matched by name.
     """
     with styled():
         width = max(2.6, 0.6 + 0.95 * len(evaluations)) * len(columns)
@@ -223,5 +200,5 @@ def _jitter(count: int, width: float, seed: int) -> np.ndarray:
     return np.random.default_rng((SEED_OF_JITTER, seed)).uniform(-width, width, count)
 
 
-def _counted(title: str, n: int, undefined: int = 0) -> str:
-    return f"{title} (n = {n}{f', {undefined} not defined' if undefined else ''})"
+def _counted(title: str, n: int) -> str:
+    return f"{title} (n = {n})"

@@ -8,8 +8,7 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
 from nnunetv2_mscs.nnunet_files.json_files import read_json_if_there
 from nnunetv2_mscs.reporting.ignored import ignored_by
-from nnunetv2_mscs.reporting.panels import SheetCase
-from nnunetv2_mscs.reporting.windows import choose_windows
+from nnunetv2_mscs.reporting.panels import SheetCase, case_on_grid
 from nnunetv2_mscs.scans.alignment import turn
 from nnunetv2_mscs.scans.grid import Grid
 
@@ -17,7 +16,7 @@ AS_IT_STANDS = "Give a folder as nnUNetv2_plan_and_preprocess leaves it in nnUNe
 
 
 def preprocessed_cases(folder: Path) -> tuple[str, ...]:
-    """The case identifiers of a folder of preprocessed data, such as nnUNetPlans_2d; empty if it is none."""
+    """The case identifiers of a folder of preprocessed data, such as nnUNetPlans_2d; empty for any other folder."""
     stems = {path.name.removesuffix(".pkl") for path in folder.glob("*.pkl")}
     data = {path.name.removesuffix(end) for end in (".b2nd", ".npz") for path in folder.glob(f"*{end}")}
     return tuple(sorted(stems & data))
@@ -49,12 +48,11 @@ def read_preprocessed_case(folder: Path, name: str) -> SheetCase:
     labels = turn(segmentation, grid, upright)[0][0]
     ignored = ignored_by([folder.parent])
     truth = (labels > 0) if ignored is None else (labels > 0) & (labels != ignored)
-    images, windows = choose_windows(dict(zip(_channel_names(folder, len(shown)), shown, strict=True)), normalised=True)
-    return SheetCase(
+    return case_on_grid(
         name,
-        images,
-        windows,
-        (shown_grid.spacing[2], shown_grid.spacing[1], shown_grid.spacing[0]),
+        dict(zip(_channel_names(folder, len(shown)), shown, strict=True)),
+        shown_grid,
+        normalised=True,
         truth=truth,
         facts=f"preprocessed by nnU-Net, {folder.name}  ·  truth {_amount(truth, spacing_mm)}",
         oriented=direction is not None,

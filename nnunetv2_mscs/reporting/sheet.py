@@ -47,12 +47,6 @@ def draw_sheet(
 
     The slice with most false voxels and the slice with the largest true area are always shown; the others lie evenly
     over the slices with a mask. Images are interpolated unless `smooth` is false; masks never are.
-
-    Args:
-        case: what to show.
-        slices: how many at most.
-        panel_height: of a slice in pixels.
-        smooth: interpolate the images.
     """
     head = case.head
     shown = choose_slices(case.truth, case.prediction, head, count=slices)

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nnunetv2_mscs.evaluation.catalogue import METRICS
-from nnunetv2_mscs.reporting.panels import SheetCase
-from nnunetv2_mscs.reporting.windows import choose_windows
+from nnunetv2_mscs.reporting.panels import SheetCase, case_on_grid
 from nnunetv2_mscs.scans.alignment import align, turn, turned
 from nnunetv2_mscs.scans.channels import COMBINED, ReadingRules, ScanFiles, read_channels
 from nnunetv2_mscs.scans.findings import Findings, ScanError
@@ -18,7 +17,7 @@ from nnunetv2_mscs.scans.masks import to_labels
 from nnunetv2_mscs.scans.orientation import NO_ORIENTATION
 from nnunetv2_mscs.scans.reading import Volume, read_volume
 
-UNNAMED = "image"
+ONLY_CHANNEL = "image"
 SEPARATOR = "  ·  "
 SHOWN_FACTS = ("dice", "volume_reference_ml", "volume_prediction_ml", "hd95_mm", "f1_isles22")
 
@@ -64,23 +63,20 @@ def read_sheet_case(
     grid = turned(reference.grid, _upright(reference.grid))
     arrays = {key: _placed(volume, grid, key, reference_name) for key, volume in {**volumes, **labels}.items()}
     channels = {key: np.nan_to_num(arrays[key].astype(np.float32), posinf=0, neginf=0) for key in volumes}
-    drawn, windows = choose_windows(channels)
     shown = {key: np.isin(arrays[key], list(values)) if values else arrays[key] > 0 for key in labels}
     left_out = arrays["truth"] == ignored if "truth" in labels and ignored is not None else np.zeros(1, dtype=bool)
     if left_out.any():
         shown = {key: mask & ~left_out for key, mask in shown.items()}
         notes.append("Masks are not drawn where the truth is nnU-Net's ignore label.")
-    measured = reference.has_geometry or rules.spacing is not None
-    case = SheetCase(
+    case = case_on_grid(
         name,
-        drawn,
-        windows,
-        (grid.spacing[2], grid.spacing[1], grid.spacing[0]),
+        channels,
+        grid,
         truth=shown.get("truth"),
         prediction=shown.get("prediction"),
         positions_mm=_positions_mm(grid) if reference.has_geometry else None,
         oriented=reference.has_geometry and NO_ORIENTATION not in reference.warnings,
-        measured=measured,
+        measured=reference.has_geometry or rules.spacing is not None,
         notes=tuple(notes),
     )
     return replace(case, facts=mask_facts(case) if facts is None else facts)
@@ -111,12 +107,10 @@ def scan_to_show(
     """
     upright = turned(grid, _upright(grid))
     arrays = {key: turn(array[None], grid, upright)[0][0] for key, array in channels.items()}
-    drawn, windows = choose_windows(arrays)
-    return SheetCase(
+    return case_on_grid(
         name,
-        drawn,
-        windows,
-        (upright.spacing[2], upright.spacing[1], upright.spacing[0]),
+        arrays,
+        upright,
         prediction=turn(prediction[None] > 0, grid, upright)[0][0],
         facts=facts,
         positions_mm=_positions_mm(upright) if oriented else None,
@@ -134,7 +128,7 @@ def _read_images(images: Mapping[str, Path], rules: ReadingRules, check: bool) -
         raise ScanError(finding.finding, finding.remedy, finding.file)
     placed = {key: Placed(channel.path, channel.volume) for key, channel in found.items()}
     if COMBINED in images and len(placed) == 1:
-        return {UNNAMED: next(iter(placed.values()))}, []
+        return {ONLY_CHANNEL: next(iter(placed.values()))}, []
     return placed, [f"{item.finding[0].upper()}{item.finding[1:]}." for item in findings.items]
 
 
@@ -196,10 +190,10 @@ def _amount(mask: np.ndarray, case: SheetCase) -> str:
     return f"{voxels * float(np.prod(case.spacing_mm)) / 1000:.2f} mL" if case.measured else f"{voxels} voxels"
 
 
-def metric_facts(values: Mapping[str, float], columns: Collection[str] = SHOWN_FACTS) -> str:
+def metric_facts(values: Mapping[str, float]) -> str:
     """Some metrics of a case in a line, from an evaluation's row."""
     shown = []
-    for column in columns:
+    for column in SHOWN_FACTS:
         metric, value = METRICS[column], values[column]
         title, _, unit = metric.title.removesuffix(")").partition(" (")
         title, unit = (title, f" {unit}") if metric.kind in ("volume", "distance") else (metric.title, "")

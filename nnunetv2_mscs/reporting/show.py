@@ -1,4 +1,4 @@
-"""What `mscs show` does from one end to the other: find the cases, choose among them, draw a sheet of each."""
+"""What `mscs show` does from start to end: find the cases, choose among them, draw a sheet of each."""
 
 import random
 from collections.abc import Sequence
@@ -134,7 +134,7 @@ def _of_paths(words: Sequence[str]) -> list[CaseToShow]:
         remedy = "If it is a case identifier, say of which data with --in."
         if missing[0].isdecimal():
             remedy = f"To show a data set by its number: mscs show --in {missing[0]}"
-        raise MscsError(f"{missing[0]} is no file and no folder.", remedy)
+        raise MscsError(f"{missing[0]} is neither a file nor a folder.", remedy)
     places = [Path(word) for word in words]
     cases = [case for place in places if place.is_dir() for case in cases_of_folder(place)]
     return cases + cases_of_files([place for place in places if not place.is_dir()])

@@ -65,7 +65,7 @@ def cases_of_files(files: Sequence[Path]) -> list[CaseToShow]:
     """Scans of one case given by their files: `x_adc.nii.gz` and `x_dwi.nii.gz` are one scan."""
     for file in files:
         if not ending_of(file):
-            raise MscsError(f"{file} is no scan in a format that is read.", READ)
+            raise MscsError(f"{file} is not a scan in a format that is read.", READ)
     stems = [stem_of(file) for file in files]
     images: dict[str, dict[str, Path]] = {}
     for file, stem, name in zip(files, stems, read_names([Image(stem) for stem in stems]).images, strict=True):
@@ -86,7 +86,7 @@ def cases_of_folder(folder: Path) -> list[CaseToShow]:
     """All cases of a folder of any known kind.
 
     Raises:
-        MscsError: its kind is not known, or cannot be shown by itself.
+        MscsError: its kind is not known, or cannot be shown without other files.
     """
     for fits, cases in KINDS:
         if fits(folder):

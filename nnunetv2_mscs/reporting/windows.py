@@ -18,10 +18,7 @@ ADC_TEXT = f"{ADC_WINDOW[0]:.0f} to {ADC_WINDOW[1]:.0f} x 10⁻⁶ mm²/s"
 class Window:
     """Values drawn from black to white.
 
-    Args:
-        low: this value and all below are drawn black.
-        high: this value and all above are drawn white.
-        text: for the reader, with the unit or the rule.
+    Values up to `low` are black, from `high` on white; `text` says so to the reader, with the unit or the rule.
     """
 
     low: float

@@ -1,1 +1,1 @@
-"""Trained models as files: what goes into a zip, what is checked before one is installed, how to predict with it."""
+"""Trained models as files: what a zip contains, what is checked before it is installed, how to predict with it."""

@@ -22,7 +22,7 @@ from nnunetv2_mscs.nnunet_files.model_folder import ENSEMBLES, model_of
 from nnunetv2_mscs.sharing.allowed_files import ALLOWED, CARD, IGNORED, MANIFEST
 from nnunetv2_mscs.sharing.manifest import (
     CHUNK_BYTES,
-    LARGEST_BYTES,
+    LARGEST_MANIFEST_BYTES,
     Manifest,
     facts_of,
     parse_manifest,
@@ -30,7 +30,7 @@ from nnunetv2_mscs.sharing.manifest import (
 
 DAMAGED = "Get the file once more; if the error stays, ask the sender."
 DANGEROUS = "Do not use the file; tell the sender."
-NO_MODEL = "This is no model of nnU-Net: ask the sender."
+NO_MODEL = "This is not a model of nnU-Net: ask the sender."
 # What reading a damaged zip file raises; OSError for offsets outside of the file.
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, struct.error)
 # Paths that leave their folder, on any system.
@@ -103,7 +103,7 @@ def look_into(archive: zipfile.ZipFile) -> Contents:
         raise MscsError(f"The zip holds more than {MOST_FILES} files.", NO_MODEL)
     entries: dict[str, zipfile.ZipInfo] = {}
     for entry in archive.infolist():
-        # Some programs on Windows part folders by backslashes, against the zip standard; the checks see what is placed.
+        # Some programs on Windows write backslashes, against the zip standard; the checks see the final names.
         entry.filename = entry.filename.replace("\\", "/")
         _check_entry(entry)
         if entry.is_dir() or IGNORED.fullmatch(entry.filename):
@@ -117,11 +117,11 @@ def look_into(archive: zipfile.ZipFile) -> Contents:
     dataset = datasets.pop()
     foreign = {name for name in entries if not ALLOWED.fullmatch(name.removeprefix(f"{dataset}/"))}
     if foreign:
-        raise MscsError(f"{_listed(foreign)} in the zip is no part of a model.", "Ask the sender for a file without.")
+        raise MscsError(f"{_listed(foreign)} in the zip is not part of a model.", "Ask the sender for a file without.")
     contents = Contents(dataset, entries, _manifest(archive, entries))
     strange = {name for name in contents.models if not model_of(name)}
     if strange or not contents.models:
-        found = f"{_listed(strange)}, which is no model of nnU-Net" if strange else "no model of nnU-Net"
+        found = f"{_listed(strange)}, which is not a model of nnU-Net" if strange else "no model of nnU-Net"
         raise MscsError(f"The zip holds {found}.", NO_MODEL)
     return contents
 
@@ -155,7 +155,7 @@ def _manifest(archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) 
         if any(name.endswith(f"/{CARD}") for name in entries):
             raise MscsError(f"The zip holds a {CARD} and lacks the {MANIFEST} that is written with it.", DAMAGED)
         return None
-    if len(names) > 1 or entries[names[0]].file_size > LARGEST_BYTES:
+    if len(names) > 1 or entries[names[0]].file_size > LARGEST_MANIFEST_BYTES:
         raise MscsError(f"The zip holds {len(names)} files {MANIFEST}, or one that is too large.", DAMAGED)
     manifest = parse_manifest(b"".join(_blocks(archive, entries[names[0]])))
     if manifest.name != names[0]:

@@ -10,13 +10,12 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from nnunetv2_mscs.evaluation.catalogue import MAIN_METRICS, METRICS
-from nnunetv2_mscs.evaluation.results import SUMMARY
 from nnunetv2_mscs.nnunet_files.commands import predict_commands
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, FINGERPRINT
 from nnunetv2_mscs.nnunet_files.json_files import read_json, read_json_if_there
-from nnunetv2_mscs.nnunet_files.model_folder import VALIDATION, Model, fold_folder
+from nnunetv2_mscs.nnunet_files.model_folder import SUMMARY, VALIDATION, Model, fold_folder
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
-from nnunetv2_mscs.reporting.report.model_facts import subjects_of_model
+from nnunetv2_mscs.reporting.report.model_facts import listed, subjects_of_model, times
 from nnunetv2_mscs.sharing.foreign_text import plain
 from nnunetv2_mscs.sharing.selecting import Selection
 
@@ -63,8 +62,8 @@ def model_card(
     environment.filters.update(
         cell=lambda text: str(text).replace("|", "\\|").replace("\n", " "),
         one_line=lambda text: " ".join(text.split()),
-        listed=_listed,
-        times=_times,
+        listed=listed,
+        times=times,
     )
     template = (resources.files("nnunetv2_mscs.results_templates") / TEMPLATE).read_text(encoding="utf-8")
     text = environment.from_string(template).render(
@@ -112,12 +111,3 @@ def _median(plans: Mapping[str, Any]) -> list[list[float]]:
     order = plans.get("transpose_backward") or [0, 1, 2]
     values = [plans.get(f"original_median_{what}_after_transp") or [] for what in ("shape", "spacing")]
     return [[one[axis] for axis in order] for one in values] if all(len(one) == 3 for one in (*values, order)) else []
-
-
-def _times(values: Sequence[float]) -> str:
-    """Printed as x × y × z; nnU-Net's order is z, y, x."""
-    return " \N{MULTIPLICATION SIGN} ".join(f"{value:.4g}" for value in reversed(values))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)

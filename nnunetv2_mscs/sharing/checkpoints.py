@@ -55,7 +55,7 @@ def inspect_checkpoint(file: Path) -> Checkpoint:
         or not isinstance(mirrored, (tuple, list))
         or not all(type(axis) is int and 0 <= axis <= 2 for axis in mirrored)
     ):
-        raise MscsError(f"{file} is no checkpoint of nnU-Net's.", "Ask the sender for another file.")
+        raise MscsError(f"{file} is not a checkpoint of nnU-Net's.", "Ask the sender for another file.")
     for name, tensor in weights.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise MscsError(f"{file}: {name} holds NaN or Inf.", "Train this fold again.")

@@ -59,7 +59,7 @@ def find_trainer(name: str) -> tuple[Any, bool]:
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
     if not re.fullmatch(r"\w+", name):
-        raise MscsError(f"{name!r} is no name of a trainer.", ANOTHER)
+        raise MscsError(f"{name!r} is not the name of a trainer.", ANOTHER)
     trainer, by_itself = found_by_nnunet(recursive_find_trainer_class_by_name, name)
     if trainer is None:
         raise MscsError(

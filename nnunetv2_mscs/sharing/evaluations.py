@@ -1,4 +1,4 @@
-"""The evaluation that goes with a shared model: which it is, whose predictions it is of, and what stays at home."""
+"""The evaluation that goes with a shared model: which it is, whose predictions it is of, and what is left out."""
 
 import re
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from nnunetv2_mscs.sharing.selecting import Selection
 
 OF_A_RUN = "mscs_run/evaluation"
 CROSS_VALIDATION = "cross-validation: each case predicted by the fold that was not trained on it"
-# All else names cases, or paths of the machine where the evaluation was made.
+# Everything else names cases, or paths of the machine where the evaluation was made.
 KEPT = ("format", "version", "label_names", "number_of_cases", "rules_for_empty_masks", "settings", "foreground_mean")
 KEPT_OF_LABEL = ("name", "cases", "all_cases", "lesion_cases", "lesions_by_size", "volume_agreement")
 
 
 def evaluation_of(selection: Selection, named: Path | None) -> dict[str, Any]:
-    """The summary of an evaluation to go with the models, without the names of cases; empty if there is none.
+    """The summary of the evaluation that is shared with the models, without names of cases; empty if there is none.
 
     Args:
         selection: the models.
@@ -57,7 +57,7 @@ def _summaries(folder: Path) -> list[dict[str, Any]]:
 
 
 def _whose(summary: Mapping[str, Any], selection: Selection) -> str:
-    """In words, whose predictions were evaluated: their place decides, never a name alone."""
+    """Say whose predictions were evaluated; their folder decides, never a name alone."""
     folders = {Path(str(one.get("prediction", ""))).parent for one in summary.get("files", {}).values()}
     own = selection.folders[selection.models.models[0].identifier]
     if folders and all(_is_same(folder, selection.decisions) for folder in folders):

@@ -27,7 +27,7 @@ from nnunetv2_mscs.workplace.whole_files import DISK_FULL
 
 PREFIX = ".mscs-install-"
 SPARE_BYTES = 50_000_000
-FULL = {errno.ENOSPC, errno.EDQUOT}
+ERRORS_OF_A_FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 NO_MANIFEST = (
     "the zip has no manifest: nnU-Net's own export wrote it. It was checked for transmission errors (CRC) and for "
     "code, but whether it is complete, and which versions it is for, is unknown."
@@ -116,7 +116,7 @@ def _writing(target: Path) -> Iterator[None]:
         remedy = "Do you have write permission? Or choose another folder with --results."
         raise MscsError(
             f"{error.filename or target} could not be written: {error.strerror or error}.",
-            DISK_FULL if error.errno in FULL else remedy,
+            DISK_FULL if error.errno in ERRORS_OF_A_FULL_DISK else remedy,
         ) from error
 
 

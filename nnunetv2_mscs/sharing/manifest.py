@@ -17,13 +17,13 @@ from nnunetv2_mscs.nnunet_files.model_folder import FOLD_FOLDER, Model, ModelSet
 from nnunetv2_mscs.sharing.allowed_files import MANIFEST
 
 FORMAT = "nnunetv2-mscs shared model 1"
-OURS = "nnunetv2_mscs"
+THIS_PACKAGE = "nnunetv2_mscs"
 PACKAGES = ("nnunetv2", "torch", "numpy", "dynamic_network_architectures")
 # Another major version of these cannot use a model. The names on PyPI are those that pip is given.
-NEEDED = {"nnunetv2": "nnunetv2", OURS: "nnunetv2-mscs"}
+NEEDED = {"nnunetv2": "nnunetv2", THIS_PACKAGE: "nnunetv2-mscs"}
 VERSION = re.compile(r"[0-9][A-Za-z0-9.+_!-]{0,60}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
-LARGEST_BYTES = 10_000_000
+LARGEST_MANIFEST_BYTES = 10_000_000
 CHUNK_BYTES = 1 << 20
 
 
@@ -98,13 +98,13 @@ def parse_manifest(content: bytes) -> Manifest:
 def _model(raw: dict[str, Any]) -> Model:
     model = model_of(raw["folder"], raw["previous_stage"])
     if model is None or (model.previous_stage and not model_of(f"a__b__{model.previous_stage}")):
-        raise ValueError(f"{raw['folder']!r} is no model of nnU-Net's")
+        raise ValueError(f"{raw['folder']!r} is not a model of nnU-Net's")
     return model
 
 
 def versions_here() -> dict[str, str]:
     """Versions of this package, of Python and of the packages that a model depends on."""
-    found = {OURS: __version__, "python": platform.python_version()}
+    found = {THIS_PACKAGE: __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)

@@ -1,4 +1,4 @@
-"""Whether the plans and dataset.json of a model are complete, and name no code but networks of known packages."""
+"""Whether the plans and dataset.json of a model are complete, and name only networks of known packages."""
 
 import pydoc
 import re
@@ -26,7 +26,7 @@ def check_plans(folder: Path, configuration: str, *, trust: Sequence[str] | None
 
     Args:
         folder: the model's.
-        configuration: the one that it predicts with. The classes of the others are checked, too.
+        configuration: the one that it predicts with. The classes of the others are also checked.
         trust: further packages that network classes may be from; None for any, as in models of one's own.
 
     Returns:
@@ -47,8 +47,8 @@ def check_plans(folder: Path, configuration: str, *, trust: Sequence[str] | None
             found = {name: manager.get_configuration(name) for name in plans["configurations"]}
             classes = [name for one in found.values() for name in _classes(one)]
         except Exception as error:
-            # Whatever nnU-Net raises for what are no plans.
-            raise MscsError(f"{PLANS_JSON} is no plan of nnU-Net's: {error}.", ANOTHER) from error
+            # nnU-Net raises errors of many kinds for files that are not plans.
+            raise MscsError(f"{PLANS_JSON} is not a plan of nnU-Net's: {error}.", ANOTHER) from error
         if configuration not in found:
             raise MscsError(f"{folder.name}: {PLANS_JSON} has no {configuration}.", ANOTHER)
         chosen = found[configuration].configuration
@@ -141,7 +141,7 @@ def _check_network(name: str, trust: Sequence[str] | None) -> None:
         raise MscsError(f"{name}, which the plans name, is not there.", "Install a version of its package that has it.")
     is_network = isinstance(found, type) and issubclass(found, torch.nn.Module)
     if not is_network or not (trust is None or _is_in(found.__module__, packages)):
-        raise MscsError(f"The plans name {name!r}, which is no network class of {' or '.join(packages)}.", ANOTHER)
+        raise MscsError(f"The plans name {name!r}, which is not a network class of {' or '.join(packages)}.", ANOTHER)
 
 
 def _is_in(name: str, packages: Sequence[str]) -> bool:
@@ -176,7 +176,7 @@ def _check_parts(plans: Mapping[str, Any], configuration: Mapping[str, Any]) -> 
         else:
             fits = isinstance(found, type) and issubclass(found, kind) and _is_in(found.__module__, KNOWN_PACKAGES)
         if not fits:
-            raise MscsError(f"The {what} {name!r} of the plans is none of nnU-Net's.", ANOTHER)
+            raise MscsError(f"The {what} {name!r} of the plans is not one of nnU-Net's.", ANOTHER)
 
 
 def found_by_nnunet(find: Callable[..., Any], *words: str) -> tuple[Any, bool]:

@@ -19,7 +19,7 @@ DTYPE = ("numpy", "dtype")
 INTEGER = re.compile(r"[iu][1248]")
 SETTINGS = {"labels_or_regions", "background_label"}
 # nnU-Net's own file has some hundred bytes.
-LARGEST_BYTES = 64_000
+LARGEST_PICKLE_BYTES = 64_000
 # A list of regions, each of which is a list of labels.
 DEEPEST = 2
 # All that Python's pickle writes for such a content, in its protocols 3 to 5.
@@ -60,7 +60,7 @@ class _Unpickler(pickle.Unpickler):
             return _integer
         if (module, name) == DTYPE:
             return _Type
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which is no postprocessing of nnU-Net's")
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which is not a postprocessing of nnU-Net's")
 
 
 def read_postprocessing(file: Path) -> int:
@@ -70,14 +70,14 @@ def read_postprocessing(file: Path) -> int:
         MscsError: it holds anything but nnU-Net's own postprocessing functions and labels for them.
     """
     try:
-        if file.stat().st_size > LARGEST_BYTES:
+        if file.stat().st_size > LARGEST_PICKLE_BYTES:
             raise pickle.UnpicklingError("it is too large")
         content = file.read_bytes()
         _check_opcodes(content)
         functions, settings = _Unpickler(BytesIO(content)).load()
         whole = isinstance(functions, list) and isinstance(settings, list) and len(functions) == len(settings)
         if not whole or not all(isinstance(function, _Named) for function in functions):
-            raise pickle.UnpicklingError("it is no pair of functions and settings")
+            raise pickle.UnpicklingError("it is not a pair of functions and settings")
         if not all(isinstance(one, dict) and SETTINGS.issuperset(one) for one in settings):
             raise pickle.UnpicklingError("its settings are not those of nnU-Net's functions")
         labels: set[int] = set()
@@ -97,7 +97,7 @@ def _check_opcodes(content: bytes) -> None:
     end = 0
     for opcode, argument, position in pickletools.genops(content):
         # Python allocates memory for all memo entries up to this number.
-        is_huge = opcode.name == "LONG_BINPUT" and int(argument or 0) > LARGEST_BYTES
+        is_huge = opcode.name == "LONG_BINPUT" and int(argument or 0) > LARGEST_PICKLE_BYTES
         if not OPCODES.fullmatch(opcode.name) or is_huge:
             raise pickle.UnpicklingError(f"it does what nnU-Net's never does ({opcode.name})")
         end = (position or 0) + 1

@@ -12,16 +12,16 @@ from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT, read_checkp
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, DATASET_NAME
 from nnunetv2_mscs.nnunet_files.json_files import read_json
 from nnunetv2_mscs.nnunet_files.model_folder import (
-    FOLD_FOLDER,
     MODEL_PART,
     Model,
     ModelSet,
     fold_folder,
+    fold_folders,
     fold_order,
     is_model_folder,
     model_of,
 )
-from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
+from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON, configuration_of
 from nnunetv2_mscs.nnunet_files.trained import DATASET_WORD, TRAIN_ONE, model_folders, results_of
 
 
@@ -112,7 +112,7 @@ def _with_previous_stages(selection: Selection) -> Selection:
     folders = {one.identifier: given.get(one.identifier, beside / one.identifier) for one in models.members}
     for folder in folders.values():
         if not is_model_folder(folder):
-            raise MscsError(f"{folder} is no trained model, and the cascade needs it.", "Train this stage, too.")
+            raise MscsError(f"{folder} is not a trained model, and the cascade needs it.", "Train this stage, too.")
         _folds(folder, models.folds)
     return replace(selection, models=models, folders=folders)
 
@@ -120,23 +120,13 @@ def _with_previous_stages(selection: Selection) -> Selection:
 def with_previous_stage(model: Model, folder: Path) -> Model:
     """The model with the stage before it, as its plans have it. Raises MscsError if they are no plans."""
     try:
-        stage = _previous_stage(read_json(folder / PLANS_JSON)["configurations"], model.configuration)
+        planned = configuration_of(read_json(folder / PLANS_JSON)["configurations"], model.configuration)
     except (LookupError, TypeError, AttributeError) as error:
-        raise MscsError(f"{folder / PLANS_JSON} is no plan of nnU-Net's.", "Is the model complete?") from error
+        raise MscsError(f"{folder / PLANS_JSON} is not a plan of nnU-Net's.", "Is the model complete?") from error
+    stage = str(planned.get("previous_stage") or "")
     if stage and not MODEL_PART.fullmatch(stage):
         raise MscsError(f"{folder / PLANS_JSON} names the previous stage {stage!r}.", "Is the model complete?")
     return replace(model, previous_stage=stage)
-
-
-def _previous_stage(configurations: dict[str, Any], name: str) -> str:
-    """The previous stage of a configuration, or of the one that it inherits from."""
-    seen: set[str] = set()
-    while name in configurations and name not in seen:
-        seen.add(name)
-        if configurations[name].get("previous_stage"):
-            return str(configurations[name]["previous_stage"])
-        name = configurations[name].get("inherits_from", "")
-    return ""
 
 
 def _folds(folder: Path, wanted: Sequence[str]) -> tuple[str, ...]:
@@ -148,7 +138,7 @@ def _folds(folder: Path, wanted: Sequence[str]) -> tuple[str, ...]:
     missing_file = next((name for name in (PLANS_JSON, DATASET_JSON) if not (folder / name).is_file()), None)
     if missing_file:
         raise MscsError(f"{folder} has no {missing_file}.", "Is the model complete?")
-    there = sorted((m[1] for path in folder.iterdir() if (m := FOLD_FOLDER.fullmatch(path.name))), key=fold_order)
+    there = list(fold_folders(folder))
     trained = [fold for fold in there if (fold_folder(folder, fold) / FINAL_CHECKPOINT).is_file()]
     folds = sorted(set(wanted), key=fold_order) or [fold for fold in there if fold != "all"] or there
     missing = [f"fold_{fold}" for fold in folds if fold not in trained]

@@ -19,7 +19,7 @@ from nnunetv2_mscs.workplace.whole_files import write_whole
 def check_unpacked(
     new: Path, contents: Contents, dataset: Path, trust: Sequence[str]
 ) -> tuple[list[tuple[ModelSet, int]], list[str]]:
-    """Check models in a hidden place, and write nnU-Net's record of the best one anew.
+    """Check models in a hidden place, and rewrite nnU-Net's record of the best one.
 
     Args:
         new: the unpacked folder of the data set.
@@ -82,7 +82,7 @@ def _refuse_incomplete(models: ModelSet, in_zip: Mapping[str, Path], dataset: Pa
 
 
 def _renew_record(file: Path, dataset: Path, found: Mapping[str, ModelSet]) -> list[str]:
-    """Write nnU-Net's record of the best configuration anew, with paths of this machine, or drop it; returns notices.
+    """Rewrite nnU-Net's record of the best configuration with paths of this machine, or drop it; returns notices.
 
     Raises:
         MscsError: it is no such record.

@@ -33,9 +33,9 @@ def case_row(case: str, values: Mapping[str, float], **others: Any) -> CaseMetri
 
 
 def changed(evaluation: Evaluation, change: Callable[[int, CaseMetrics], Mapping[str, Any]]) -> Evaluation:
-    """With some values replaced: `change` is given the number of each row and the row."""
+    """With some values replaced, and without statistics: `change` is given the number of each row and the row."""
     rows = [{**row, **change(i, row)} for i, row in enumerate(evaluation.rows())]
-    return replace(evaluation, table=case_table(rows))
+    return replace(evaluation, table=case_table(rows), statistics={})
 
 
 def shuffled(evaluation: Evaluation) -> Evaluation:

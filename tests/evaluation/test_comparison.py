@@ -225,7 +225,7 @@ def test_all_pairs_with_the_baseline_first_and_one_family():
     assert comparison.family_sizes()["main"] == len(main) == len(MAIN_METRICS) * 3 * 2
     smallest = min(main, key=lambda test: test.p)
     assert smallest.p_holm == pytest.approx(min(1, smallest.p * len(main)))
-    assert set(comparison.of("C", "2", baseline="B")) == {test.metric for test in comparison.tests}
+    assert set(comparison.of("C", "2")) == {test.metric for test in comparison.tests}
     assert all("of lesion" in sentence for sentence in comparison.sentences())
 
 
@@ -351,7 +351,7 @@ def test_what_is_written_is_read_back(tmp_path):
     read = read_comparison(tmp_path)
     np.testing.assert_equal(read.rows(), comparison.rows())
     assert replace(read, tests=()) == replace(comparison, tests=())
-    assert read.renamed(["ours", "theirs"]).of("theirs", "1", baseline="ours")["dice"].p == comparison.tests[0].p
+    assert read.renamed(["ours", "theirs"]).of("theirs", "1")["dice"].p == comparison.tests[0].p
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"models": ["A"], "labels": {}, "cases": 1, "tests": [{}]}'])

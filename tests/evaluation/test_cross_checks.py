@@ -274,23 +274,3 @@ def test_the_checks_can_fail(library):
     implementation, tolerance = LIBRARIES[library]
     with pytest.raises(AssertionError):
         check(evaluate_masks(*blobs(0)), implementation(blobs(2)), tolerance)
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_nnunet_has_the_same_dice_and_iou_and_none_for_an_empty_case(seed, tmp_path):
-    from nnunetv2.evaluation.evaluate_predictions import compute_metrics
-    from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
-
-    reference, prediction, spacing = blobs(seed)
-    nothing = np.zeros_like(reference)
-    for masks in ((reference, prediction), (nothing, prediction), (nothing, nothing)):
-        files = [str(tmp_path / name) for name in ("reference.nii.gz", "prediction.nii.gz")]
-        for file, mask in zip(files, masks, strict=True):
-            sitk.WriteImage(sitk.GetImageFromArray(mask.astype(np.uint8)), file)
-        theirs = compute_metrics(*files, SimpleITKIO(), [1])["metrics"][1]
-        ours = evaluate_masks(*masks, spacing)
-        if masks[1].any():
-            assert (ours["dice"], ours["iou"]) == (theirs["Dice"], theirs["IoU"])
-        else:
-            assert (ours["dice"], ours["iou"]) == (1.0, 1.0)
-            assert np.isnan([theirs["Dice"], theirs["IoU"]]).all()

@@ -13,7 +13,7 @@ from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 from nnunetv2_mscs.evaluation.catalogue import METRICS
 from nnunetv2_mscs.evaluation.evaluating import evaluate
-from nnunetv2_mscs.evaluation.results import COLUMNS, read_evaluation, records
+from nnunetv2_mscs.evaluation.results import CASE_COLUMNS, read_evaluation, records
 from tests.evaluation.conftest import GRID, blob, save
 
 MANY = {"background": 0, "a": 1, "b": 200, "ignore": 201}
@@ -78,7 +78,7 @@ def test_what_is_written_is_read_back(folders, tmp_path, mscs):
     assert written.cases == measured.cases == ("case_0", "case_1", "case_2", "case_3")
     pd.testing.assert_frame_equal(written.table, measured.table, check_exact=True)
     assert written.files == measured.files
-    assert tuple(rows_of(tmp_path / "out")[0]) == COLUMNS
+    assert tuple(rows_of(tmp_path / "out")[0]) == CASE_COLUMNS
 
 
 def test_the_number_of_processes_changes_nothing(folders, tmp_path, mscs):

@@ -1,7 +1,6 @@
 """The confusion matrix and what follows from it, on numbers that can be counted by hand."""
 
 import numpy as np
-import pytest
 
 from nnunetv2_mscs.evaluation.voxels import Confusion, background_metrics, overlap_metrics, volume_metrics
 
@@ -20,18 +19,6 @@ def test_counts():
 def test_definitions():
     assert overlap_metrics(BY_HAND) == {"dice": 12 / 18, "iou": 6 / 12, "precision": 6 / 8, "sensitivity": 6 / 10}
     assert background_metrics(BY_HAND) == {"accuracy": 94 / 100, "specificity": 88 / 90}
-
-
-def test_dice_and_iou_are_one_another():
-    overlap = overlap_metrics(BY_HAND)
-    assert overlap["dice"] == pytest.approx(2 * overlap["iou"] / (1 + overlap["iou"]))
-
-
-def test_accuracy_is_dominated_by_background():
-    """A prediction that misses three of four voxels of a lesion of 1 mL in a whole image is still 0.9999 accurate."""
-    missed = Confusion(true_positive=35, false_positive=0, false_negative=104, true_negative=192 * 192 * 32 - 139)
-    assert background_metrics(missed)["accuracy"] > 0.9999
-    assert overlap_metrics(missed)["dice"] < 0.41
 
 
 def test_nothing_to_count():

@@ -71,7 +71,7 @@ SPOILT: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "twice": (lambda p, r: save(blob(1), p / "case_1.nii"), ("is there twice: case_1.nii and case_1.nii.gz",)),
     "only npz": (only_probabilities, ("holds no masks, only .npz files",)),
     "nothing": (lambda p, r: [f.unlink() for f in list(p.iterdir())], ("holds no masks",)),
-    "spoilt dataset.json": (lambda p, r: (r / "dataset.json").write_text("{"), ("dataset.json is no JSON",)),
+    "spoilt dataset.json": (lambda p, r: (r / "dataset.json").write_text("{"), ("dataset.json is not valid JSON",)),
     "no labels": (lambda p, r: (r / "dataset.json").write_text('{"labels": {"background": 0}}'), ("--labels",)),
 }
 

@@ -153,7 +153,7 @@ def test_only_a_former_model_is_overwritten(names, tmp_path, capsys):
     (strange / "thesis.tex").write_text("")
     assert main(["import-keras", names, str(strange)]) == 1
     assert main(["import-keras", names, str(strange), "--overwrite"]) == 1
-    assert "is no model folder" in capsys.readouterr().err
+    assert "is not a model folder" in capsys.readouterr().err
     assert [path.name for path in strange.iterdir()] == ["thesis.tex"]
 
     model.mkdir()  # empty
@@ -173,8 +173,8 @@ def test_only_a_former_model_is_overwritten(names, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("planner", "folds", "finding"),
     [
-        ("ExperimentPlanner", 5, "is no model folder"),
-        ("ExperimentPlanner", 1, "is no model folder"),
+        ("ExperimentPlanner", 5, "is not a model folder"),
+        ("ExperimentPlanner", 1, "is not a model folder"),
         ("import-keras", 5, "holds fold_1"),
         ("import-keras", 1, "holds fold_0/training_log.txt"),
     ],
@@ -201,7 +201,7 @@ def test_plans_that_cannot_be_read_are_no_imports(names, tmp_path, capsys, plans
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "plans.json").write_text(plans)
     assert main(["import-keras", names, str(tmp_path / "model"), "--overwrite"]) == 1
-    assert "is no model folder" in capsys.readouterr().err
+    assert "is not a model folder" in capsys.readouterr().err
 
 
 KILLED_BETWEEN_THE_RENAMES = """

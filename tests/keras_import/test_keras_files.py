@@ -141,7 +141,7 @@ def test_layers_beyond_the_network_are_named(edited):
         file["layers/dense/vars/0"] = np.zeros((4, 2), np.float32)
 
     arrays = read_keras_file(edited("keras3.weights.h5", append)).arrays
-    with pytest.raises(ValueError, match=r"dense\.kernel, of shape \(4, 2\), is no tensor of MSCS-Net"):
+    with pytest.raises(ValueError, match=r"dense\.kernel, of shape \(4, 2\), is not a tensor of MSCS-Net"):
         original_size(arrays)
 
 

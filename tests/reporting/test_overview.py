@@ -33,14 +33,14 @@ def test_slice():
         (empty, mask({2: 9}), 2),
         (empty, empty, 3),
     ):
-        assert {panel.z for panel in result_row("", case(truth, prediction)).panels} == {index}
+        assert {z for _, z, _ in result_row("", case(truth, prediction)).panels} == {index}
 
 
 def test_slices_of_both_channels_hold_the_largest_area_of_the_lesion():
     row = slices_row("", case(mask({1: 3, 4: 5})), slices=3)
     dwi, adc = row.panels[:3], row.panels[3:]
-    assert [panel.z for panel in dwi] == [panel.z for panel in adc]
-    assert 4 in [panel.z for panel in dwi]
+    assert [z for _, z, _ in dwi] == [z for _, z, _ in adc]
+    assert 4 in [z for _, z, _ in dwi]
 
 
 def test_coloured_area_is_that_of_the_masks():

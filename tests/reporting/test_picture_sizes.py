@@ -7,7 +7,7 @@ import pytest
 from nnunetv2_mscs.evaluation.results import case_table
 from nnunetv2_mscs.reporting.report import case_pictures
 from nnunetv2_mscs.reporting.report.case_pictures import (
-    SIZES,
+    SHEET_SIZES,
     CasePictures,
     draw_pictures,
     picture_jobs,
@@ -17,7 +17,7 @@ from nnunetv2_mscs.reporting.report.case_pictures import (
 CASES = 40
 THUMBNAIL = "t" * 100
 # Bytes of a sheet by its size, the largest first.
-BYTES = dict(zip(SIZES, (1000, 800, 500, 200), strict=True))
+BYTES = dict(zip(SHEET_SIZES, (1000, 800, 500, 200), strict=True))
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def megabytes(sheet: int) -> float:
     return CASES * (sheet + len(THUMBNAIL)) * 1.06 / 1e6
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", SHEET_SIZES)
 def test_the_largest_size_is_taken_at_which_all_fit(many, size):
     room = megabytes(BYTES[size])
     assert size_that_fits(picture_jobs(many, many.cases), room) == size
@@ -50,7 +50,7 @@ def test_the_largest_size_is_taken_at_which_all_fit(many, size):
 
 
 def test_if_the_smallest_do_not_fit_the_first_cases_have_theirs(many):
-    room = megabytes(BYTES[SIZES[-1]]) / 2
+    room = megabytes(BYTES[SHEET_SIZES[-1]]) / 2
     pictures, shown = draw_pictures([many], many.cases, twice=(), megabytes=room, processes=1)
     assert CASES / 2 - 1 <= shown <= CASES / 2 + 2
     assert [case for _, case, _ in pictures] == list(many.cases[:shown])
@@ -58,7 +58,7 @@ def test_if_the_smallest_do_not_fit_the_first_cases_have_theirs(many):
 
 
 def test_without_a_limit_all_are_shown_as_small_as_a_page_to_mail_has_them(many, monkeypatch):
-    monkeypatch.setattr(case_pictures, "PAGE_MB", megabytes(BYTES[SIZES[-1]]) / 2)
+    monkeypatch.setattr(case_pictures, "PAGE_MB", megabytes(BYTES[SHEET_SIZES[-1]]) / 2)
     pictures, shown = draw_pictures([many], many.cases, twice=(), megabytes=float("inf"), processes=1)
     assert shown == CASES == len(pictures)
-    assert {len(one.sheet) for one in pictures.values()} == {BYTES[SIZES[-1]]}
+    assert {len(one.sheet) for one in pictures.values()} == {BYTES[SHEET_SIZES[-1]]}

@@ -5,12 +5,11 @@ import sys
 import numpy as np
 import pytest
 
-from nnunetv2_mscs.evaluation.agreement import bland_altman
 from nnunetv2_mscs.evaluation.catalogue import METRICS, SIZE_COLUMNS
 from nnunetv2_mscs.evaluation.results import Evaluation, case_table
 from nnunetv2_mscs.evaluation.statistics import StatisticsSettings, with_statistics
 from nnunetv2_mscs.reporting.figures import pdf, plot_png, svg
-from nnunetv2_mscs.reporting.plots import distributions, recall_by_size, score_over_volume, volume_agreement_plot
+from nnunetv2_mscs.reporting.plots import dice_over_volume, distributions, recall_by_size, volume_agreement_plot
 from tests.evaluation.random_evaluation import case_row, changed
 
 SETTINGS = StatisticsSettings(samples=200)
@@ -31,7 +30,7 @@ def evaluation(model: str, seed: int, *, n: int = 30, empty: int = 4) -> Evaluat
         found = [int(rng.integers(0, k + 1)) for k in lesions]
         values.update(zip(SIZE_COLUMNS, [float(v) for v in (*lesions, *found)], strict=True))
         rows.append(case_row(f"case_{i:02d}", values, fold=i % 5, reference_empty=volume == 0))
-    return Evaluation(model, "p", "r", {"1": "lesion"}, case_table(rows))
+    return with_statistics(Evaluation(model, "p", "r", {"1": "lesion"}, case_table(rows)), SETTINGS)
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def models() -> list[Evaluation]:
 
 
 def test_every_case_has_its_point_and_empty_ones_stand_apart(models):
-    axes = score_over_volume(models, "1").axes[0]
+    axes = dice_over_volume(models, "1").axes[0]
     assert len(axes.collections) >= 2
     for points, model in zip(axes.collections, models, strict=False):
         x, y = np.asarray(points.get_offsets()).T
@@ -52,7 +51,7 @@ def test_every_case_has_its_point_and_empty_ones_stand_apart(models):
 
 
 def test_without_empty_cases_there_is_no_place_for_them():
-    axes = score_over_volume([evaluation("ours", 1, empty=0)], "1").axes[0]
+    axes = dice_over_volume([evaluation("ours", 1, empty=0)], "1").axes[0]
     assert not any("lesion" in label.get_text() for label in axes.get_xticklabels())
 
 
@@ -60,9 +59,9 @@ def test_limits_of_agreement_are_those_of_the_statistics(models):
     figure = volume_agreement_plot(models, "1")
     for axes, model in zip(figure.axes, models, strict=True):
         reference, prediction = model.column("volume_reference_ml", "1"), model.column("volume_prediction_ml", "1")
-        limits = bland_altman(reference, prediction)
+        limits = model.statistics["labels"]["1"]["volume_agreement"]["bland_altman"]
         drawn = sorted(line.get_ydata()[0] for line in axes.lines)
-        assert drawn == pytest.approx([limits.lower_ml, limits.bias_ml, limits.upper_ml])
+        assert drawn == pytest.approx([limits[f"{name}_ml"] for name in ("lower", "bias", "upper")])
         points = np.asarray(axes.collections[0].get_offsets())
         np.testing.assert_allclose(points, np.stack([(reference + prediction) / 2, prediction - reference], axis=1))
         assert f"n = {len(reference)}" in axes.get_title(loc="left")
@@ -71,7 +70,8 @@ def test_limits_of_agreement_are_those_of_the_statistics(models):
 @pytest.mark.parametrize("larger", [0, 1])
 def test_every_point_of_every_panel_is_inside_it(models, larger):
     column = "volume_prediction_ml"
-    models[larger] = changed(models[larger], lambda i, row: {column: 40 * row[column] + 500})
+    enlarged = changed(models[larger], lambda i, row: {column: 40 * row[column] + 500})
+    models[larger] = with_statistics(enlarged, SETTINGS)
     for axes in volume_agreement_plot(models, "1").axes:
         x, y = np.asarray(axes.collections[0].get_offsets()).T
         assert axes.get_xlim()[0] <= x.min()
@@ -81,7 +81,6 @@ def test_every_point_of_every_panel_is_inside_it(models, larger):
 
 
 def test_recall_bars_and_their_intervals(models):
-    models = [with_statistics(model, SETTINGS) for model in models]
     axes = recall_by_size(models, "1").axes[0]
     for bars, one in zip(axes.containers[::2], models, strict=True):
         groups = one.statistics["labels"]["1"]["lesions_by_size"]
@@ -113,13 +112,13 @@ def test_undefined_values_are_counted_not_dropped_in_silence(models):
 def test_nothing_to_draw_is_said():
     model = evaluation("ours", 1, n=4, empty=4)
     assert "not defined" in distributions([model], "1", ["hd95_mm"]).axes[0].texts[0].get_text()
-    for figure in (score_over_volume([model], "1"), volume_agreement_plot([model], "1")):
+    for figure in (dice_over_volume([model], "1"), volume_agreement_plot([model], "1")):
         assert svg(figure)
 
 
 def test_one_case_alone():
     model = evaluation("ours", 1, n=1, empty=0)
-    for figure in (score_over_volume([model], "1"), volume_agreement_plot([model], "1"), distributions([model], "1")):
+    for figure in (dice_over_volume([model], "1"), volume_agreement_plot([model], "1"), distributions([model], "1")):
         assert svg(figure)
 
 
@@ -127,8 +126,8 @@ def test_files_are_the_same_every_time_and_small(models):
     first, second = (svg(distributions(models, "1")) for _ in range(2))
     assert first == second
     assert len(first) < 250_000
-    assert plot_png(score_over_volume(models, "1")).startswith(b"\x89PNG")
-    assert pdf(score_over_volume(models, "1")).startswith(b"%PDF")
+    assert plot_png(dice_over_volume(models, "1")).startswith(b"\x89PNG")
+    assert pdf(dice_over_volume(models, "1")).startswith(b"%PDF")
 
 
 def test_figures_need_no_pyplot():

@@ -423,7 +423,7 @@ def test_wrong_use_and_wrong_places_leave_everything_as_it_was(evaluation_folder
         ([str(tmp_path / "nothing"), "-o", str(tmp_path / "r.html")], "nothing"),
         ([str(evaluation_folder), "-o", str(tmp_path / "r.pdf")], ".html"),
         ([str(evaluation_folder), "-o", str(tmp_path / "no" / "r.html")], "does not exist"),
-        ([str(evaluation_folder), "-o", str(mine), "--overwrite"], "no report"),
+        ([str(evaluation_folder), "-o", str(mine), "--overwrite"], "not a report"),
     ):
         assert main(["report", *words]) == 1
         assert said in capsys.readouterr().err

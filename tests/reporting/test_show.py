@@ -258,7 +258,7 @@ def test_one_bad_case_does_not_take_the_others_with_it(raw, tmp_path, capsys):
         (["case_0", "case_1", "--in", "7", "--reference", "MASK"], "one mask"),
         (["case_0", "--in", "7", "--prediction", "OTHER_GRID"], "grid"),
         (["EMPTY"], "nothing to show"),
-        (["TEXT"], "no scan"),
+        (["TEXT"], "not a scan"),
     ],
 )
 def test_wrong_input_is_refused_in_a_sentence(raw, tmp_path, capsys, monkeypatch, words, said):

@@ -249,7 +249,7 @@ def test_a_named_folder_goes_before_the_variable_the_working_directory_and_the_p
     found = find_templates([places["named"]])
     assert found["original"].parent == places["named"]
     assert set(found) == {*PACKAGED, "named", "variable", "tables"}
-    with pytest.raises(MscsError, match="no folder of templates"):
+    with pytest.raises(MscsError, match="not a folder of templates"):
         find_templates([tmp_path / "nowhere"])
 
 
@@ -257,7 +257,7 @@ def test_a_named_folder_goes_before_the_variable_the_working_directory_and_the_p
     ("text", "line", "reason"),
     [
         ("rows = models", 1, r"\[table\] must come first"),
-        ("[table]\nrows = models\n[columns]\nModel", 4, "no `title = cell`"),
+        ("[table]\nrows = models\n[columns]\nModel", 4, "not `title = cell`"),
         ("[table]\nrows = models\n[columns]\nA = 1\nA = 2", 5, "'A' is there twice"),
         ("[table]\nrows = cases\n[columns]\nA = 1", 2, "rows = models"),
         ("[table]\nrows = models\n[colums]\nA = 1", 3, r"\[colums\] is not known"),
@@ -266,8 +266,8 @@ def test_a_named_folder_goes_before_the_variable_the_working_directory_and_the_p
         ("[table]\nrows = models\n[columns]\nA = 1\nB = {{ dice.mean", 5, "expected"),
         ("[table]\nrows = models\n[columns]\nB = {{ dice.meen }}", 4, "no 'meen' here, but n, undefined, mean, sd"),
         ("[table]\nrows = models\n[columns]\nB = {{ dise.mean }}", 4, "'dise' is undefined"),
-        ("[table]\nrows = models\n[columns]\nB = {{ dice }}", 4, "no single value; name one of n, undefined, mean"),
-        ("[table]\nrows = models\n[columns]\nB = {{ labels }}", 4, "is no value"),
+        ("[table]\nrows = models\n[columns]\nB = {{ dice }}", 4, "not a single value; name one of n, undefined, mean"),
+        ("[table]\nrows = models\n[columns]\nB = {{ labels }}", 4, "is not a value"),
         ("[table]\nrows = models\n[columns]\nB = {{ dice.mean + 'a' }}", 4, "TypeError"),
         ("[table]\nrows = models\ncaption = {{ nothing }}\n[columns]\nB = 1", 3, "'nothing' is undefined"),
         ("[table]\nrows = models\n[columns]\nB = {{ size.title }}", 4, "'size' is undefined"),

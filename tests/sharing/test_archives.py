@@ -150,14 +150,14 @@ def test_an_entry_whose_name_is_no_text_is_refused_as_damaged(tmp_path, refused)
     ],
 )
 def test_files_that_no_export_writes_are_refused(exported, tmp_path, refused, name):
-    refused(rewrite(exported, tmp_path / "stray.zip", {name: b"{}"}), "no part of a model")
+    refused(rewrite(exported, tmp_path / "stray.zip", {name: b"{}"}), "not part of a model")
 
 
 def test_folders_that_are_no_model_are_refused(exported, tmp_path, refused):
     for name, match in (
         ("Dataset902_Other/a.json", "not one folder"),
-        (f"{DATASET}/-tr__nnUNetPlans__2d/plans.json", "no model of nnU-Net"),
-        (f"{DATASET}/crossval_results_folds_0/plans.json", "no model of nnU-Net"),
+        (f"{DATASET}/-tr__nnUNetPlans__2d/plans.json", "not a model of nnU-Net"),
+        (f"{DATASET}/crossval_results_folds_0/plans.json", "not a model of nnU-Net"),
     ):
         refused(rewrite(exported, tmp_path / "stray.zip", {name: b"{}"}), match)
     refused(write_zip(tmp_path / "record.zip", {f"{DATASET}/inference_information.json": b"{}"}), "no model of nnU-Net")

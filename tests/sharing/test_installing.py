@@ -49,9 +49,9 @@ def test_every_file_stands_where_nnunet_looks_and_nothing_else_does(exported, th
         ({"versions": None}, "does not name the versions"),
         ({"folds": ["0", "0;ls"]}, "cannot be read"),
         ({"folds": ["0", "1", "2"]}, "needs .*fold_2/checkpoint_final.pth"),
-        ({"models": [{"folder": MSCS, "previous_stage": "3d_lowres; ls"}]}, "no model of nnU-Net's"),
+        ({"models": [{"folder": MSCS, "previous_stage": "3d_lowres; ls"}]}, "not a model of nnU-Net's"),
         ({"models": [{"folder": MSCS, "previous_stage": "2d"}]}, "different models or stages"),
-        ({"models": [{"folder": "-tr__nnUNetPlans__2d", "previous_stage": ""}]}, "no model of nnU-Net's"),
+        ({"models": [{"folder": "-tr__nnUNetPlans__2d", "previous_stage": ""}]}, "not a model of nnU-Net's"),
     ],
 )
 def test_manifests_of_other_versions_or_other_models_are_refused(exported, tmp_path, refused, edit, match):
@@ -74,9 +74,9 @@ def test_newer_minor_versions_are_told(exported, tmp_path, there):
     ("edit", "match"),
     [
         ({"trainer_name": "TheirTrainer"}, "trainer TheirTrainer is not found"),
-        ({"trainer_name": "os.system"}, "no name of a trainer"),
+        ({"trainer_name": "os.system"}, "not the name of a trainer"),
         ({"network_weights": {"a": torch.zeros(1)}}, "fold 0: the weights do not fit"),
-        ({"network_weights": {}}, "no checkpoint of nnU-Net's"),
+        ({"network_weights": {}}, "not a checkpoint of nnU-Net's"),
     ],
 )
 def test_other_trainers_and_weights_are_refused_with_the_reason(exported, tmp_path, refused, edit, match):

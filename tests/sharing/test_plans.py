@@ -26,7 +26,7 @@ def naming(name: str, place: str = "network_class_name"):
     [
         ("subprocess.call", "not known"),
         ("torch.hub.load", "not known"),
-        ("torch.nn.functional.torch.hub.load", "no network class"),
+        ("torch.nn.functional.torch.hub.load", "not a network class"),
         ("nnunetv2_mscs.network.Nothing", "is not there"),
     ],
 )
@@ -39,11 +39,11 @@ def test_plans_that_name_other_code_are_refused(exported, tmp_path, refused, nam
     ("key", "value", "match"),
     [
         ("resampling_fn_data", "load_pickle", "not found here"),
-        ("resampling_fn_data", "deepcopy", "none of nnU-Net's"),
-        ("preprocessor_name", "join", "none of nnU-Net's"),
+        ("resampling_fn_data", "deepcopy", "not one of nnU-Net's"),
+        ("preprocessor_name", "join", "not one of nnU-Net's"),
         ("preprocessor_name", "Unheard", "not found here"),
         ("normalization_schemes", ["A", "ZScoreNormalization"], "not found here"),
-        ("normalization_schemes", ["ZScoreNormalization", "abstractmethod"], "none of nnU-Net's"),
+        ("normalization_schemes", ["ZScoreNormalization", "abstractmethod"], "not one of nnU-Net's"),
     ],
 )
 def test_plans_whose_preprocessing_is_none_of_nnunets_are_refused(exported, tmp_path, refused, key, value, match):
@@ -118,7 +118,7 @@ def test_a_network_of_another_package_needs_trust_in_that_package(exported, tmp_
 @pytest.mark.parametrize("place", ["network_class_name", "nonlin"])
 def test_trust_in_a_package_is_in_its_networks_alone(exported, tmp_path, refused, foreign_package, name, place):
     file = with_plans(exported, tmp_path / "evil.zip", naming(name, place))
-    refused(file, "no network class", trust=[foreign_package, "subprocess"])
+    refused(file, "not a network class", trust=[foreign_package, "subprocess"])
 
 
 def test_whoever_exports_a_network_of_another_package_is_told(model, tmp_path, foreign_package):

@@ -37,7 +37,7 @@ def test_code_in_a_checkpoint_never_runs(exported, tmp_path, refused):
         (lambda mark: pickle.dumps(([Command(mark)], [{}])), r"names (posix|nt)\.system"),
         (lambda _: pickle.dumps(([print], [{}])), r"names builtins\.print"),
         (lambda _: pickle.dumps(([], [])) + b"x", "follows its end"),
-        (lambda _: pickle.dumps({"a": 1, "b": 2}), "no pair"),
+        (lambda _: pickle.dumps({"a": 1, "b": 2}), "not a pair"),
         (lambda _: pickle.dumps(([], [], [])), "too many values"),
         (lambda _: b"\x80", "postprocessing.pkl is refused"),
     ],
@@ -57,7 +57,7 @@ def test_code_in_the_postprocessing_never_runs(exported, tmp_path, refused, cont
         (pickle.dumps(([STEP], [{"labels_or_regions": np.float64(1)}])), "numbers of the type 'f8'"),
         (pickle.dumps(([STEP], [{"labels_or_regions": list(range(70_000))}])), "too large"),
         (b"\x80\x04]r" + (2**31).to_bytes(4, "little") + b"]\x86.", "LONG_BINPUT"),
-        (b"\x80\x04" + b"]" * 30_000 + b"a" * 29_999 + b"]\x86.", "no pair"),
+        (b"\x80\x04" + b"]" * 30_000 + b"a" * 29_999 + b"]\x86.", "not a pair"),
         (b"I" + b"9" * 50_000 + b"\n.", "is refused"),
     ],
 )
@@ -92,7 +92,7 @@ def test_tensors_that_no_network_here_has_are_refused(checkpoint, tensor):
     content = torch.load(checkpoint, weights_only=False)
     content["network_weights"]["odd"] = tensor
     torch.save(content, checkpoint)
-    with pytest.raises(MscsError, match="no checkpoint of nnU-Net's"):
+    with pytest.raises(MscsError, match="not a checkpoint of nnU-Net's"):
         inspect_checkpoint(checkpoint)
 
 

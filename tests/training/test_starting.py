@@ -11,7 +11,7 @@ from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_mscs.nnunet_files.checkpoints import BEST_CHECKPOINT, LATEST_CHECKPOINT
-from nnunetv2_mscs.reporting.report.starts import notices_of_starts, starts_of
+from nnunetv2_mscs.reporting.report.notices import notices_of_starts, starts_of
 from nnunetv2_mscs.training.starting import StartFailedError
 from nnunetv2_mscs.training.starts import START, Start
 from nnunetv2_mscs.training.timely import MINUTES

@@ -14,7 +14,6 @@ from nnunetv2_mscs.evaluation.results import Evaluation
 from nnunetv2_mscs.evaluation.statistics import settings_of
 from nnunetv2_mscs.nnunet_files.environment import VARIABLES
 from nnunetv2_mscs.reporting.report.case_pictures import PAGE_MB, draw_pictures, notices_of_pictures, with_pictures
-from nnunetv2_mscs.reporting.report.comparing import comparison_section
 from nnunetv2_mscs.reporting.report.content import CaseRow, Notice, ReportContent, Section, Subject
 from nnunetv2_mscs.reporting.report.drawings import (
     plots_of_lesions,
@@ -27,6 +26,7 @@ from nnunetv2_mscs.reporting.report.model_facts import model_folder_of, subjects
 from nnunetv2_mscs.reporting.report.notices import in_order, notices_of
 from nnunetv2_mscs.reporting.report.numbers import (
     agreement_table,
+    comparison_section,
     folds_table,
     key_figures,
     metrics_section,
@@ -50,7 +50,7 @@ class ReportRequest:
         title: of the page; by default the names of the models.
         cases: how many cases, the worst first, get pictures at most; None for no limit.
         megabytes: size of the page; cases whose pictures do not fit get none.
-        case_pages: write a page of its own for each case, too.
+        case_pages: also write one page per case.
         processes: how many to use.
         command: as it was typed, for the reader.
     """
@@ -155,7 +155,7 @@ def _summary(evaluations: Sequence[Evaluation]) -> str:
 
 
 def _about(evaluations: Sequence[Evaluation], folders: Sequence[Path | None]) -> Section:
-    """Data in words, then the models; a fact that holds for several models stands there once."""
+    """The data set, then the models; a fact that several models share is written once."""
     holds_for: dict[Subject, list[str]] = {}
     for evaluation, folder in zip(evaluations, folders, strict=True):
         for subject in subjects_of_model(folder) if folder else ():

@@ -20,7 +20,7 @@ from nnunetv2_mscs.workplace.whole_files import write_whole
 TEMPLATE = "case.html.j2"
 NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._+-]")
 LONGEST_NAME = 150
-FULL = SheetSize(panel_height=250, quality=55, slices=6)
+FULL_SHEET = SheetSize(panel_height=250, quality=55, slices=6)
 KEY_COLUMNS = ("dice", "volume_reference_ml", "volume_prediction_ml", "volume_difference_ml", "hd95_mm", "f1_isles22")
 
 
@@ -89,13 +89,6 @@ def write_case_pages(
 ) -> int:
     """Write the page of every case into the folder beside the report, as a whole or not at all.
 
-    Args:
-        report: the file of the report.
-        content: of the report.
-        evaluations: its models.
-        overwrite: replace former pages.
-        processes: how many to use.
-
     Returns:
         The number of pages.
 
@@ -137,15 +130,12 @@ def _concerns(notice: Notice, case: str) -> bool:
 
 
 def _write(page: CasePage, folder: Path) -> None:
-    pictures = {job.key: draw_case(job, FULL) for job in page.jobs}
+    pictures = {job.key: draw_case(job, FULL_SHEET) for job in page.jobs}
     write_whole(folder / page.file, _render(page, pictures))
 
 
 def _render(page: CasePage, pictures: Mapping[tuple[str, str, str], CasePictures]) -> str:
-    sheets = [
-        (row, pictures.get((row.model, page.name, row.measured["label"]), CasePictures(finding="No picture.")))
-        for row in page.rows
-    ]
+    sheets = [(row, pictures.get(row.key, CasePictures(finding="No picture."))) for row in page.rows]
     return fill_template(
         TEMPLATE,
         generator=GENERATOR,

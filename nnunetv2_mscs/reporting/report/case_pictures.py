@@ -25,10 +25,7 @@ SMALLEST_SHEET_MB, LARGEST_SHEET_MB = 0.01, 0.15
 class SheetSize(NamedTuple):
     """How large a sheet is in a page.
 
-    Args:
-        panel_height: of a slice in pixels.
-        quality: of the picture, see `small`.
-        slices: how many at most.
+    `panel_height` is that of a slice in pixels; for `quality` see `small`; a sheet has at most `slices`.
     """
 
     panel_height: int
@@ -36,11 +33,11 @@ class SheetSize(NamedTuple):
     slices: int = 5
 
 
-# The largest first. Of the smallest, single voxels of a usual scan of 192 x 192 are still told apart.
-SIZES = (SheetSize(170, 40), SheetSize(150, 35), SheetSize(125, 32), SheetSize(100, 30))
-# By so many sheets the size of all is estimated, and so much larger they may turn out.
+# The largest first. At the smallest size, single voxels of a usual scan of 192 x 192 can still be distinguished.
+SHEET_SIZES = (SheetSize(170, 40), SheetSize(150, 35), SheetSize(125, 32), SheetSize(100, 30))
+# The size of all sheets is estimated from so many; they may turn out larger by this factor.
 SAMPLED, MARGIN = 8, 1.05
-# What a case lacks: nothing; its scan, not found or not fit to be shown; or all pictures.
+# What a case lacks: nothing, its scan (not found, or not usable), or all pictures.
 Lack = Literal["", "no scan", "scan refused", "masks changed", "masks unreadable"]
 # The text and the remedy of the notice about each lack.
 LACKS: dict[Lack, tuple[str, str]] = {
@@ -128,15 +125,15 @@ def draw_pictures(
 def size_that_fits(jobs: Sequence[PictureJob], megabytes: float) -> SheetSize:
     """The largest size at which all pictures fit, judged by some of them; the smallest if they fit at none."""
     if len(jobs) * LARGEST_SHEET_MB <= megabytes:
-        return SIZES[0]
+        return SHEET_SIZES[0]
     step = max(len(jobs) // SAMPLED, 1)
     sample = jobs[::step][:SAMPLED]
-    for size in SIZES[:-1]:
+    for size in SHEET_SIZES[:-1]:
         pictures = [draw_case(job, size) for job in sample]
         share = sum(len(one.sheet) + len(one.thumbnail) for one in pictures) / max(len(sample), 1)
         if MARGIN * share * len(jobs) / 1e6 <= megabytes:
             return size
-    return SIZES[-1]
+    return SHEET_SIZES[-1]
 
 
 def picture_jobs(evaluation: Evaluation, cases: Collection[str]) -> list[PictureJob]:
@@ -181,18 +178,14 @@ def _fitting(pictures: Pictures, cases: Sequence[str], twice: Sequence[str], meg
 def with_pictures(rows: Sequence[CaseRow], pictures: Pictures) -> tuple[CaseRow, ...]:
     """The rows with their pictures."""
     nothing = CasePictures()
-    found = [pictures.get((row.model, row.measured["case"], row.measured["label"]), nothing) for row in rows]
+    found = [pictures.get(row.key, nothing) for row in rows]
     return tuple(replace(row, thumbnail=f.thumbnail, sheet=f.sheet) for row, f in zip(rows, found, strict=True))
 
 
 def notices_of_pictures(rows: Sequence[CaseRow], pictures: Pictures, *, cases: int, case_pages: bool) -> list[Notice]:
     """Notices about cases without picture or scan, with the reason.
 
-    Args:
-        rows: of all cases.
-        pictures: those in the page.
-        cases: the number of cases that have one.
-        case_pages: every case has a page of its own beside this one.
+    `cases` of them have pictures in the page; with `case_pages` every case has a page of its own.
     """
     notices = []
     for lack, (finding, remedy) in LACKS.items():
@@ -211,8 +204,7 @@ def notices_of_pictures(rows: Sequence[CaseRow], pictures: Pictures, *, cases: i
             else "All of them: in pages of their own (--case-pages), or here whatever the size (--cases all)."
         )
         return [*notices, Notice("note", finding, remedy)]
-    keys = [(row.model, row.measured["case"], row.measured["label"]) for row in rows]
-    missing = _once([key[1] for key in keys if key not in pictures])
+    missing = _once([row.measured["case"] for row in rows if row.key not in pictures])
     if missing:
         finding = f"Masks of {len(missing)} case{'s' * (len(missing) > 1)} could not be read again for a picture."
         notices.append(Notice("warning", finding, LACKS["masks unreadable"][1], missing))

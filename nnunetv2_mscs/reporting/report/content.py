@@ -8,11 +8,12 @@ from nnunetv2_mscs.evaluation.results import CaseMetrics
 from nnunetv2_mscs.evaluation.wording import number
 
 Severity = Literal["error", "warning", "note"]
+CARDS = 10
 
 
 @dataclass(frozen=True)
 class Notice:
-    """A warning: what was found, what to do about it, and the cases that it concerns; of a model and label if named."""
+    """A warning: the finding, the remedy, the cases concerned, and the model and label if it is about one of each."""
 
     severity: Severity
     finding: str
@@ -33,7 +34,7 @@ class KeyFigure:
 
 @dataclass(frozen=True)
 class Subject:
-    """Facts in words under one heading, such as ("Data set", ("50 cases ...",)); `of` names whom they hold for."""
+    """Facts in words under one heading, such as ("Data set", ("50 cases ...",)); `of` names the models."""
 
     title: str
     sentences: tuple[str, ...]
@@ -112,6 +113,11 @@ class CaseRow:
     page: str = ""
 
     @property
+    def key(self) -> tuple[str, str, str]:
+        """Model, case and label."""
+        return self.model, self.measured["case"], self.measured["label"]
+
+    @property
     def state(self) -> str:
         """Which of the masks hold something: the value of the page's filter."""
         return {
@@ -139,7 +145,6 @@ class ReportContent:
         key_figures: of each model.
         before: sections above the cases.
         rows: every case and label of each model, models in their order, within a model the worst first.
-        worst: how many of the first model's rows are shown as cards.
         after: sections below the cases.
         methods: paragraphs to paste into a paper.
         made: when, by which version, by which command: pairs of a term and its words.
@@ -152,7 +157,6 @@ class ReportContent:
     key_figures: dict[str, tuple[KeyFigure, ...]] = field(default_factory=dict)
     before: tuple[Section, ...] = ()
     rows: tuple[CaseRow, ...] = ()
-    worst: int = 10
     after: tuple[Section, ...] = ()
     methods: tuple[str, ...] = ()
     made: tuple[tuple[str, str], ...] = ()
@@ -167,14 +171,14 @@ class ReportContent:
 
     @property
     def worst_rows(self) -> tuple[CaseRow, ...]:
-        """The first of `rows`, at most as many as the first model has."""
-        return tuple(row for row in self.rows[: self.worst] if row.model == self.models[0])
+        """The first model's worst rows, which are shown as cards."""
+        return tuple(row for row in self.rows[:CARDS] if row.model == self.models[0])
 
     @property
     def examples(self) -> tuple[tuple[str, int], ...]:
-        """What the top of the page shows of the first model and label: titles by Dice, and places in `rows`.
+        """Median, best and worst case by Dice of the first model and label, for the top of the page.
 
-        Of the cases with a lesion, or of all if none has one; a case is shown once.
+        Titles and places in `rows`; cases without a lesion count only if no case has one. A case is shown once.
         """
         places = [
             place

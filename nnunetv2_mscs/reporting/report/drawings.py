@@ -3,23 +3,26 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.evaluation.catalogue import METRICS
 from nnunetv2_mscs.evaluation.results import Evaluation
 from nnunetv2_mscs.reporting.figures import svg
 from nnunetv2_mscs.reporting.pictures import data_uri
-from nnunetv2_mscs.reporting.plots import distributions, recall_by_size, score_over_volume, volume_agreement_plot
+from nnunetv2_mscs.reporting.plots import dice_over_volume, distributions, recall_by_size, volume_agreement_plot
 from nnunetv2_mscs.reporting.report.content import Notice, Plot
-from nnunetv2_mscs.reporting.report.starts import notices_of_starts
+from nnunetv2_mscs.reporting.report.notices import notices_of_starts
 from nnunetv2_mscs.reporting.training_curves import draw_training_curves, read_training_curves
-
-SVG = "image/svg+xml"
 
 
 def _of_labels(evaluations: Sequence[Evaluation]) -> list[tuple[str, str]]:
     """Each label, with its name in titles if there are several."""
     labels = evaluations[0].labels
     return [(label, f", {name}" if len(labels) > 1 else "") for label, name in labels.items()]
+
+
+def _uri(figure: Figure) -> str:
+    return data_uri(svg(figure), "image/svg+xml")
 
 
 def _models(evaluations: Sequence[Evaluation]) -> str:
@@ -34,7 +37,7 @@ def plots_of_metrics(evaluations: Sequence[Evaluation]) -> tuple[Plot, ...]:
             f"Distribution over cases{about}",
             "A point is a case; the box holds the middle half of them, with the median as a thick line." + lines,
             f"Distributions of Dice, lesion F1 and HD95 over the cases of {_models(evaluations)}{about}",
-            data_uri(svg(distributions(evaluations, label)), SVG),
+            _uri(distributions(evaluations, label)),
             wide=True,
         )
         for label, about in _of_labels(evaluations)
@@ -47,16 +50,16 @@ def plots_of_lesions(evaluations: Sequence[Evaluation]) -> tuple[Plot, ...]:
     for label, about in _of_labels(evaluations):
         plots += [
             Plot(
-                f"{METRICS['dice'].title} over lesion volume{about}",
+                f"Dice over lesion volume{about}",
                 "A point is a case. Cases without a lesion in the reference stand apart on the left.",
                 f"Dice of each case over its reference volume, {_models(evaluations)}{about}",
-                data_uri(svg(score_over_volume(evaluations, label)), SVG),
+                _uri(dice_over_volume(evaluations, label)),
             ),
             Plot(
                 f"Lesions found by size{about}",
                 "Share of the reference lesions of each size that any predicted voxel touches, with 95 % intervals.",
                 f"Lesion recall by lesion size of {_models(evaluations)}{about}; the table holds the numbers",
-                data_uri(svg(recall_by_size(evaluations, label)), SVG),
+                _uri(recall_by_size(evaluations, label)),
             ),
         ]
     return tuple(plots)
@@ -71,7 +74,7 @@ def plots_of_volumes(evaluations: Sequence[Evaluation]) -> tuple[Plot, ...]:
             "95 % intervals as bands.",
             f"Differences of predicted and reference volumes over their mean, {_models(evaluations)}{about}; "
             "the table holds the numbers",
-            data_uri(svg(volume_agreement_plot(evaluations, label)), SVG),
+            _uri(volume_agreement_plot(evaluations, label)),
             wide=len(evaluations) > 1,
         )
         for label, about in _of_labels(evaluations)
@@ -102,7 +105,7 @@ def plots_of_training(
         "A line is a fold. The pseudo-Dice is nnU-Net's estimate on random patches during training, not the Dice of "
         "whole cases.",
         f"Loss, pseudo-Dice, learning rate and epoch time over the epochs of {names}",
-        data_uri(svg(draw_training_curves(curves)), SVG),
+        _uri(draw_training_curves(curves)),
         wide=True,
     )
     return (plot,), notices

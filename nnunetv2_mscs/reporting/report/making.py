@@ -1,4 +1,4 @@
-"""What `mscs report` does from one end to the other: models read or evaluated, and one page written."""
+"""What `mscs report` does from start to end: read or evaluate the models, and write one page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from nnunetv2_mscs.workplace.whole_files import write_whole
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """What the user is told about the page."""
+    """What the command prints about the page."""
 
     models: str
     cases: int
@@ -60,7 +60,7 @@ def make_report(out: Path, request: ReportRequest, *, overwrite: bool = False) -
     former = case_pages_beside(out)
     if request.case_pages or not former.is_dir():
         return written
-    stale = f"{former} holds pages of a former report. Remove it, or write it anew with --case-pages."
+    stale = f"{former} holds pages of a former report. Remove it, or write it again with --case-pages."
     return replace(written, warnings=(*written.warnings, stale))
 
 
@@ -85,12 +85,7 @@ def write_report(
 ) -> WrittenReport:
     """Write the page as a whole or not at all, and before it the pages of its cases if they are asked for.
 
-    Args:
-        evaluations: one per model with its statistics, the baseline first, of the same cases.
-        comparison: of the models; None for a single one.
-        out: the file.
-        request: see there.
-        overwrite: replace former pages of cases.
+    The evaluations are of the same cases and have their statistics; the first is the baseline.
     """
     content, pages = assemble(evaluations, comparison, request), 0
     if request.case_pages:
@@ -125,6 +120,6 @@ def check_place(out: Path, *, overwrite: bool) -> None:
     if not out.exists():
         return
     if out.is_dir() or not is_report(out):
-        raise MscsError(f"{out} is there and is no report of mscs.", "Choose another name.")
+        raise MscsError(f"{out} is there and is not a report of mscs.", "Choose another name.")
     if not overwrite:
         raise MscsError(f"{out} is there already.", "Choose another name, or replace it with --overwrite.")

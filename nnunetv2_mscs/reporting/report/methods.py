@@ -1,26 +1,17 @@
-"""A description of the methods to paste into a paper, made of what the files of evaluations and models record."""
+"""A description of the methods to paste into a paper, from what the files of evaluations and models record."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.evaluation.results import Evaluation
 from nnunetv2_mscs.evaluation.statistics import settings_of
-from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
-from nnunetv2_mscs.nnunet_files.json_files import read_json_if_there
-from nnunetv2_mscs.nnunet_files.model_folder import fold_folders
-from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.reporting.report.model_facts import (
-    CLASS_NAME,
-    UNNAMED,
-    configuration_of,
-    count_parameters,
+    UNNAMED_DATA_SET,
+    ModelRecord,
     listed,
-    network_names,
     normalisation,
-    record_of_training,
     subjects_of_data,
     times,
 )
@@ -83,17 +74,14 @@ def methods_of(
 ) -> tuple[str, ...]:
     """Paragraphs on data, models, evaluation, statistics and software, then one per reference.
 
-    Args:
-        evaluations: with their statistics; the baseline first.
-        folders: the model folder of each, None where there is none.
-        versions: of the packages that the evaluation runs with.
+    `folders` has the model folder of each evaluation, `versions` the packages that the evaluation runs with.
     """
     cited = Cited()
     paragraphs = [_data(evaluations[0], folders[0])]
     for one, folder in zip(evaluations, folders, strict=True):
         if folder is not None:
             name = f"{one.model}: " if len(evaluations) > 1 else ""
-            paragraphs.append(name + _model(one, folder, cited))
+            paragraphs.append(name + _model(one, ModelRecord.read(folder), cited))
     paragraphs += [_metrics(evaluations, cited), _statistics(evaluations, cited)]
     paragraphs.append(f"Metrics and statistics were computed by nnunetv2-mscs {__version__} ({', '.join(versions)}).")
     return (*paragraphs, *cited.as_list())
@@ -104,93 +92,70 @@ def _data(evaluation: Evaluation, folder: Path | None) -> str:
     sentences = [sentence for subject in subjects for sentence in subject.sentences]
     if folder is not None:
         named, *sentences = sentences
-        sentences = [*([] if named.startswith(UNNAMED) else [f"The data set is {named}"]), *sentences]
+        sentences = [*([] if named.startswith(UNNAMED_DATA_SET) else [f"The data set is {named}"]), *sentences]
     return " ".join([*sentences, f"The evaluation is of {_cases(len(evaluation.cases))}."])
 
 
-def _model(evaluation: Evaluation, folder: Path, cited: Cited) -> str:
-    plans, dataset = read_json_if_there(folder / PLANS_JSON), read_json_if_there(folder / DATASET_JSON)
-    name = folder.name.split("__")[-1] if "__" in folder.name else ""
-    folds = list(fold_folders(folder, numbered=True).values())
-    record = record_of_training(folds)
-    configuration = configuration_of(plans, name)
-    sentences = [
-        _network(configuration, record, folds, cited),
-        *([_plan(plans, name, configuration, dataset)] if configuration else []),
-        _training(folder, record, len(folds), cited),
-    ]
-    if Path(evaluation.predictions) == folder:
+def _model(evaluation: Evaluation, model: ModelRecord, cited: Cited) -> str:
+    sentences = [_network(model, cited), *_plan(model), *_training(model, cited)]
+    if Path(evaluation.predictions) == model.folder:
         sentences.append("Each case was predicted by the fold that had not seen it in training.")
     return " ".join(sentences)
 
 
-def _network(configuration: Mapping[str, Any], record: Mapping[str, Any], folds: Sequence[Path], cited: Cited) -> str:
-    _, network = network_names(configuration, record)
-    parameters = count_parameters(folds)
-    of_ours = network == "MSCSNet"
-    named = f"MSCS-Net {cited('MSCS-Net')}" if of_ours else network or "a network"
-    stages = len(configuration.get("architecture", {}).get("arch_kwargs", {}).get("strides", []))
-    size = [f"{parameters / 1e6:.1f} million parameters"] if parameters else []
-    size += [f"{stages} resolutions"] if stages else []
+def _network(model: ModelRecord, cited: Cited) -> str:
+    named = f"MSCS-Net {cited('MSCS-Net')}" if model.network == "MSCSNet" else model.network or "a network"
+    size = [one for one in (model.parameters, f"{model.resolutions} resolutions" * bool(model.resolutions)) if one]
     return (
         f"Lesions were segmented by {named}{f' ({listed(size)})' if size else ''} within nnU-Net v2 {cited('nnU-Net')}."
     )
 
 
-def _plan(plans: Mapping[str, Any], name: str, configuration: Mapping[str, Any], dataset: Mapping[str, Any]) -> str:
-    planner = plans.get("experiment_planner_used")
-    patch, spacing, batch = (configuration.get(key) for key in ("patch_size", "spacing", "batch_size"))
+def _plan(model: ModelRecord) -> Iterator[str]:
+    plans, configuration = model.plans, model.configuration
+    if not configuration:
+        return
     planned = [f"plans {plans['plans_name']}"] if plans.get("plans_name") else []
-    planned += [f"made by {planner}"] if planner else []
-    sentences = [f"The configuration was {', '.join([name, *planned])}."]
+    planned += [f"made by {plans['experiment_planner_used']}"] if plans.get("experiment_planner_used") else []
+    yield f"The configuration was {', '.join([model.configuration_name, *planned])}."
+    patch, spacing, batch = (configuration.get(key) for key in ("patch_size", "spacing", "batch_size"))
     if patch and spacing:
         what = "Slices" if len(patch) == 2 else "Patches"
         together = f", in batches of {batch}" if batch else ""
-        sentences.append(f"{what} of {times(patch)} voxels were seen at {times(spacing)} mm{together}.")
-    channels, schemes = list(dataset.get("channel_names", {}).values()), configuration.get("normalization_schemes", [])
-    if schemes and len(schemes) == len(channels):
-        scaled = [f"{channel} {normalisation(scheme)}" for channel, scheme in zip(channels, schemes, strict=True)]
-        sentences.append(f"Intensities were normalised: {listed(scaled)}.")
-    return " ".join(sentences)
+        yield f"{what} of {times(patch)} voxels were seen at {times(spacing)} mm{together}."
+    schemes = configuration.get("normalization_schemes", [])
+    if schemes and len(schemes) == len(model.channels):
+        scaled = [f"{channel} {normalisation(scheme)}" for channel, scheme in zip(model.channels, schemes, strict=True)]
+        yield f"Intensities were normalised: {listed(scaled)}."
 
 
-def _training(folder: Path, record: Mapping[str, Any], folds: int, cited: Cited) -> str:
-    trainer = folder.name.split("__")[0] if "__" in folder.name else ""
-    by = f"{trainer} trained" if trainer else "Training was of"
-    sentences = [f"{by} {folds} fold{'s' * (folds != 1)}{_length(record)}."]
-    text = str(record.get("loss", ""))
+def _training(model: ModelRecord, cited: Cited) -> Iterator[str]:
+    by, folds = f"{model.trainer} trained" if model.trainer else "Training was of", len(model.folds)
+    length = f" for at most {model.epochs}" if model.epochs else ""
+    yield f"{by} {folds} fold{'s' * (folds != 1)}{length}."
+    text = str(model.training.get("loss", ""))
     classes = [one for one in re.findall(r"([A-Za-z_]\w*)\(", text) if one != DEEP_SUPERVISION]
     if classes:
         known = next((name for name in LOSSES if name in classes), None)
         words = LOSSES[known] if known else classes[0]
         words += f" {cited('CC-DiceCE')}" if known == "WithComponents" else ""
         supervised = ", with deep supervision" if DEEP_SUPERVISION in text else ""
-        sentences.append(f"The loss was {words}{supervised}.")
-    if optimiser := _optimiser(record):
-        sentences.append(f"The optimiser was {optimiser}.")
-    if record.get("device"):
-        torch = f" with PyTorch {record['torch_version']}" if record.get("torch_version") else ""
-        sentences.append(f"The device was {record['device']}{torch}.")
-    return " ".join(sentences)
+        yield f"The loss was {words}{supervised}."
+    if model.optimiser:
+        yield f"The optimiser was {_optimiser(model)}."
+    if model.training.get("device"):
+        yield f"The device was {model.training['device']}{model.torch}."
 
 
-def _length(record: Mapping[str, Any]) -> str:
-    epochs, iterations = record.get("num_epochs"), record.get("num_iterations_per_epoch")
-    return f" for at most {epochs} epochs of {iterations} iterations" if epochs and iterations else ""
-
-
-def _optimiser(record: Mapping[str, Any]) -> str:
-    """The name and the options that nnU-Net notes of it; empty if it notes none."""
-    text = str(record.get("optimizer", ""))
-    name = CLASS_NAME.match(text)
-    if name is None or name[0] == "None":
-        return ""
+def _optimiser(model: ModelRecord) -> str:
+    """The name and the options that nnU-Net notes of it."""
+    record, text = model.training, str(model.training["optimizer"])
     options = [f"initial learning rate {record['initial_lr']}"] if record.get("initial_lr") else []
-    for option, words in (("momentum", "momentum"), ("weight_decay", "weight decay")):
+    for option in ("momentum", "weight_decay"):
         if found := re.search(rf"\b{option}: {NUMBER}", text):
-            options.append(f"{words} {found[1]}")
-    nesterov = " with Nesterov momentum" if re.search(r"nesterov: True", text) else ""
-    return f"{name[0]}{nesterov}{f' ({listed(options)})' if options else ''}"
+            options.append(f"{option.replace('_', ' ')} {found[1]}")
+    nesterov = " with Nesterov momentum" if "nesterov: True" in text else ""
+    return f"{model.optimiser}{nesterov}{f' ({listed(options)})' if options else ''}"
 
 
 def _metrics(evaluations: Sequence[Evaluation], cited: Cited) -> str:

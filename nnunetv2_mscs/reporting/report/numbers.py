@@ -1,4 +1,4 @@
-"""The statistics of models as tables and key figures."""
+"""The statistics of models, and their comparison, as tables and key figures."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -7,8 +7,10 @@ from itertools import chain, compress
 from typing import Any
 
 from nnunetv2_mscs.evaluation.catalogue import MAIN_METRICS, METRICS
+from nnunetv2_mscs.evaluation.comparison import Comparison
+from nnunetv2_mscs.evaluation.paired_tests import PairedTest
 from nnunetv2_mscs.evaluation.results import Evaluation
-from nnunetv2_mscs.evaluation.wording import number
+from nnunetv2_mscs.evaluation.wording import number, p_number
 from nnunetv2_mscs.reporting.report.content import KeyFigure, PageTable, Section, shown
 
 CASE_SETS = {"all_cases": "All cases", "lesion_cases": "Cases with a lesion"}
@@ -19,6 +21,12 @@ KEY_METRICS = ("dice", "hd95_mm", "f1_isles22")
 HOW_TO_READ = (
     "Intervals are of the mean, by a seeded BCa bootstrap over cases. Undefined values (distances where exactly one "
     "mask is empty) are counted and left out of the mean, never dropped in silence."
+)
+TESTS_HEADER = ("Metric", "baseline", "model", "difference [95 % interval]", "median", "p", "p (Holm)", "n", "verdict")
+HOW_COMPARED = (
+    "Models are compared case by case: the mean paired difference with its bootstrap interval, and Wilcoxon's "
+    "signed-rank test, corrected for the number of tests by Holm's method. A model is called better or worse only "
+    "where the corrected test and the interval both say so."
 )
 
 
@@ -226,3 +234,36 @@ def _agreement(agreement: Mapping[str, Any]) -> dict[str, str]:
         f"{threshold}: sensitivity, specificity": f"{sensitivity}, {specificity}",
         f"{threshold}: Cohen's kappa": number(classes["kappa"], 3),
     }
+
+
+def comparison_section(comparison: Comparison) -> Section:
+    """A sentence for each main metric, the warnings, and the tests of each pair of models, folded."""
+    pairs = dict.fromkeys((test.baseline, test.model) for test in comparison.tests)
+    return Section(
+        "comparison",
+        "Comparison",
+        sentences=(HOW_COMPARED,),
+        points=tuple(comparison.sentences(family="main")),
+        tables=tuple(_table_of_tests(comparison, baseline, model) for baseline, model in pairs),
+    )
+
+
+def _table_of_tests(comparison: Comparison, baseline: str, model: str) -> PageTable:
+    several = len(comparison.labels) > 1
+    tests = [test for test in comparison.tests if (test.baseline, test.model) == (baseline, model)]
+    rows = tuple(_row_of_test(test, several) for test in tests)
+    return PageTable(f"Every test of {model} (model) against {baseline} (baseline)", TESTS_HEADER, rows, folded=True)
+
+
+def _row_of_test(test: PairedTest, several_labels: bool) -> tuple[str, ...]:
+    return (
+        METRICS[test.metric].title + (f", {test.label_name}" if several_labels else ""),
+        shown(test.mean_baseline, test.metric),
+        shown(test.mean_model, test.metric),
+        spread(test.difference, test.ci_low, test.ci_high, test.metric),
+        shown(test.median_difference, test.metric),
+        p_number(test.p),
+        p_number(test.p_holm),
+        str(test.n),
+        test.verdict,
+    )

@@ -18,7 +18,7 @@ from nnunetv2_mscs.reporting.templates import fill_template
 TEMPLATE = "report.html.j2"
 GENERATOR = "nnunetv2-mscs report"
 # Columns of the table of cases that are always shown; the others on demand.
-MAIN = (*MAIN_METRICS, "volume_reference_ml", "volume_prediction_ml", "volume_difference_ml")
+ALWAYS_SHOWN = (*MAIN_METRICS, "volume_reference_ml", "volume_prediction_ml", "volume_difference_ml")
 # The choices of the filter, and the states of a row that each choice shows.
 STATES = {
     "lesion": ("with a lesion", ("both", "missed")),
@@ -45,7 +45,7 @@ def render(content: ReportContent) -> str:
         content=content,
         generator=GENERATOR,
         columns=_columns(content),
-        main=MAIN,
+        main=ALWAYS_SHOWN,
         states={state: words for state, (words, _) in STATES.items()},
         flags=FLAGS,
         severities=SEVERITIES,
@@ -77,7 +77,7 @@ def alternative_text(row: CaseRow) -> str:
 
 def _columns(content: ReportContent) -> list[Any]:
     """The metrics as columns: the main ones in their order, then all others."""
-    return [METRICS[key] for key in (*MAIN, *(key for key in METRICS if key not in MAIN))] if content.rows else []
+    return [METRICS[key] for key in dict.fromkeys((*ALWAYS_SHOWN, *METRICS))] if content.rows else []
 
 
 def _data(content: ReportContent) -> dict[str, Any]:

@@ -16,9 +16,7 @@ def table_writer(
 ) -> Callable[[Path, Sequence[Evaluation], Comparison | None], None]:
     """A function that fills the templates of these names and writes the tables into a folder.
 
-    Args:
-        names: of the templates; a name given twice counts once.
-        folder: with templates of the user's own; None without.
+    `folder` holds templates of the user's own. A name given twice counts once.
 
     Raises:
         MscsError: there is no such template, or it is broken.

@@ -95,8 +95,8 @@ class Printer:
             self._numbers.append(value)
             return str(value)
         if isinstance(value, Group):
-            raise TemplateRuntimeError(f"this is no single value; name one of {', '.join(value)}")
-        raise TemplateRuntimeError(f"{value!r} is no value")
+            raise TemplateRuntimeError(f"this is not a single value; name one of {', '.join(value)}")
+        raise TemplateRuntimeError(f"{value!r} is not a value")
 
     def _number(self, value: Number) -> str:
         self._numbers.append(round(float(value), value.decimals))

@@ -12,7 +12,7 @@ from nnunetv2_mscs.evaluation.results import VALUES, Evaluation, case_table
 from nnunetv2_mscs.evaluation.statistics import StatisticsSettings, with_statistics
 from nnunetv2_mscs.reporting.tables.cells import Cell, Printer
 from nnunetv2_mscs.reporting.tables.notes import about_cases, about_left_out, about_signs
-from nnunetv2_mscs.reporting.tables.template import SIZES, read_template
+from nnunetv2_mscs.reporting.tables.template import ROW_PER_SIZE, read_template
 from nnunetv2_mscs.reporting.tables.values import row_values
 
 HIGHER, LOWER = "↑", "↓"
@@ -40,10 +40,7 @@ class FilledTable:
 def fill_table(file: Path, evaluations: Sequence[Evaluation], comparison: Comparison | None = None) -> FilledTable:
     """Fill a template.
 
-    Args:
-        file: the template's, as `find_templates` gives it.
-        evaluations: one per model, the baseline first, with their statistics.
-        comparison: of the models; None for a single one.
+    The evaluations have their statistics; the first is the baseline. Without a comparison there is a single model.
 
     Raises:
         MscsError: the template is broken; the error names its file and line.
@@ -91,7 +88,7 @@ def _rows(
     """The values of each row, after the label and size that it shares with the rows it is compared with."""
     for label in evaluations[0].labels:
         models = [row_values(one, label, comparison) for one in evaluations]
-        if kind != SIZES:
+        if kind != ROW_PER_SIZE:
             yield from (((label, ""), values) for values in models)
             continue
         for size in models[0]["lesions"]:

@@ -16,7 +16,7 @@ VARIABLE = "MSCS_TEMPLATES"
 OF_THE_WORKING_DIRECTORY = Path("results_templates/tables")
 TABLE, COLUMNS = "table", "columns"
 ROWS, CAPTION, NOTE = "rows", "caption", "note"
-MODELS, SIZES = "models", "sizes"
+ROW_PER_MODEL, ROW_PER_SIZE = "models", "sizes"
 
 
 class Expression(NamedTuple):
@@ -31,14 +31,12 @@ class TableTemplate:
     """The content of a template.
 
     Args:
-        file: where it lies.
         rows: "models" for one row per model and label, "sizes" for one row per size of lesions of each.
         caption: above the table.
         note: below it.
         columns: title and cell of each.
     """
 
-    file: Path
     rows: str
     caption: Expression
     note: Expression
@@ -58,7 +56,7 @@ def find_templates(folders: Sequence[Path] = ()) -> dict[str, Path]:
     named = [*folders, *([Path(os.environ[VARIABLE])] if os.environ.get(VARIABLE) else [])]
     for folder in named:
         if not folder.is_dir():
-            raise MscsError(f"{folder} is no folder of templates.", f"Check its name, also in ${VARIABLE}.")
+            raise MscsError(f"{folder} is not a folder of templates.", f"Check its name, also in ${VARIABLE}.")
     packaged = Path(str(resources.files("nnunetv2_mscs.results_templates") / "tables"))
     places = (*named, OF_THE_WORKING_DIRECTORY, packaged)
     files = [file for folder in reversed(places) for file in folder.glob(f"[!.]*{ENDING}")]
@@ -92,7 +90,6 @@ def read_template(file: Path) -> TableTemplate:
     _check(file, parser, lines)
     table = parser[TABLE]
     return TableTemplate(
-        file=file,
         rows=table[ROWS],
         caption=Expression(table.get(CAPTION, ""), lines.get(CAPTION, 1)),
         note=Expression(table.get(NOTE, ""), lines.get(NOTE, 1)),
@@ -119,8 +116,9 @@ def _check(file: Path, parser: ConfigParser, lines: dict[str, int]) -> None:
     for section in (TABLE, COLUMNS):
         if section not in parser or not parser[section]:
             raise broken(file, None, f"there is nothing under [{section}].")
-    if parser[TABLE].get(ROWS) not in (MODELS, SIZES):
-        raise broken(file, lines.get(ROWS, 1), f"it does not say `{ROWS} = {MODELS}` or `{ROWS} = {SIZES}`.")
+    if parser[TABLE].get(ROWS) not in (ROW_PER_MODEL, ROW_PER_SIZE):
+        either = f"`{ROWS} = {ROW_PER_MODEL}` or `{ROWS} = {ROW_PER_SIZE}`"
+        raise broken(file, lines.get(ROWS, 1), f"it does not say {either}.")
 
 
 def _reason(error: NotAnIniFile) -> tuple[int | None, str]:
@@ -128,6 +126,6 @@ def _reason(error: NotAnIniFile) -> tuple[int | None, str]:
     if isinstance(error, MissingSectionHeaderError):
         return error.lineno, f"[{TABLE}] must come first."
     if isinstance(error, ParsingError):
-        return error.errors[0][0], "this is no `title = cell`."
+        return error.errors[0][0], "this is not `title = cell`."
     twice = getattr(error, "option", None) or f"[{getattr(error, 'section', '')}]"
     return getattr(error, "lineno", None), f"{twice!r} is there twice."

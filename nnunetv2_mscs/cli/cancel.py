@@ -24,17 +24,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from nnunetv2_mscs.errors import MscsError
-    from nnunetv2_mscs.nnunet_files.dataset import dataset_name
-    from nnunetv2_mscs.nnunet_files.environment import folders_of
     from nnunetv2_mscs.pipeline.cancel import cancel
-    from nnunetv2_mscs.pipeline.state import runs_in
+    from nnunetv2_mscs.pipeline.state import find_runs
 
-    results = folders_of(args.workspace).results
-    runs = [one for one in runs_in(results) if one.path.parent.name.startswith(dataset_name(args.dataset_id, ""))]
-    if not runs:
-        raise MscsError(f"There is no run of data set {args.dataset_id} in {results}.", "See mscs status.")
-    for one in runs:
+    for one in find_runs(args.workspace, args.dataset_id):
         for line in cancel(one) or ["nothing runs"]:
             print(f"{one.path.parent.name}: {line}")
     return 0

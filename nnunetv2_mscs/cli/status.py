@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.workplace.arguments import dataset_id
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.dataset_id is None and (args.watch or args.log):
         args.wrong_use("--watch and --log show one run: give its DATASET_ID")
-    runs = _runs(args.workspace, args.dataset_id)
+    from nnunetv2_mscs.pipeline.state import find_runs
+
+    runs = find_runs(args.workspace, args.dataset_id)
     if args.dataset_id is None:
         _tell_all(runs, as_json=args.json)
     elif args.json:
@@ -58,24 +61,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _runs(workspace: Path | None, number: int | None) -> "list[RunFolder]":
-    from nnunetv2_mscs.errors import MscsError
-    from nnunetv2_mscs.nnunet_files.dataset import dataset_name
-    from nnunetv2_mscs.nnunet_files.environment import folders_of
-    from nnunetv2_mscs.pipeline.state import runs_in
-
-    results = folders_of(workspace).results
-    runs = [
-        run for run in runs_in(results) if number is None or run.path.parent.name.startswith(dataset_name(number, ""))
-    ]
-    if not runs:
-        of = "" if number is None else f" of data set {number}"
-        raise MscsError(f"There is no run{of} in {results}.", "Start one with mscs run.")
-    return runs
-
-
 def _tell_all(runs: "list[RunFolder]", *, as_json: bool) -> None:
-    from nnunetv2_mscs.errors import MscsError
     from nnunetv2_mscs.pipeline.status import run_status
     from nnunetv2_mscs.pipeline.view import headline
 
@@ -124,8 +110,6 @@ def _watch(run_folder: "RunFolder") -> None:
 
 
 def _tell_log(run_folder: "RunFolder", part: str) -> None:
-    from nnunetv2_mscs.errors import MscsError
-
     names = sorted(log.stem for log in run_folder.logs.glob("*.log"))
     matches = [name for name in names if name == part] or [name for name in names if part in name]
     if len(matches) != 1:

@@ -2,7 +2,10 @@
 
 import argparse
 import math
+import re
 from collections.abc import Callable
+
+LONGEST_WORD = 100
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -53,6 +56,17 @@ def voxel_size_mm(text: str) -> float:
     if not 0.01 <= value <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} is no voxel size in mm (0.01 to 100)")
     return value
+
+
+def dataset_word(text: str) -> str:
+    """What a new data set is called, without its number."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not made of letters, digits, _ and - alone")
+    if len(text) > LONGEST_WORD:
+        raise argparse.ArgumentTypeError(
+            f"has {len(text)} characters; at most {LONGEST_WORD} leave room for file names"
+        )
+    return text
 
 
 dataset_id = whole(1, 999)

@@ -40,8 +40,8 @@ from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ReadingRules, chann
 from nnunetv2_mscs.scans.dicom_headers import check_can_read
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.formats import unread_files
-from nnunetv2_mscs.scans.writing import DISK_FULL
 from nnunetv2_mscs.workplace.hidden_places import clear_leftovers
+from nnunetv2_mscs.workplace.whole_files import DISK_FULL
 
 
 @dataclass(frozen=True, kw_only=True)

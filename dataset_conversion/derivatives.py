@@ -12,7 +12,7 @@ Public data sets that are laid out so:
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from nnunetv2_mscs.dataset_conversion.case_folders import (
 )
 from nnunetv2_mscs.dataset_conversion.file_names import stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder
-from nnunetv2_mscs.scans.findings import Findings
+from nnunetv2_mscs.scans.findings import Findings, shown
 from nnunetv2_mscs.scans.words import HEAD_WORDS, LESION_WORDS, channel_of_words, words_of
 
 # A file in one of these spaces is not on the scan's grid.
@@ -39,7 +39,6 @@ TISSUE_LABEL = re.compile(r"(?:^|_)label-(?:BG|GM|WM|CSF|BN|CGM|SGM|SCGM|NLM|CBM
 ACUTE, CHRONIC = re.compile(r"(?<!sub)acute", re.IGNORECASE), re.compile(r"chronic", re.IGNORECASE)
 LESION = re.compile(LESION_WORDS.pattern, re.IGNORECASE)
 OPTION = "--derivative"
-MOST_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -250,13 +249,6 @@ def _note_choice(derived: Derived, candidates: Mapping[str, Sequence[DerivedMask
     for form, count in Counter(mask.form for mask in rest).items():
         remedy = f"{OPTION} {names[form]} takes them." if names[form] else ""
         findings.note(f"masks passed over of {count} case{'s' * (count > 1)}: {form}", remedy)
-
-
-def shown(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:MOST_SHOWN]) + (
-        f" and {len(listed) - MOST_SHOWN} more" if len(listed) > MOST_SHOWN else ""
-    )
 
 
 def _on_the_scan(paths: list[Path], case: str, findings: Findings) -> list[Path]:

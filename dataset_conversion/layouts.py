@@ -12,6 +12,7 @@ from nnunetv2_mscs.dataset_conversion.dicom_studies import holds_dicom
 from nnunetv2_mscs.dataset_conversion.file_names import is_passed_over
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.scans.findings import shown
 from nnunetv2_mscs.scans.formats import unread_files
 
 STUDIES_NEED_MASKS = "DICOM studies go into images/<case>/, with masks/<case>.nii.gz."
@@ -96,11 +97,10 @@ def detect(source: Folder) -> tuple[Layout, Folder]:
     _refuse_half(source)
     looked_for = "; ".join(f"{layout.name}: {layout.description}" for layout in LAYOUTS.values())
     entries = [path.name + ("/" if path.is_dir() else "") for path in source.entries()]
-    shown = ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")
     read_otherwise = [unread_files(source.path), STUDIES_NEED_MASKS if holds_dicom(source.path) else ""]
     advice = [*read_otherwise, "Arrange the files so, or point SOURCE at the folder that holds them."]
     raise MscsError(
-        f"SOURCE {source.path} has no known layout. Looked for {looked_for}. Found: {shown}.",
+        f"SOURCE {source.path} has no known layout. Looked for {looked_for}. Found: {shown(entries, 8)}.",
         " ".join(filter(None, advice)),
     )
 

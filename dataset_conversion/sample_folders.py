@@ -17,13 +17,13 @@ from nnunetv2_mscs.dataset_conversion.case_folders import (
     used_folders,
 )
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
-from nnunetv2_mscs.dataset_conversion.derivatives import OPTION, Derived, find_derived, shown
+from nnunetv2_mscs.dataset_conversion.derivatives import OPTION, Derived, find_derived
 from nnunetv2_mscs.dataset_conversion.dicom_studies import holds_dicom
 from nnunetv2_mscs.dataset_conversion.file_names import composed, folder_channel, scan_files, stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder, note_without_scans
 from nnunetv2_mscs.dataset_conversion.images_masks import IMAGE_FOLDERS, MASK_FOLDERS, PREDICT_ON, is_copy
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI
-from nnunetv2_mscs.scans.findings import Findings
+from nnunetv2_mscs.scans.findings import Findings, shown
 from nnunetv2_mscs.scans.formats import ending_of, unread_files
 from nnunetv2_mscs.scans.words import (
     KNOWN_MASK_WORDS,

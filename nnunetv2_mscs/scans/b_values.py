@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nnunetv2_mscs.scans.findings import Findings, ScanError
-from nnunetv2_mscs.scans.formats import ending_of
+from nnunetv2_mscs.scans.formats import without_ending
 from nnunetv2_mscs.scans.units import PLAUSIBLE_MEDIAN_MM2_PER_S, TO_MICRO, head_mask
 from nnunetv2_mscs.scans.words import words_of
 
@@ -161,8 +161,7 @@ def _is_trace(path: Path, count: int) -> np.ndarray:
 
 
 def _beside(path: Path, endings: tuple[str, ...]) -> Path | None:
-    stem = path.name[: len(path.name) - len(ending_of(path))]
-    return next((file for ending in endings if (file := path.with_name(stem + ending)).is_file()), None)
+    return next((file for ending in endings if (file := path.with_name(without_ending(path) + ending)).is_file()), None)
 
 
 def _numbers(file: Path) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What checking a scan turns up, in the words its owner can act on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -38,6 +39,11 @@ class ScanError(MscsError):
 
     def as_finding(self) -> Finding:
         return Finding("error", self.finding, self.remedy, self.file)
+
+
+def shown(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 @dataclass

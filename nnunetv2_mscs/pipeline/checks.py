@@ -20,7 +20,7 @@ from nnunetv2_mscs.pipeline.disk import GIGABYTE, check_disks, estimate
 from nnunetv2_mscs.pipeline.models import ADAPTING_TRAINER, TAKEN_OVER, own_models, planner_class, rival_models
 from nnunetv2_mscs.pipeline.run import LOCAL, Execution, Run
 from nnunetv2_mscs.pipeline.settings import RunSettings
-from nnunetv2_mscs.pipeline.source import Scans, look_at_source, measure_scans
+from nnunetv2_mscs.pipeline.source import Scans, measure_scans
 from nnunetv2_mscs.pipeline.state import read_record
 from nnunetv2_mscs.pipeline.take_plans import model_to_adapt
 from nnunetv2_mscs.pipeline.training_stages import LENGTH
@@ -75,12 +75,10 @@ def early_findings(run: Run) -> list[Finding]:
     _found(findings, partial(_check_name, settings, folders))
     scans = _found(findings, partial(measure_scans, settings, folders))
     if scans is not None and not findings.errors:
-        is_raw = look_at_source(settings, folders).is_raw
-        if is_raw:
+        if scans.is_raw:
             _check_nothing_to_convert(settings, findings)
-        _found(findings, partial(_check_folds, run, scans, is_raw))
-        trainings = execution.trainings
-        needed = _found(findings, partial(estimate, settings, scans, converts=not is_raw, at_a_time=trainings))
+        _found(findings, partial(_check_folds, run, scans))
+        needed = _found(findings, partial(estimate, settings, scans, at_a_time=execution.trainings))
         if needed is not None:
             check_disks(needed, folders, settings.dataset, findings)
     if execution.executor == LOCAL:  # the nodes of a cluster have other devices and memory
@@ -141,7 +139,7 @@ def _check_nothing_to_convert(settings: RunSettings, findings: Findings) -> None
             findings.error(text, "Leave it out.")
 
 
-def _check_folds(run: Run, scans: Scans, is_raw: bool) -> None:
+def _check_folds(run: Run, scans: Scans) -> None:
     """Raise MscsError if a fold does not exist, by a user's splits or by the number of cases.
 
     Splits that an earlier call of `mscs run` wrote do not count: they are made again if they no longer fit.
@@ -150,7 +148,7 @@ def _check_folds(run: Run, scans: Scans, is_raw: bool) -> None:
     raw = folders.raw / settings.dataset
     own = folders.preprocessed / settings.dataset / SPLITS
     file = next((file for file in (own, raw / SPLITS) if file.is_file()), None)
-    if is_raw and file is not None:
+    if scans.is_raw and file is not None:
         if read_record(run.folder, SPLITS_STAGE) is None:
             check_splits(file, raw, settings.folds)
     elif lacking := [fold for fold in settings.folds if scans.labelled <= fold < len(FOLDS)]:

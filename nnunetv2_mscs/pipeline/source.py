@@ -44,11 +44,13 @@ class Scans:
         labelled: number of cases to train on.
         test: number of cases to predict.
         values: voxels of all channels of a case together, on average.
+        is_raw: whether it is in nnUNet_raw already.
     """
 
     labelled: int
     test: int
     values: float
+    is_raw: bool = False
 
 
 def look_at_source(settings: RunSettings, folders: Folders) -> Source:
@@ -88,7 +90,7 @@ def measure_scans(settings: RunSettings, folders: Folders) -> Scans:
     sample = labelled[:: -(-len(labelled) // SAMPLE)]
     values = fmean(sum(map(_count_values, images)) for images in sample)
     held_out = round(len(labelled) * (settings.test_fraction or 0))
-    return Scans(len(labelled) - held_out, test + held_out, values)
+    return Scans(len(labelled) - held_out, test + held_out, values, source.is_raw)
 
 
 def _count_values(place: Path) -> int:

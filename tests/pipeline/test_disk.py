@@ -21,7 +21,7 @@ def test_converted_and_preprocessed_phantoms_within_a_third():
     expected = estimate(SETTINGS, PHANTOMS)
     assert expected[RAW] == pytest.approx(PHANTOMS_RAW_BYTES, rel=1 / 3)
     assert expected[PREPROCESSED] == pytest.approx(PHANTOMS_PREPROCESSED_BYTES, rel=1 / 3)
-    assert estimate(SETTINGS, PHANTOMS, converts=False)[RAW] == 0, "it is there already"
+    assert estimate(SETTINGS, replace(PHANTOMS, is_raw=True))[RAW] == 0, "it is there already"
 
 
 def test_models_share_data_of_the_same_plans_and_keep_probabilities_for_ensembles_only():

@@ -38,7 +38,7 @@ LESION_LABEL = re.compile(r"(?:^|_)label-L(?:_|$)")
 TISSUE_LABEL = re.compile(r"(?:^|_)label-(?:BG|GM|WM|CSF|BN|CGM|SGM|SCGM|NLM|CBM|BS)(?:_|$)")
 ACUTE, CHRONIC = re.compile(r"(?<!sub)acute", re.IGNORECASE), re.compile(r"chronic", re.IGNORECASE)
 LESION = re.compile(LESION_WORDS.pattern, re.IGNORECASE)
-OPTION = "--derivative"
+DERIVATIVE = "--derivative"
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Derived:
         if len(masks) > 1:
             forms = ", ".join(mask.form for mask in masks)
             names = _telling_names(masks)
-            remedy = f"Choose with {OPTION} NAME: {', '.join(names)}." if names else "Keep one of them."
+            remedy = f"Choose with {DERIVATIVE} NAME: {', '.join(names)}." if names else "Keep one of them."
             findings.error(f"{len(masks)} files could be its mask: {forms}", remedy, case=case.name, file=case.path)
 
 
@@ -138,7 +138,7 @@ def find_derived(source: Folder, cases: Sequence[CaseFolder], chosen: Sequence[s
     if unknown := [name for name in chosen if not any(_is_called(mask, name) for mask in everything)]:
         names = sorted({name for mask in everything for name in mask.names})
         there = f"The names here: {', '.join(names)}." if names else "SOURCE has no derivatives with masks."
-        findings.error(f"{OPTION} {unknown[0]}: no mask of a case is called so among the derivatives", there)
+        findings.error(f"{DERIVATIVE} {unknown[0]}: no mask of a case is called so among the derivatives", there)
         return derived
     with_acute = {mask.folder for mask in everything if mask.is_acute}
     for case, found in candidates.items():
@@ -234,7 +234,7 @@ def _refuse_several_folders(derived: Derived, chosen: Sequence[str], findings: F
         listed = ", ".join(f"{name} ({count} cases)" for name, count in counts.items())
         findings.error(
             f"the masks lie in {len(counts)} folders of the derivatives: {listed}",
-            f"Choose with {OPTION}: one of them, or several in the order of preference.",
+            f"Choose with {DERIVATIVE}: one of them, or several in the order of preference.",
         )
 
 
@@ -247,7 +247,7 @@ def _note_choice(derived: Derived, candidates: Mapping[str, Sequence[DerivedMask
     rest = [mask for masks in candidates.values() for mask in masks if mask not in taken | several]
     names = {mask.form: mask.description or mask.folder for mask in rest}
     for form, count in Counter(mask.form for mask in rest).items():
-        remedy = f"{OPTION} {names[form]} takes them." if names[form] else ""
+        remedy = f"{DERIVATIVE} {names[form]} takes them." if names[form] else ""
         findings.note(f"masks passed over of {count} case{'s' * (count > 1)}: {form}", remedy)
 
 

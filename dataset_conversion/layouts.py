@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion import array_splits, images_masks, sample_folders
 from nnunetv2_mscs.dataset_conversion.cases import Discovery
-from nnunetv2_mscs.dataset_conversion.derivatives import OPTION
+from nnunetv2_mscs.dataset_conversion.derivatives import DERIVATIVE
 from nnunetv2_mscs.dataset_conversion.dicom_studies import holds_dicom
 from nnunetv2_mscs.dataset_conversion.file_names import is_passed_over
 from nnunetv2_mscs.dataset_conversion.folders import Folder
@@ -49,8 +49,8 @@ def find_labelled_cases(
         return sample_folders.find_cases(source, channels, derivative=derivative)
     discovery = layout.find_cases(source, channels)
     if derivative:
-        text = f"{OPTION} is given, but the layout {layout.name} has no derivatives"
-        discovery.findings.error(text, f"Drop {OPTION}.", file=source.path)
+        text = f"{DERIVATIVE} is given, but the layout {layout.name} has no derivatives"
+        discovery.findings.error(text, f"Drop {DERIVATIVE}.", file=source.path)
     return discovery
 
 

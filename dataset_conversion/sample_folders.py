@@ -17,7 +17,7 @@ from nnunetv2_mscs.dataset_conversion.case_folders import (
     used_folders,
 )
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
-from nnunetv2_mscs.dataset_conversion.derivatives import OPTION, Derived, find_derived
+from nnunetv2_mscs.dataset_conversion.derivatives import DERIVATIVE, Derived, find_derived
 from nnunetv2_mscs.dataset_conversion.dicom_studies import holds_dicom
 from nnunetv2_mscs.dataset_conversion.file_names import composed, folder_channel, scan_files, stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder, note_without_scans
@@ -133,7 +133,7 @@ def _refuse_without_mask(found: FolderFiles, folder: CaseFolder, derived: Derive
     told = f": {reason}" if reason else ""
     told += f"; is it {unknown}? Known words are {KNOWN_MASK_WORDS}" if unknown else ""
     unread = "" if COMBINED in found.images else unread_files(folder.path)
-    choose = f"Name the derivatives to take with {OPTION}" if reason else "Add a file named *mask*"
+    choose = f"Name the derivatives to take with {DERIVATIVE}" if reason else "Add a file named *mask*"
     findings.error(
         f"image without a mask{told}",
         unread or f"{choose}, or {PREDICT_ON}.",
@@ -148,7 +148,7 @@ def _warn_of_left_out(left_out: Mapping[str, str], count: int, findings: Finding
         names = [name for name, own in left_out.items() if own == reason]
         findings.warning(
             f"left out: {len(names)} of {count} cases, which have {reason} among the derivatives: {shown(names)}",
-            f"A patient without a lesion needs an empty mask; others may be predicted on. {OPTION} takes other masks.",
+            f"A patient without a lesion needs an empty mask; predict on the others. {DERIVATIVE} takes other masks.",
         )
 
 
@@ -171,7 +171,7 @@ def _with_derived(
             _note_not_needed(paths, folder, findings)
     masks = [one.path for one in derived.masks.get(folder.name, [])]
     if masks and mask is not None and prefers_derived:
-        findings.note(f"ignored: {OPTION} names another mask", case=folder.name, file=mask)
+        findings.note(f"ignored: {DERIVATIVE} names another mask", case=folder.name, file=mask)
         mask = None
     if masks and mask is None:
         derived.refuse_several(folder, findings)

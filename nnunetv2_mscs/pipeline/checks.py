@@ -12,10 +12,10 @@ from typing import TypeVar
 
 from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
 from nnunetv2_mscs.errors import MscsError, did_you_mean
-from nnunetv2_mscs.nnunet_files.dataset import FOLDS
+from nnunetv2_mscs.nnunet_files.dataset import FOLDS, SPLITS
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.nnunet_files.plans import CASCADE, CONFIGURATIONS, LOW_RESOLUTION
-from nnunetv2_mscs.pipeline.data_stages import SPLITS as SPLITS_STAGE
+from nnunetv2_mscs.pipeline.data_stages import SPLITS_STAGE
 from nnunetv2_mscs.pipeline.disk import GIGABYTE, check_disks, estimate
 from nnunetv2_mscs.pipeline.models import ADAPTING_TRAINER, TAKEN_OVER, own_models, planner_class, rival_models
 from nnunetv2_mscs.pipeline.run import LOCAL, Execution, Run
@@ -24,7 +24,7 @@ from nnunetv2_mscs.pipeline.source import Scans, measure_scans
 from nnunetv2_mscs.pipeline.state import read_record
 from nnunetv2_mscs.pipeline.take_plans import model_to_adapt
 from nnunetv2_mscs.pipeline.training_stages import LENGTH
-from nnunetv2_mscs.pipeline.write_splits import SPLITS, check_splits
+from nnunetv2_mscs.pipeline.write_splits import check_splits
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.findings_table import findings_table
 from nnunetv2_mscs.workplace.devices import look_for_gpus

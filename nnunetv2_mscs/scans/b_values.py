@@ -18,7 +18,7 @@ USUAL_B_VALUE = 1000.0
 SAME_SHELL = 25.0
 LARGEST_B_VALUE = 10_000.0
 B_VALUE_ENDINGS, VECTOR_ENDINGS = (".bval", ".bvals"), (".bvec", ".bvecs")
-NAME = re.compile(r"(?:dwi)?b0*(\d{3,4})", re.IGNORECASE)
+B_VALUE = re.compile(r"(?:dwi)?b0*(\d{3,4})", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def b_values_beside(path: Path) -> tuple[float, ...]:
 def b_value_in_name(stem: str) -> float | None:
     """The b-value that a file's name says, such as b1000; None if it says none, or several."""
     texts = [text for word in words_of(stem) for text in (word.channel, word.text)]
-    found = {float(match[1]) for text in texts if (match := NAME.fullmatch(text))}
+    found = {float(match[1]) for text in texts if (match := B_VALUE.fullmatch(text))}
     value = found.pop() if len(found) == 1 else 0.0
     return value if value > HIGHEST_OF_B0 else None
 

@@ -4,23 +4,16 @@ What is done stays, and trainings keep their latest checkpoints: the same `mscs 
 """
 
 import argparse
-from pathlib import Path
 
-from nnunetv2_mscs.workplace.arguments import dataset_id
+from nnunetv2_mscs.workplace.arguments import add_workspace, dataset_id
 
 SUMMARY = "stop a run, here or on the cluster; it can continue later"
 EXAMPLE = "mscs cancel 1"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("dataset_id", metavar="DATASET_ID", type=dataset_id, help="nnU-Net's dataset id, 1 to 999")
-    add(
-        "--workspace",
-        type=Path,
-        metavar="DIR",
-        help="the folder that holds nnU-Net's three (default: its variables)",
-    )
+    parser.add_argument("dataset_id", metavar="DATASET_ID", type=dataset_id, help="nnU-Net's dataset id, 1 to 999")
+    add_workspace(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
 from nnunetv2_mscs.errors import MscsError, did_you_mean
 from nnunetv2_mscs.pipeline.settings import RunSettings
-from nnunetv2_mscs.workplace.arguments import count, dataset_id, dataset_word
+from nnunetv2_mscs.workplace.arguments import add_workspace, count, dataset_id, dataset_word
 from nnunetv2_mscs.workplace.options import add_options
 
 if TYPE_CHECKING:
@@ -52,10 +52,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
     """Options that a YAML file may hold as well; None, empty or False if not given."""
     add_options(parser.add_argument_group("the data set (see mscs convert)"), ConversionOptions)
     add_options(parser.add_argument_group("what is trained"), RunSettings, besides=ConversionOptions)
-    where = parser.add_argument_group("where it runs").add_argument
-    where(
-        "--workspace", type=Path, metavar="DIR", help="keep nnU-Net's three folders in DIR, whatever its variables say"
-    )
+    group = parser.add_argument_group("where it runs")
+    add_workspace(group)
+    where = group.add_argument
     where("--device", choices=("cpu", "cuda", "mps"), help="default: cuda if there is such a GPU, else cpu")
     where("--executor", choices=("local", "slurm"), help="this machine, or a Slurm cluster (default local)")
     where("--gpus", type=_gpus, metavar="0,1", help="GPUs of this machine to use (default: all), a fold on each")

@@ -10,11 +10,10 @@ import json
 import shutil
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.workplace.arguments import dataset_id
+from nnunetv2_mscs.workplace.arguments import add_workspace, dataset_id
 
 if TYPE_CHECKING:
     from nnunetv2_mscs.pipeline.state import RunFolder
@@ -27,14 +26,10 @@ EXAMPLE = """mscs status
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("dataset_id", metavar="DATASET_ID", nargs="?", type=dataset_id, help="nnU-Net's dataset id (default: all runs)")
-    add(
-        "--workspace",
-        metavar="DIR",
-        type=Path,
-        help="the folder that holds nnUNet_raw, nnUNet_preprocessed and nnUNet_results (default: nnU-Net's variables)",
+    parser.add_argument(
+        "dataset_id", metavar="DATASET_ID", nargs="?", type=dataset_id, help="nnU-Net's dataset id (default: all runs)"
     )
+    add_workspace(parser)
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--watch", action="store_true", help="keep the table up to date until the run ends (or Ctrl-C)")
     way.add_argument("--json", action="store_true", help="for machines; times in seconds since 1970")

@@ -1,9 +1,12 @@
-"""What arguments may be: functions from their text to a value, or to a sentence that says what is wrong; and -np."""
+"""What arguments may be: functions from their text to a value or to a sentence that says what is wrong; common options."""
 
 import argparse
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
+
+from nnunetv2_mscs.workplace.options import ParserOrGroup
 
 LONGEST_WORD = 100
 
@@ -24,6 +27,16 @@ def add_processes(parser: argparse.ArgumentParser) -> None:
     """Give a parser -np, whose value is None where it is not given."""
     parser.add_argument(
         "-np", dest="processes", type=whole(1, 1024), metavar="N", help="processes (default: the cores, up to 8)"
+    )
+
+
+def add_workspace(parser: ParserOrGroup) -> None:
+    """Give a parser --workspace, whose value is None where it is not given."""
+    parser.add_argument(
+        "--workspace",
+        type=Path,
+        metavar="DIR",
+        help="the folder that holds nnUNet_raw, nnUNet_preprocessed and nnUNet_results (default: nnU-Net's variables)",
     )
 
 

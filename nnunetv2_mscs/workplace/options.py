@@ -10,7 +10,7 @@ HELP, FLAG, ALSO, ADDED_LATER = "help", "flag", "also", "added_later"
 T = TypeVar("T")
 
 
-class _Parser(Protocol):
+class ParserOrGroup(Protocol):
     """A parser, or a group of its options."""
 
     def add_argument(self, *names: str, **arguments: Any) -> argparse.Action: ...
@@ -50,7 +50,7 @@ def flag_of(option: Field) -> str:
     return option.metadata[FLAG] or f"--{option.name.replace('_', '-')}"
 
 
-def add_options(parser: _Parser, described: type, *, besides: type | None = None) -> None:
+def add_options(parser: ParserOrGroup, described: type, *, besides: type | None = None) -> None:
     """Give a parser all options of a dataclass; what is not given is missing in the namespace."""
     for one in options_of(described, besides):
         arguments = {key: value for key, value in one.metadata.items() if key not in (FLAG, ALSO, ADDED_LATER)}

@@ -1,4 +1,4 @@
-"""What arguments may be: functions from their text to a value or to a sentence that says what is wrong; common options."""
+"""Types of arguments, which say what is wrong with a text; and options that several commands have."""
 
 import argparse
 import math

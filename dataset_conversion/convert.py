@@ -127,7 +127,7 @@ def convert(request: ConversionRequest) -> Conversion:
         reports += check_cases(new, request.rules, processes=request.processes)
     check_spacing([report.case for report in reports], request.spacing, findings)
     for report in reports:
-        findings.extend(list(report.findings))
+        findings.items += report.findings
     check_together(reports, findings)
     if findings.errors:
         raise SourceRefused(findings.items)
@@ -186,7 +186,7 @@ def _find_labelled(request: ConversionRequest, findings: Findings) -> tuple[str,
         findings.note(f"the scans lie in its folder {source.name}", file=source.path)
         given.note_others([Folder(path) for path in (source.path, *source.path.parents)], findings)
     discovery = with_clean_names(find_labelled_cases(layout, source, request.channels, request.derivative))
-    findings.extend(discovery.findings.items)
+    findings.items += discovery.findings.items
     pattern = re.compile(request.patient_pattern) if request.patient_pattern else None
     cases = with_patients(discovery.cases, pattern, findings)
     cases = settle_channels(cases, request.channels, findings)
@@ -217,5 +217,5 @@ def _find_unlabelled(
     for case in found.cases:
         if case.name.lower() in taken:
             found.findings.error("a scan with a mask has the same name", "Rename one of them.", case=case.name)
-    findings.extend(found.findings.items)
+    findings.items += found.findings.items
     return [replace(case, patient=case.name) for case in found.cases]

@@ -43,9 +43,7 @@ def raw_folder() -> Path:
     return raw
 
 
-def find_destination(
-    raw: Path, dataset_id: int, name: str, *, overwrite: bool, sources: Sequence[Path] = ()
-) -> Destination:
+def find_destination(raw: Path, dataset_id: int, name: str, *, overwrite: bool, sources: Sequence[Path]) -> Destination:
     """The dataset's place in the folder `raw`, from which leftovers have been cleared.
 
     Raises:

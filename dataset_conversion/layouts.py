@@ -35,7 +35,7 @@ LAYOUTS = {
 
 
 def find_labelled_cases(
-    layout: Layout, source: Folder, channels: Sequence[str], derivative: Sequence[str] = ()
+    layout: Layout, source: Folder, channels: Sequence[str], derivative: Sequence[str]
 ) -> Discovery:
     """The cases of a folder in a layout.
 

@@ -16,7 +16,7 @@ from nnunetv2_mscs.dataset_conversion.case_folders import (
     scans_below,
     used_folders,
 )
-from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
+from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery
 from nnunetv2_mscs.dataset_conversion.derivatives import DERIVATIVE, Derived, find_derived
 from nnunetv2_mscs.dataset_conversion.dicom_studies import holds_dicom
 from nnunetv2_mscs.dataset_conversion.file_names import composed, folder_channel, scan_files, stem_of
@@ -84,15 +84,12 @@ def _files_of(folder: CaseFolder, findings: Findings) -> list[Path]:
     return list(folder.files) if folder.is_deep else scan_files(folder.path, findings)
 
 
-def find_cases(
-    source: Folder, channel_names: Sequence[str] = (), split: Split = "train", *, derivative: Sequence[str] = ()
-) -> Discovery:
+def find_cases(source: Folder, channel_names: Sequence[str] = (), *, derivative: Sequence[str] = ()) -> Discovery:
     """All cases of a folder of case folders, each with its mask beside its images or among the derivatives of BIDS.
 
     Args:
         source: the folder.
         channel_names: the user's own names of channels.
-        split: what the cases are for.
         derivative: names of derivatives of which the masks are to be taken, in the order of preference.
     """
     discovery = Discovery()
@@ -121,7 +118,7 @@ def find_cases(
             _refuse_without_mask(found, folder, derived, findings)
         elif not channel_names and COMBINED not in files:
             _refuse_missing(replace(found, images=files), folder, findings)
-        discovery.cases.append(Case(folder.name, files, mask, split, patient=folder.patient))
+        discovery.cases.append(Case(folder.name, files, mask, patient=folder.patient))
     _warn_of_left_out(left_out, len(folders), findings)
     source.note_others(used_folders(source), findings)
     return discovery

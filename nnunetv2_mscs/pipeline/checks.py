@@ -171,7 +171,9 @@ def _check_device(settings: RunSettings, execution: Execution, findings: Finding
         return
     found = {gpu.index: gpu for gpu in gpus.found}
     there = f"There are {', '.join(found)}."
-    findings.extend([Finding("error", f"there is no GPU {one}", there) for one in execution.gpus if one not in found])
+    for index in execution.gpus:
+        if index not in found:
+            findings.error(f"there is no GPU {index}", there)
     target = settings.gpu_memory_target_gb or 0.0
     for gpu in found.values():
         if gpu.memory_bytes < target * GIGABYTE and gpu.index in execution.gpus:

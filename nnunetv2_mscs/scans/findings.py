@@ -1,7 +1,7 @@
 """What checking a scan turns up, in the words its owner can act on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -60,10 +60,6 @@ class Findings:
 
     def note(self, finding: str, remedy: str = "", *, file: str | Path = "", case: str = "") -> None:
         self.items.append(Finding("note", finding, remedy, str(file), case))
-
-    def extend(self, findings: "list[Finding]", *, case: str = "") -> None:
-        """Take over findings, marking those without a case as belonging to `case`."""
-        self.items.extend(replace(item, case=item.case or case) for item in findings)
 
     @property
     def errors(self) -> list[Finding]:

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 ADC, DWI, B0 = "ADC", "DWI", "B0"
@@ -243,12 +243,12 @@ def has_copy_mark(stem: str) -> bool:
     return without_copy_mark(stem) != stem
 
 
-def hidden_channel(stem: str, channel_names: Collection[str] = ()) -> str:
+def hidden_channel(stem: str) -> str:
     """The channel that the name of a scan of one volume tells somewhere, or "".
 
     Words that a case may well be called by, such as t1 for its first scan, do not count.
     """
-    channel = channel_of_words(words_of(stem, tuple(channel_names)))
+    channel = channel_of_words(words_of(stem))
     if ALSO_OF_CASES.fullmatch(channel):
         return ""
     return DWI if is_like_dwi(channel) else channel

@@ -23,11 +23,10 @@ from nnunetv2_mscs.dataset_conversion.destination import (
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.dataset_conversion.former_data import warn_of_former_data
 from nnunetv2_mscs.dataset_conversion.layouts import (
-    LAYOUTS,
     check_source,
     check_unlabelled,
-    detect,
     find_labelled_cases,
+    layout_of,
 )
 from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
 from nnunetv2_mscs.dataset_conversion.roles import Folds, settle_folds, settle_roles, warn_of_leaks
@@ -181,7 +180,7 @@ def _files(cases: Sequence[Case]) -> Iterator[Path]:
 def _find_labelled(request: ConversionRequest, findings: Findings) -> tuple[str, list[Case]]:
     """The layout's name and all cases with masks; complaints go to the findings."""
     given = Folder(request.source, left_out=request.unlabelled)
-    layout, source = (LAYOUTS[request.layout], given) if request.layout else detect(given)
+    layout, source = layout_of(given, request.layout)
     if source != given:
         findings.note(f"the scans lie in its folder {source.name}", file=source.path)
         given.note_others([Folder(path) for path in (source.path, *source.path.parents)], findings)

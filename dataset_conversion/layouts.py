@@ -20,18 +20,24 @@ STUDIES_NEED_MASKS = "DICOM studies go into images/<case>/, with masks/<case>.ni
 
 @dataclass(frozen=True)
 class Layout:
-    """A known folder layout: how to recognise it and how to find its cases."""
+    """A known folder layout: how to recognise it, whether it has test cases with masks, and how to find all cases."""
 
     name: str
     description: str
     recognise: Callable[[Folder], bool]
+    has_test_cases: Callable[[Folder], bool]
     find_cases: Callable[[Folder, Sequence[str]], Discovery]
 
 
 LAYOUTS = {
-    module.NAME: Layout(module.NAME, module.DESCRIPTION, module.recognise, module.find_cases)
+    module.NAME: Layout(module.NAME, module.DESCRIPTION, module.recognise, module.has_test_cases, module.find_cases)
     for module in (images_masks, sample_folders, array_splits)
 }
+
+
+def layout_of(source: Folder, name: str | None) -> tuple[Layout, Folder]:
+    """The layout that the user names, or else the one that `detect` finds, with its folder."""
+    return (LAYOUTS[name], source) if name else detect(source)
 
 
 def find_labelled_cases(

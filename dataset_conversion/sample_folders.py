@@ -71,6 +71,10 @@ def recognise(source: Folder) -> bool:
     )
 
 
+def has_test_cases(source: Folder) -> bool:
+    return False
+
+
 def _study_files(folder: CaseFolder, findings: Findings) -> FolderFiles | None:
     """The DICOM study of a case folder without other images, and the mask beside it; None if there is none."""
     scans = list(folder.files or scans_below(Folder(folder.path)))

@@ -146,7 +146,7 @@ class KnownCases:
         """The case that a mask's stem names, with or without `_mask`, `_lesion_seg`, ... at its end.
 
         That is an image's own stem, or its case, or its case and a channel the mask was drawn on. A channel counts as
-        such only where ADC, DWI or one of the user's own is named among the images of the case: `p_t1` may well be a
+        such only where ADC, DWI or one of the user's own is named among the images of the case: `p_t1` may be a
         case of one file.
 
         Args:

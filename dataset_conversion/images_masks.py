@@ -173,7 +173,7 @@ def with_hidden_channel(case: Case, told: tuple[str, ...] = ()) -> Case:
 def _image_files(images: Folder, channel_names: Sequence[str], findings: Findings) -> tuple[list[Path], list[Image]]:
     """Every image file with its name and its folder's name; a subfolder's name is the channel of its files.
 
-    A folder of a DICOM study stands for its files, whatever channel its name tells.
+    A folder of a DICOM study stands for its files, whatever channel its name says.
     """
     files = scan_files(images.path, findings)
     entries = [Image(stem_of(path)) for path in files]

@@ -279,7 +279,7 @@ def _of_all(stages: tuple[StageStatus, ...], around: Surroundings) -> str:
 
 
 def expected_end(stages: tuple[StageStatus, ...], now: float) -> tuple[float | None, bool]:
-    """When the trainings end, by those that run and by how many run at a time; and whether it may well be sooner.
+    """When the trainings end, by those that run and by how many run at a time; and whether it may be sooner.
 
     A training that waits is expected to take as long as the others on average. None if none runs, or if the log of a
     running one does not show yet how long it takes.

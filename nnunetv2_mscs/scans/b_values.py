@@ -135,7 +135,7 @@ def check_computed(adc: np.ndarray, b0: np.ndarray, b_value: float, path: Path) 
     """Refuse a computed ADC that no brain has.
 
     Raises:
-        ScanError: the median over the head is implausible: a wrong b-value, or b0 and DWI changed about.
+        ScanError: the median over the head is implausible: a wrong b-value, or b0 and DWI exchanged.
     """
     head = adc[head_mask(b0)]
     median = float(np.median(head)) if head.size else 0.0
@@ -144,7 +144,7 @@ def check_computed(adc: np.ndarray, b0: np.ndarray, b_value: float, path: Path) 
         raise ScanError(
             f"the ADC computed with b = {b_value:g} s/mm2 has a median of {median:.4g} x 10^-6 mm2/s in the head, "
             f"where {low:g} to {high:g} are possible",
-            "Check the b-value (--b-value), and that --dwi and --b0 are not changed about.",
+            "Check the b-value (--b-value), and that --dwi and --b0 are not exchanged.",
             path,
         )
 

@@ -1,4 +1,4 @@
-"""What checking a scan turns up, in the words its owner can act on."""
+"""What the check of a scan finds, and what its owner can do about it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ class Finding:
     """One row of the table of findings.
 
     Args:
-        severity: an error forbids the conversion, a warning asks for a look, a note tells what was decided.
+        severity: an error forbids the conversion, a warning asks for a look, a note says what was decided.
         finding: what is the matter, with the values found.
         remedy: what to do about it.
         file: the file it was found in, empty when it concerns several.

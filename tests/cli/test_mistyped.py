@@ -107,7 +107,7 @@ def test_ctrl_c_says_whether_the_same_command_goes_on(command, monkeypatch, caps
 
     monkeypatch.setattr(f"nnunetv2_mscs.cli.{command}.run", interrupted)
     assert main([command, *words]) == 130
-    goes_on = "; the same command goes on where it stopped" * (command != "doctor")
+    goes_on = "; the same command continues where it stopped" * (command != "doctor")
     assert capsys.readouterr().err == f"mscs {command}: interrupted{goes_on}\n"
 
 

@@ -138,8 +138,8 @@ def find_runs(workspace: Path | None, dataset_id: int | None = None) -> list[Run
     dataset = "Dataset*" if dataset_id is None else dataset_name(dataset_id, "*")
     runs = [RunFolder(file.parent) for file in sorted(results.glob(f"{dataset}/{FOLDER}/{SETTINGS}"))]
     if not runs:
-        of = "" if dataset_id is None else f" of data set {dataset_id}"
-        raise MscsError(f"There is no run{of} in {results}.", "Start one with mscs run.")
+        of, see = ("", "") if dataset_id is None else (f" of data set {dataset_id}", "See mscs status for all runs. ")
+        raise MscsError(f"There is no run{of} in {results}.", f"{see}Start one with mscs run.")
     return runs
 
 

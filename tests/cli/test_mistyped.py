@@ -17,13 +17,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     ("words", "usage", "answer"),
     [
-        (["convret", "a", "1", "X"], "usage: mscs [-h]", "there is no command convret. Did you mean convert?"),
         (["Status"], "usage: mscs [-h]", "Did you mean status?"),
-        (
-            ["train"],
-            "usage: mscs [-h]",
-            "there is no command train. nnUNetv2_train trains one fold, mscs run all of them.",
-        ),
         (["help", "reprot"], "usage: mscs [-h]", "Did you mean report?"),
         (["--versoin"], "usage: mscs [-h]", "unknown option --versoin. Did you mean --version?"),
         (["run", ".", "1", "X", "--trainr=Y"], "usage: mscs run", "unknown option --trainr. Did you mean --trainer?"),

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
 from nnunetv2_mscs.workplace.arguments import add_processes, dataset_id, dataset_word
-from nnunetv2_mscs.workplace.options import add_options, from_values, options_of
+from nnunetv2_mscs.workplace.options import add_options, from_arguments
 
 SUMMARY = "scans in any known folder layout -> a dataset in nnUNet_raw"
 EXAMPLE = "mscs convert ./stroke 1 Stroke --patient-pattern '^sub-[0-9]+' --unlabelled ./new_scans"
@@ -41,9 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.scans.findings_table import findings_table
     from nnunetv2_mscs.workplace.resources import default_processes
 
-    options = {one.name: vars(args)[one.name] for one in options_of(ConversionOptions) if one.name in args}
-    taken = {"source": args.source, "dataset_id": args.dataset_id, "name": args.name, "overwrite": args.overwrite}
-    request = from_values(ConversionRequest, {**options, **taken, "processes": args.processes or default_processes()})
+    request = from_arguments(ConversionRequest, args, processes=args.processes or default_processes())
     try:
         conversion = convert(request)
     except SourceRefused as refusal:

@@ -136,7 +136,7 @@ def _here(asked: "Run", *, yes: bool) -> int:
 
     with Narration(asked.folder, live=sys.stdout.isatty()) as narration:
         outcome = carry_out(asked, yes=yes, follower=narration.follower)
-    narration.tell_end(outcome)
+    narration.end(outcome)
     return 1 if outcome.failed else 0
 
 

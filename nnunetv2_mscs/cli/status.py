@@ -44,19 +44,21 @@ def run(args: argparse.Namespace) -> int:
 
     runs = find_runs(args.workspace, args.dataset_id)
     if args.dataset_id is None:
-        _tell_all(runs, as_json=args.json)
+        _show_all(runs, as_json=args.json)
     elif args.json:
-        _tell_as_json(runs[0])
+        from nnunetv2_mscs.pipeline.status import run_status
+
+        print(json.dumps(run_status(runs[0]).as_json(), indent=1))
     elif args.log:
-        _tell_log(runs[0], args.log)
+        _show_log(runs[0], args.log)
     elif args.watch:
         _watch(runs[0])
     else:
-        _tell(runs[0])
+        _show(runs[0])
     return 0
 
 
-def _tell_all(runs: "list[RunFolder]", *, as_json: bool) -> None:
+def _show_all(runs: "list[RunFolder]", *, as_json: bool) -> None:
     from nnunetv2_mscs.pipeline.status import run_status
     from nnunetv2_mscs.pipeline.view import headline
 
@@ -72,13 +74,7 @@ def _tell_all(runs: "list[RunFolder]", *, as_json: bool) -> None:
         print("\n".join(headline(status) for status in found))
 
 
-def _tell_as_json(run_folder: "RunFolder") -> None:
-    from nnunetv2_mscs.pipeline.status import run_status
-
-    print(json.dumps(run_status(run_folder).as_json(), indent=1))
-
-
-def _tell(run_folder: "RunFolder") -> None:
+def _show(run_folder: "RunFolder") -> None:
     from nnunetv2_mscs.pipeline.headlines import results_of
     from nnunetv2_mscs.pipeline.status import DONE, run_status
     from nnunetv2_mscs.pipeline.view import details, table, wants_colours
@@ -104,7 +100,7 @@ def _watch(run_folder: "RunFolder") -> None:
         print(f"\n{text}")
 
 
-def _tell_log(run_folder: "RunFolder", part: str) -> None:
+def _show_log(run_folder: "RunFolder", part: str) -> None:
     names = sorted(log.stem for log in run_folder.logs.glob("*.log"))
     matches = [name for name in names if name == part] or [name for name in names if part in name]
     if len(matches) != 1:

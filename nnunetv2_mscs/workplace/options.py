@@ -77,6 +77,12 @@ def from_values(described: type[T], values: Mapping[str, Any]) -> T:
     return described(**{name: typed(name, value) for name, value in values.items()})
 
 
+def from_arguments(described: type[T], args: argparse.Namespace, **others: Any) -> T:
+    """An instance of a dataclass from the arguments that have the names of its fields, and from others."""
+    given = {one.name: vars(args)[one.name] for one in fields(described) if one.name in args}  # type: ignore[arg-type]
+    return from_values(described, {**given, **others})
+
+
 def recorded(values: Any, described: type) -> dict[str, Any]:
     """Options as a record keeps them: a list of each one's values, True or False for a switch; JSON-able.
 

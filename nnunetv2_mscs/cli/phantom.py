@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.workplace.arguments import add_processes, number_from, voxel_size_mm, whole
+from nnunetv2_mscs.workplace.arguments import add_processes, add_spacing, number_from, whole
 
 SUMMARY = "synthetic scans of acute stroke, for demonstrations and tests"
 EXAMPLE = "mscs phantom ./phantoms --cases 20 --seed 1 --size 96 96 12 --picture phantoms.png"
@@ -49,13 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar=("X", "Y", "Z"),
         help="voxels (default 192 192 20)",
     )
-    add(
-        "--spacing",
-        nargs=3,
-        type=voxel_size_mm,
-        metavar=("X", "Y", "Z"),
-        help="voxel size in mm (default: what makes the volume 230 x 230 x 130 mm)",
-    )
+    add_spacing(parser, "voxel size in mm (default: what makes the volume 230 x 230 x 130 mm)")
     add(
         "--noise",
         type=number_from(0, 1),

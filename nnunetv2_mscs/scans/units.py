@@ -66,7 +66,7 @@ def middle(array: np.ndarray, share: float = 0.5) -> np.ndarray:
 
 
 def find_adc_unit(adc: np.ndarray, dwi: np.ndarray | None = None) -> AdcUnit:
-    """Tell the unit of an ADC map from the median over the brain.
+    """Find the unit of an ADC map by the median over the brain.
 
     A map is taken as min-max scaled when ADC and DWI both lie in [0, 1] and the ADC is too large to be mm2/s; or,
     when DWI is absent or not scaled, when the map runs up to exactly 1. A map in 10^-3 mm2/s goes well beyond 1 in CSF.

@@ -82,5 +82,10 @@ def dataset_word(text: str) -> str:
     return text
 
 
+def add_spacing(parser: ParserOrGroup, description: str) -> None:
+    """Give a parser --spacing X Y Z in mm, whose value is None where it is not given."""
+    parser.add_argument("--spacing", nargs=3, type=voxel_size_mm, metavar=("X", "Y", "Z"), help=description)
+
+
 dataset_id = whole(1, 999)
 count = whole(1)

@@ -29,12 +29,13 @@ from nnunetv2_mscs.dataset_conversion.layouts import (
     layout_of,
 )
 from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
-from nnunetv2_mscs.dataset_conversion.roles import Folds, settle_folds, settle_roles, warn_of_leaks
+from nnunetv2_mscs.dataset_conversion.roles import settle_folds, settle_roles, warn_of_leaks
 from nnunetv2_mscs.dataset_conversion.staging import PREFIX, staged
 from nnunetv2_mscs.dataset_conversion.storage import settle_axes
 from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
 from nnunetv2_mscs.dataset_conversion.writer import DatasetFacts, write_dataset
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.dataset import Folds
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ReadingRules, channel_order
 from nnunetv2_mscs.scans.dicom_headers import check_can_read
 from nnunetv2_mscs.scans.findings import Finding, Findings

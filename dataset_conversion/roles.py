@@ -5,10 +5,8 @@ from collections.abc import Sequence
 
 from nnunetv2_mscs.dataset_conversion.checking import CaseReport
 from nnunetv2_mscs.dataset_conversion.splits import by_patient, choose_test_patients, make_folds
-from nnunetv2_mscs.nnunet_files.dataset import FOLDS
+from nnunetv2_mscs.nnunet_files.dataset import FOLDS, Folds
 from nnunetv2_mscs.scans.findings import Findings
-
-Folds = list[dict[str, list[str]]]
 
 
 def settle_roles(reports: Sequence[CaseReport], test_fraction: float | None, seed: int) -> dict[str, str]:

@@ -138,8 +138,10 @@ def find_runs(workspace: Path | None, dataset_id: int | None = None) -> list[Run
     dataset = "Dataset*" if dataset_id is None else dataset_name(dataset_id, "*")
     runs = [RunFolder(file.parent) for file in sorted(results.glob(f"{dataset}/{FOLDER}/{SETTINGS}"))]
     if not runs:
-        of, see = ("", "") if dataset_id is None else (f" of data set {dataset_id}", "See mscs status for all runs. ")
-        raise MscsError(f"There is no run{of} in {results}.", f"{see}Start one with mscs run.")
+        if dataset_id is None:
+            raise MscsError(f"There is no run in {results}.", "Start one with mscs run.")
+        remedy = "See mscs status for all runs, or start one with mscs run."
+        raise MscsError(f"There is no run of data set {dataset_id} in {results}.", remedy)
     return runs
 
 

@@ -63,4 +63,4 @@ def test_a_data_set_in_nnunets_raw_format(scans, folders):
     (raw / "imagesTs/t_0000.nii.gz").touch()
     (raw / "imagesTs/t_0001.nii.gz").touch()
     measured = measure_scans(replace(SETTINGS, source=str(raw)), folders)
-    assert measured == Scans(labelled=3, test=1, values=2 * 30 * 8)
+    assert measured == Scans(labelled=3, test=1, values=2 * 30 * 8, is_raw=True)

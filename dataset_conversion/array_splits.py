@@ -23,6 +23,10 @@ def recognise(source: Folder) -> bool:
     return train is not None and images_masks.recognise(train)
 
 
+def has_test_cases(source: Folder) -> bool:
+    return source.subfolder(SPLIT_FOLDERS["test"]) is not None
+
+
 def find_cases(source: Folder, channel_names: Sequence[str] = ()) -> Discovery:
     """All cases of all split folders. Where two splits use one name, every name gets its split in front."""
     folders = {split: source.subfolder(names) for split, names in SPLIT_FOLDERS.items()}

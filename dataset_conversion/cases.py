@@ -27,7 +27,7 @@ class Case:
         split: the folder it came from; "train" where the layout knows none.
         patient: whose scan it is; scans of one patient stay together in every split.
         source_name: what the source calls it; its name, unless given.
-        numbered: its channels are told by numbers, as in nnU-Net's own files.
+        numbered: its files name channels by numbers, as nnU-Net's do.
         channel_names: of its one file with all channels, as far as its name or the source says.
     """
 

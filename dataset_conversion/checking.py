@@ -11,7 +11,7 @@ from nnunetv2_mscs.dataset_conversion.cases import Case
 from nnunetv2_mscs.dataset_conversion.dicom_studies import load_case
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ReadingRules, channel_order
 from nnunetv2_mscs.scans.contrast import Contrast, lesion_contrast
-from nnunetv2_mscs.scans.findings import Finding, Findings
+from nnunetv2_mscs.scans.findings import Finding, Findings, shown
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.lesions import count_pieces, lesion_volume_ml
 from nnunetv2_mscs.scans.scan import Scan
@@ -142,7 +142,3 @@ def check_spacing(cases: Sequence[Case], spacing: tuple[float, ...] | None, find
         )
     if cases and not bare and spacing is not None:
         findings.error("--spacing is given, but all files carry their own voxel size", "Drop --spacing.")
-
-
-def shown(names: Sequence[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nnunetv2_mscs.dataset_conversion.checking import CaseReport, shown
+from nnunetv2_mscs.dataset_conversion.checking import CaseReport
 from nnunetv2_mscs.scans.channels import COMBINED, swapped
-from nnunetv2_mscs.scans.findings import Findings
+from nnunetv2_mscs.scans.findings import Findings, shown
 from nnunetv2_mscs.scans.units import SCALED
 
 SWAPPED_SHARE = 2 / 3

@@ -23,25 +23,25 @@ from nnunetv2_mscs.dataset_conversion.destination import (
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.dataset_conversion.former_data import warn_of_former_data
 from nnunetv2_mscs.dataset_conversion.layouts import (
-    LAYOUTS,
     check_source,
     check_unlabelled,
-    detect,
     find_labelled_cases,
+    layout_of,
 )
 from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
-from nnunetv2_mscs.dataset_conversion.roles import Folds, settle_folds, settle_roles, warn_of_leaks
+from nnunetv2_mscs.dataset_conversion.roles import settle_folds, settle_roles, warn_of_leaks
 from nnunetv2_mscs.dataset_conversion.staging import PREFIX, staged
 from nnunetv2_mscs.dataset_conversion.storage import settle_axes
 from nnunetv2_mscs.dataset_conversion.unlabelled import find_unlabelled
 from nnunetv2_mscs.dataset_conversion.writer import DatasetFacts, write_dataset
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.nnunet_files.dataset import Folds
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ReadingRules, channel_order
 from nnunetv2_mscs.scans.dicom_headers import check_can_read
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.formats import unread_files
-from nnunetv2_mscs.scans.writing import DISK_FULL
 from nnunetv2_mscs.workplace.hidden_places import clear_leftovers
+from nnunetv2_mscs.workplace.whole_files import DISK_FULL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +127,7 @@ def convert(request: ConversionRequest) -> Conversion:
         reports += check_cases(new, request.rules, processes=request.processes)
     check_spacing([report.case for report in reports], request.spacing, findings)
     for report in reports:
-        findings.extend(list(report.findings))
+        findings.items += report.findings
     check_together(reports, findings)
     if findings.errors:
         raise SourceRefused(findings.items)
@@ -181,12 +181,12 @@ def _files(cases: Sequence[Case]) -> Iterator[Path]:
 def _find_labelled(request: ConversionRequest, findings: Findings) -> tuple[str, list[Case]]:
     """The layout's name and all cases with masks; complaints go to the findings."""
     given = Folder(request.source, left_out=request.unlabelled)
-    layout, source = (LAYOUTS[request.layout], given) if request.layout else detect(given)
+    layout, source = layout_of(given, request.layout)
     if source != given:
         findings.note(f"the scans lie in its folder {source.name}", file=source.path)
         given.note_others([Folder(path) for path in (source.path, *source.path.parents)], findings)
     discovery = with_clean_names(find_labelled_cases(layout, source, request.channels, request.derivative))
-    findings.extend(discovery.findings.items)
+    findings.items += discovery.findings.items
     pattern = re.compile(request.patient_pattern) if request.patient_pattern else None
     cases = with_patients(discovery.cases, pattern, findings)
     cases = settle_channels(cases, request.channels, findings)
@@ -217,5 +217,5 @@ def _find_unlabelled(
     for case in found.cases:
         if case.name.lower() in taken:
             found.findings.error("a scan with a mask has the same name", "Rename one of them.", case=case.name)
-    findings.extend(found.findings.items)
+    findings.items += found.findings.items
     return [replace(case, patient=case.name) for case in found.cases]

@@ -12,7 +12,7 @@ Public data sets that are laid out so:
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from nnunetv2_mscs.dataset_conversion.case_folders import (
 )
 from nnunetv2_mscs.dataset_conversion.file_names import stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder
-from nnunetv2_mscs.scans.findings import Findings
+from nnunetv2_mscs.scans.findings import Findings, shown
 from nnunetv2_mscs.scans.words import HEAD_WORDS, LESION_WORDS, channel_of_words, words_of
 
 # A file in one of these spaces is not on the scan's grid.
@@ -38,8 +38,7 @@ LESION_LABEL = re.compile(r"(?:^|_)label-L(?:_|$)")
 TISSUE_LABEL = re.compile(r"(?:^|_)label-(?:BG|GM|WM|CSF|BN|CGM|SGM|SCGM|NLM|CBM|BS)(?:_|$)")
 ACUTE, CHRONIC = re.compile(r"(?<!sub)acute", re.IGNORECASE), re.compile(r"chronic", re.IGNORECASE)
 LESION = re.compile(LESION_WORDS.pattern, re.IGNORECASE)
-OPTION = "--derivative"
-MOST_SHOWN = 5
+DERIVATIVE = "--derivative"
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ class Derived:
         if len(masks) > 1:
             forms = ", ".join(mask.form for mask in masks)
             names = _telling_names(masks)
-            remedy = f"Choose with {OPTION} NAME: {', '.join(names)}." if names else "Keep one of them."
+            remedy = f"Choose with {DERIVATIVE} NAME: {', '.join(names)}." if names else "Keep one of them."
             findings.error(f"{len(masks)} files could be its mask: {forms}", remedy, case=case.name, file=case.path)
 
 
@@ -139,7 +138,7 @@ def find_derived(source: Folder, cases: Sequence[CaseFolder], chosen: Sequence[s
     if unknown := [name for name in chosen if not any(_is_called(mask, name) for mask in everything)]:
         names = sorted({name for mask in everything for name in mask.names})
         there = f"The names here: {', '.join(names)}." if names else "SOURCE has no derivatives with masks."
-        findings.error(f"{OPTION} {unknown[0]}: no mask of a case is called so among the derivatives", there)
+        findings.error(f"{DERIVATIVE} {unknown[0]}: no mask of a case is called so among the derivatives", there)
         return derived
     with_acute = {mask.folder for mask in everything if mask.is_acute}
     for case, found in candidates.items():
@@ -235,7 +234,7 @@ def _refuse_several_folders(derived: Derived, chosen: Sequence[str], findings: F
         listed = ", ".join(f"{name} ({count} cases)" for name, count in counts.items())
         findings.error(
             f"the masks lie in {len(counts)} folders of the derivatives: {listed}",
-            f"Choose with {OPTION}: one of them, or several in the order of preference.",
+            f"Choose with {DERIVATIVE}: one of them, or several in the order of preference.",
         )
 
 
@@ -248,15 +247,8 @@ def _note_choice(derived: Derived, candidates: Mapping[str, Sequence[DerivedMask
     rest = [mask for masks in candidates.values() for mask in masks if mask not in taken | several]
     names = {mask.form: mask.description or mask.folder for mask in rest}
     for form, count in Counter(mask.form for mask in rest).items():
-        remedy = f"{OPTION} {names[form]} takes them." if names[form] else ""
+        remedy = f"{DERIVATIVE} {names[form]} takes them." if names[form] else ""
         findings.note(f"masks passed over of {count} case{'s' * (count > 1)}: {form}", remedy)
-
-
-def shown(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:MOST_SHOWN]) + (
-        f" and {len(listed) - MOST_SHOWN} more" if len(listed) > MOST_SHOWN else ""
-    )
 
 
 def _on_the_scan(paths: list[Path], case: str, findings: Findings) -> list[Path]:

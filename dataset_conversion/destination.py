@@ -1,6 +1,5 @@
 """The dataset's place in nnUNet_raw, and whether it is free."""
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, dataset_name
 from nnunetv2_mscs.nnunet_files.environment import RAW, VARIABLES, folder_if_named, folder_named_by
-from nnunetv2_mscs.workplace.hidden_places import made
+from nnunetv2_mscs.workplace.resources import write_failure
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,12 @@ def raw_folder() -> Path:
         MscsError: it is not set or not writable.
     """
     raw = folder_named_by(RAW)
-    _check_writable(raw)
+    if write_failure(raw):
+        raise MscsError(f"nnUNet_raw ({raw}) is not a folder you may write to.", "Set nnUNet_raw to a folder of yours.")
     return raw
 
 
-def find_destination(
-    raw: Path, dataset_id: int, name: str, *, overwrite: bool, sources: Sequence[Path] = ()
-) -> Destination:
+def find_destination(raw: Path, dataset_id: int, name: str, *, overwrite: bool, sources: Sequence[Path]) -> Destination:
     """The dataset's place in the folder `raw`, from which leftovers have been cleared.
 
     Raises:
@@ -64,7 +62,7 @@ def find_destination(
     if not (path / DATASET_JSON).is_file():
         raise MscsError(
             f"{path} is not a dataset (it has no dataset.json), so that --overwrite leaves it alone.",
-            "Look what it holds and move it away, or choose another id.",
+            "See what it holds and move it away, or choose another id.",
         )
     return destination
 
@@ -91,35 +89,9 @@ def refuse_namesakes(destination: Destination, roots: Sequence[Path] | None = No
     """
     if roots is None:
         roots = [root for variable in VARIABLES if (root := folder_if_named(variable))]
-    for folder in _namesakes(destination.dataset_id, destination.name, roots):
+    found = [path for root in roots for path in root.glob(f"Dataset{destination.dataset_id:03d}*") if path.is_dir()]
+    if others := sorted(path for path in found if path.name != destination.name):
         raise MscsError(
-            f"The id {destination.dataset_id} is taken by {folder}, and nnU-Net refuses two datasets with one id.",
-            f"Choose another id, or the name {folder.name.split('_', 1)[-1]}.",
+            f"The id {destination.dataset_id} is taken by {others[0]}, and nnU-Net refuses two datasets with one id.",
+            f"Choose another id, or the name {others[0].name.split('_', 1)[-1]}.",
         )
-
-
-def _check_writable(raw: Path) -> None:
-    fine = raw.is_dir() and os.access(raw, os.W_OK | os.X_OK) if raw.exists() else _can_be_made(raw)
-    if not fine:
-        raise MscsError(f"nnUNet_raw ({raw}) is not a folder you may write to.", "Set nnUNet_raw to a folder of yours.")
-
-
-def _namesakes(dataset_id: int, name: str, roots: Sequence[Path]) -> list[Path]:
-    """Folders of another name with this id."""
-    folders = [root for root in roots if root.is_dir()]
-    found = [path for folder in folders for path in folder.glob(f"Dataset{dataset_id:03d}*") if path.is_dir()]
-    return sorted(path for path in found if path.name != name)
-
-
-class _Tried(Exception):
-    """Raised to end the block in which a folder is made on trial."""
-
-
-def _can_be_made(folder: Path) -> bool:
-    try:
-        with made(folder):
-            raise _Tried
-    except _Tried:
-        return True
-    except OSError:
-        return False

@@ -9,7 +9,7 @@ from nnunetv2_mscs.dataset_conversion.file_names import is_passed_over
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.scans.channels import ADC, DWI, Channel, ReadingRules
 from nnunetv2_mscs.scans.dicom_headers import dicom_files, study_of
-from nnunetv2_mscs.scans.dicom_study import OPTIONS, read_dicom_study
+from nnunetv2_mscs.scans.dicom_study import OPTION_OF, read_dicom_study
 from nnunetv2_mscs.scans.findings import Finding, Findings, ScanError
 from nnunetv2_mscs.scans.formats import ending_of, is_dicom
 from nnunetv2_mscs.scans.new_scan import B0, NewChannels, with_computed_adc
@@ -63,7 +63,7 @@ def load_case(case: Case, rules: ReadingRules, *, check: bool = True) -> tuple[S
         new, picked = _read(case.study)
         used = _needed(new, wanted)
     except MscsError as error:
-        told = any(option in error.remedy for option in OPTIONS.values())
+        told = any(option in error.remedy for option in OPTION_OF.values())
         findings.error(error.finding, TAKE_AWAY if told else error.remedy, file=case.study)
         return None, findings.items
     for sentence in picked:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_mscs.scans.findings import Findings
-from nnunetv2_mscs.scans.formats import ending_of, is_part_of_another, unread_format
+from nnunetv2_mscs.scans.formats import ending_of, is_part_of_another, unread_format, without_ending
 from nnunetv2_mscs.scans.words import ADC, DWI, LAST_WORDS, MASK_WORDS, SEPARATORS, channel_of_words, words_of
 
 MASK_SUFFIX = re.compile(rf"[{SEPARATORS}](?:{'|'.join(MASK_WORDS)})$", re.IGNORECASE)
@@ -37,7 +37,7 @@ class ImageName:
 
 def stem_of(path: Path) -> str:
     """The file's name without the ending of its format, letters composed."""
-    return composed(path.name[: len(path.name) - len(ending_of(path))])
+    return composed(without_ending(path))
 
 
 def composed(name: str) -> str:
@@ -146,7 +146,7 @@ class KnownCases:
         """The case that a mask's stem names, with or without `_mask`, `_lesion_seg`, ... at its end.
 
         That is an image's own stem, or its case, or its case and a channel the mask was drawn on. A channel counts as
-        such only where ADC, DWI or one of the user's own is named among the images of the case: `p_t1` may well be a
+        such only where ADC, DWI or one of the user's own is named among the images of the case: `p_t1` may be a
         case of one file.
 
         Args:

@@ -1,15 +1,14 @@
 """Data that nnU-Net still holds of a former dataset of the same name, and would mix up with the new one."""
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nnunetv2_mscs.nnunet_files.dataset import FINGERPRINT, SPLITS, folder_of
+from nnunetv2_mscs.nnunet_files.dataset import FINGERPRINT, SPLITS, Folds, accepts_folds, folder_of
 from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED
 from nnunetv2_mscs.scans.findings import Findings
 
 
-def warn_of_former_data(name: str, folds: Sequence[Mapping[str, Sequence[str]]], findings: Findings) -> bool:
+def warn_of_former_data(name: str, folds: Folds, findings: Findings) -> bool:
     """Warn of splits that stop nnU-Net's planner, and of a fingerprint of other scans.
 
     Args:
@@ -22,7 +21,7 @@ def warn_of_former_data(name: str, folds: Sequence[Mapping[str, Sequence[str]]],
     """
     folder = folder_of(PREPROCESSED, name)
     splits = folder / SPLITS
-    if folds and splits.is_file() and not _same_folds(splits, folds):
+    if folds and splits.is_file() and not _are_accepted(splits, folds):
         findings.warning(
             "holds other folds than this dataset's; nnU-Net's planner will stop at them",
             f"Delete it before planning: rm {splits}",
@@ -38,14 +37,8 @@ def warn_of_former_data(name: str, folds: Sequence[Mapping[str, Sequence[str]]],
     return fingerprint.is_file()
 
 
-def _same_folds(path: Path, folds: Sequence[Mapping[str, Sequence[str]]]) -> bool:
-    """Whether nnU-Net's planner would accept the file for these folds: it may hold more, but no different one."""
+def _are_accepted(path: Path, folds: Folds) -> bool:
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        return len(stored) >= len(folds) and all(
-            set(old[part]) == set(new[part])
-            for old, new in zip(stored, folds, strict=False)
-            for part in ("train", "val")
-        )
+        return accepts_folds(json.loads(path.read_text(encoding="utf-8")), folds)
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -173,7 +173,7 @@ def with_hidden_channel(case: Case, told: tuple[str, ...] = ()) -> Case:
 def _image_files(images: Folder, channel_names: Sequence[str], findings: Findings) -> tuple[list[Path], list[Image]]:
     """Every image file with its name and its folder's name; a subfolder's name is the channel of its files.
 
-    A folder of a DICOM study stands for its files, whatever channel its name tells.
+    A folder of a DICOM study stands for its files, whatever channel its name says.
     """
     files = scan_files(images.path, findings)
     entries = [Image(stem_of(path)) for path in files]
@@ -321,21 +321,16 @@ def _masks_by_case(
 ) -> dict[str, Path]:
     by_case: dict[str, Path] = {}
     for path, name in sorted(named, key=lambda item: (has_copy_mark(stem_of(item[0])), item[0])):
-        if name in by_case and is_copy(path, by_case[name]):
-            findings.note(f"ignored: a copy of {by_case[name].name}", case=name, file=path)
+        first = by_case.setdefault(name, path)
+        if first == path:
             continue
-        if name in by_case and _is_same_mask(by_case[name], path, channel_names):
-            findings.note(f"ignored: the same mask as {by_case[name].name}", case=name, file=path)
-            continue
-        if name in by_case:
-            findings.error(
-                f"duplicate case: {by_case[name].name} and {path.name} are both its mask",
-                "Take one of them away.",
-                case=name,
-                file=path,
-            )
-            continue
-        by_case[name] = path
+        if is_copy(path, first):
+            findings.note(f"ignored: a copy of {first.name}", case=name, file=path)
+        elif _is_same_mask(first, path, channel_names):
+            findings.note(f"ignored: the same mask as {first.name}", case=name, file=path)
+        else:
+            text = f"duplicate case: {first.name} and {path.name} are both its mask"
+            findings.error(text, "Take one of them away.", case=name, file=path)
     for folder in masks.subfolders():
         findings.note("folder ignored: masks lie directly in the masks folder", file=folder.path)
     return by_case

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion import array_splits, images_masks, sample_folders
 from nnunetv2_mscs.dataset_conversion.cases import Discovery
-from nnunetv2_mscs.dataset_conversion.derivatives import OPTION
+from nnunetv2_mscs.dataset_conversion.derivatives import DERIVATIVE
 from nnunetv2_mscs.dataset_conversion.dicom_studies import holds_dicom
 from nnunetv2_mscs.dataset_conversion.file_names import is_passed_over
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.scans.findings import shown
 from nnunetv2_mscs.scans.formats import unread_files
 
 STUDIES_NEED_MASKS = "DICOM studies go into images/<case>/, with masks/<case>.nii.gz."
@@ -19,22 +20,28 @@ STUDIES_NEED_MASKS = "DICOM studies go into images/<case>/, with masks/<case>.ni
 
 @dataclass(frozen=True)
 class Layout:
-    """A known folder layout: how to recognise it and how to find its cases."""
+    """A known folder layout: how to recognise it, whether it has test cases with masks, and how to find all cases."""
 
     name: str
     description: str
     recognise: Callable[[Folder], bool]
+    has_test_cases: Callable[[Folder], bool]
     find_cases: Callable[[Folder, Sequence[str]], Discovery]
 
 
 LAYOUTS = {
-    module.NAME: Layout(module.NAME, module.DESCRIPTION, module.recognise, module.find_cases)
+    module.NAME: Layout(module.NAME, module.DESCRIPTION, module.recognise, module.has_test_cases, module.find_cases)
     for module in (images_masks, sample_folders, array_splits)
 }
 
 
+def layout_of(source: Folder, name: str | None) -> tuple[Layout, Folder]:
+    """The layout that the user names, or else the one that `detect` finds, with its folder."""
+    return (LAYOUTS[name], source) if name else detect(source)
+
+
 def find_labelled_cases(
-    layout: Layout, source: Folder, channels: Sequence[str], derivative: Sequence[str] = ()
+    layout: Layout, source: Folder, channels: Sequence[str], derivative: Sequence[str]
 ) -> Discovery:
     """The cases of a folder in a layout.
 
@@ -48,8 +55,8 @@ def find_labelled_cases(
         return sample_folders.find_cases(source, channels, derivative=derivative)
     discovery = layout.find_cases(source, channels)
     if derivative:
-        text = f"{OPTION} is given, but the layout {layout.name} has no derivatives"
-        discovery.findings.error(text, f"Drop {OPTION}.", file=source.path)
+        text = f"{DERIVATIVE} is given, but the layout {layout.name} has no derivatives"
+        discovery.findings.error(text, f"Drop {DERIVATIVE}.", file=source.path)
     return discovery
 
 
@@ -96,11 +103,10 @@ def detect(source: Folder) -> tuple[Layout, Folder]:
     _refuse_half(source)
     looked_for = "; ".join(f"{layout.name}: {layout.description}" for layout in LAYOUTS.values())
     entries = [path.name + ("/" if path.is_dir() else "") for path in source.entries()]
-    shown = ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")
     read_otherwise = [unread_files(source.path), STUDIES_NEED_MASKS if holds_dicom(source.path) else ""]
     advice = [*read_otherwise, "Arrange the files so, or point SOURCE at the folder that holds them."]
     raise MscsError(
-        f"SOURCE {source.path} has no known layout. Looked for {looked_for}. Found: {shown}.",
+        f"SOURCE {source.path} has no known layout. Looked for {looked_for}. Found: {shown(entries, 8)}.",
         " ".join(filter(None, advice)),
     )
 

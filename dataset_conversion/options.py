@@ -55,16 +55,13 @@ def _pattern(text: str) -> str:
 class ConversionOptions:
     """What decides on the data set that is made of a folder of scans; see the help texts."""
 
-    layout: str | None = option(
-        None, "take SOURCE as this layout instead of detecting it", choices=LAYOUT_NAMES, always_recorded=True
-    )
+    layout: str | None = option(None, "take SOURCE as this layout instead of detecting it", choices=LAYOUT_NAMES)
     spacing: tuple[float, ...] | None = option(
         None,
         "voxel size in mm of .npy and .npz files, which carry none (required for them)",
         nargs=3,
         type=voxel_size_mm,
         metavar=("X", "Y", "Z"),
-        always_recorded=True,
     )
     channels: tuple[str, ...] = option(
         (),
@@ -73,14 +70,12 @@ class ConversionOptions:
         type=_canonical,
         action=_Distinct,
         metavar="C",
-        always_recorded=True,
     )
     test_fraction: float | None = option(
         None,
         "share of the patients to set aside as imagesTs, labelsTs",
         type=_fraction,
         metavar="F",
-        always_recorded=True,
     )
     patient_pattern: str | None = option(
         None,
@@ -88,7 +83,6 @@ class ConversionOptions:
         "patient stay together (default: every case a patient)",
         type=_pattern,
         metavar="RE",
-        always_recorded=True,
     )
     unlabelled: Path | None = option(
         None,
@@ -96,7 +90,6 @@ class ConversionOptions:
         also="--unlabeled",
         type=Path,
         metavar="DIR",
-        always_recorded=True,
     )
     derivative: tuple[str, ...] = option(
         (),
@@ -105,11 +98,13 @@ class ConversionOptions:
         nargs="+",
         action=_Distinct,
         metavar="NAME",
+        added_later=True,
     )
-    resample: bool = option(False, "bring ADC (linear) and mask (nearest) onto the DWI's grid", always_recorded=True)
+    resample: bool = option(False, "bring ADC (linear) and mask (nearest) onto the DWI's grid")
     allow_large_masks: bool = option(
         False,
         "take masks of more than 700 mL, or of more than 60 %% of the head's tissue; by default these are errors, "
         "as masks of the brain",
+        added_later=True,
     )
-    seed: int = option(0, "of the test set and the folds (default 0)", type=int, metavar="N", always_recorded=True)
+    seed: int = option(0, "of the test set and the folds (default 0)", type=int, metavar="N")

@@ -4,10 +4,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from nnunetv2_mscs.dataset_conversion.checking import CaseReport
-from nnunetv2_mscs.dataset_conversion.splits import FOLDS, by_patient, choose_test_patients, make_folds
+from nnunetv2_mscs.dataset_conversion.splits import by_patient, choose_test_patients, make_folds
+from nnunetv2_mscs.nnunet_files.dataset import FOLDS, Folds
 from nnunetv2_mscs.scans.findings import Findings
-
-Folds = list[dict[str, list[str]]]
 
 
 def settle_roles(reports: Sequence[CaseReport], test_fraction: float | None, seed: int) -> dict[str, str]:
@@ -54,6 +53,6 @@ def settle_folds(reports: Sequence[CaseReport], role_of: dict[str, str], seed: i
             "one training patient cannot be split into folds: no splits_final.json is written",
             "Only `nnUNetv2_train ... all` can train on it.",
         )
-    elif len(folds) < FOLDS:
-        findings.note(f"{len(folds)} folds instead of {FOLDS}: there are {len(cases_of)} training patients")
+    elif len(folds) < len(FOLDS):
+        findings.note(f"{len(folds)} folds instead of {len(FOLDS)}: there are {len(cases_of)} training patients")
     return folds

@@ -16,14 +16,14 @@ from nnunetv2_mscs.dataset_conversion.case_folders import (
     scans_below,
     used_folders,
 )
-from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, Split
-from nnunetv2_mscs.dataset_conversion.derivatives import OPTION, Derived, find_derived, shown
+from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery
+from nnunetv2_mscs.dataset_conversion.derivatives import DERIVATIVE, Derived, find_derived
 from nnunetv2_mscs.dataset_conversion.dicom_studies import holds_dicom
 from nnunetv2_mscs.dataset_conversion.file_names import composed, folder_channel, scan_files, stem_of
 from nnunetv2_mscs.dataset_conversion.folders import Folder, note_without_scans
 from nnunetv2_mscs.dataset_conversion.images_masks import IMAGE_FOLDERS, MASK_FOLDERS, PREDICT_ON, is_copy
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI
-from nnunetv2_mscs.scans.findings import Findings
+from nnunetv2_mscs.scans.findings import Findings, shown
 from nnunetv2_mscs.scans.formats import ending_of, unread_files
 from nnunetv2_mscs.scans.words import (
     KNOWN_MASK_WORDS,
@@ -71,6 +71,10 @@ def recognise(source: Folder) -> bool:
     )
 
 
+def has_test_cases(source: Folder) -> bool:
+    return False
+
+
 def _study_files(folder: CaseFolder, findings: Findings) -> FolderFiles | None:
     """The DICOM study of a case folder without other images, and the mask beside it; None if there is none."""
     scans = list(folder.files or scans_below(Folder(folder.path)))
@@ -84,15 +88,12 @@ def _files_of(folder: CaseFolder, findings: Findings) -> list[Path]:
     return list(folder.files) if folder.is_deep else scan_files(folder.path, findings)
 
 
-def find_cases(
-    source: Folder, channel_names: Sequence[str] = (), split: Split = "train", *, derivative: Sequence[str] = ()
-) -> Discovery:
+def find_cases(source: Folder, channel_names: Sequence[str] = (), *, derivative: Sequence[str] = ()) -> Discovery:
     """All cases of a folder of case folders, each with its mask beside its images or among the derivatives of BIDS.
 
     Args:
         source: the folder.
         channel_names: the user's own names of channels.
-        split: what the cases are for.
         derivative: names of derivatives of which the masks are to be taken, in the order of preference.
     """
     discovery = Discovery()
@@ -121,7 +122,7 @@ def find_cases(
             _refuse_without_mask(found, folder, derived, findings)
         elif not channel_names and COMBINED not in files:
             _refuse_missing(replace(found, images=files), folder, findings)
-        discovery.cases.append(Case(folder.name, files, mask, split, patient=folder.patient))
+        discovery.cases.append(Case(folder.name, files, mask, patient=folder.patient))
     _warn_of_left_out(left_out, len(folders), findings)
     source.note_others(used_folders(source), findings)
     return discovery
@@ -133,7 +134,7 @@ def _refuse_without_mask(found: FolderFiles, folder: CaseFolder, derived: Derive
     told = f": {reason}" if reason else ""
     told += f"; is it {unknown}? Known words are {KNOWN_MASK_WORDS}" if unknown else ""
     unread = "" if COMBINED in found.images else unread_files(folder.path)
-    choose = f"Name the derivatives to take with {OPTION}" if reason else "Add a file named *mask*"
+    choose = f"Name the derivatives to take with {DERIVATIVE}" if reason else "Add a file named *mask*"
     findings.error(
         f"image without a mask{told}",
         unread or f"{choose}, or {PREDICT_ON}.",
@@ -148,7 +149,7 @@ def _warn_of_left_out(left_out: Mapping[str, str], count: int, findings: Finding
         names = [name for name, own in left_out.items() if own == reason]
         findings.warning(
             f"left out: {len(names)} of {count} cases, which have {reason} among the derivatives: {shown(names)}",
-            f"A patient without a lesion needs an empty mask; others may be predicted on. {OPTION} takes other masks.",
+            f"A patient without a lesion needs an empty mask; predict on the others. {DERIVATIVE} takes other masks.",
         )
 
 
@@ -171,7 +172,7 @@ def _with_derived(
             _note_not_needed(paths, folder, findings)
     masks = [one.path for one in derived.masks.get(folder.name, [])]
     if masks and mask is not None and prefers_derived:
-        findings.note(f"ignored: {OPTION} names another mask", case=folder.name, file=mask)
+        findings.note(f"ignored: {DERIVATIVE} names another mask", case=folder.name, file=mask)
         mask = None
     if masks and mask is None:
         derived.refuse_several(folder, findings)

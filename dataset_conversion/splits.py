@@ -4,7 +4,7 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-FOLDS = 5
+from nnunetv2_mscs.nnunet_files.dataset import FOLDS
 
 
 def choose_test_patients(volumes_ml: Mapping[str, float], fraction: float, *, seed: int) -> set[str]:
@@ -43,7 +43,7 @@ def make_folds(
     Returns:
         For each fold the case names under "train" and "val".
     """
-    folds = min(FOLDS, len(cases_of))
+    folds = min(len(FOLDS), len(cases_of))
     if folds < 2:
         return []
     rng = random.Random(seed)

@@ -7,7 +7,7 @@ import numpy as np
 
 from nnunetv2_mscs.dataset_conversion.checking import CaseReport
 from nnunetv2_mscs.dataset_conversion.convert import Conversion
-from nnunetv2_mscs.dataset_conversion.splits import FOLDS
+from nnunetv2_mscs.nnunet_files.dataset import FOLDS
 from nnunetv2_mscs.nnunet_files.environment import exports_here
 from nnunetv2_mscs.workplace.resources import processes_here
 
@@ -67,7 +67,7 @@ def _folds(conversion: Conversion) -> str:
         return "none (one patient)"
     sizes = "/".join(str(len(fold["val"])) for fold in conversion.folds)
     text = f"{len(conversion.folds)}, by patient, balanced by lesion volume ({sizes} cases validate)"
-    few = len(conversion.folds) < FOLDS
+    few = len(conversion.folds) < len(FOLDS)
     return f"{text}; train folds 0 to {len(conversion.folds) - 1}" if few else text
 
 

@@ -21,6 +21,7 @@ from nnunetv2_mscs.nnunet_files.dataset import (
     LABELS_TR,
     LABELS_TS,
     SPLITS,
+    Folds,
     reader_along,
 )
 from nnunetv2_mscs.scans.channels import ReadingRules
@@ -49,7 +50,7 @@ def write_dataset(
     folder: Path,
     reports: Sequence[CaseReport],
     role_of: Mapping[str, str],
-    folds: Sequence[Mapping[str, Sequence[str]]],
+    folds: Folds,
     facts: DatasetFacts,
     roots: Sequence[Path],
     *,
@@ -128,7 +129,7 @@ def write_cases_csv(
     path: Path,
     reports: Sequence[CaseReport],
     role_of: Mapping[str, str],
-    folds: Sequence[Mapping[str, Sequence[str]]],
+    folds: Folds,
     roots: Sequence[Path],
 ) -> None:
     """Write one row per case: its place in the dataset, its source, and what was found."""

@@ -4,37 +4,23 @@ What is done stays, and trainings keep their latest checkpoints: the same `mscs 
 """
 
 import argparse
-from pathlib import Path
 
-from nnunetv2_mscs.workplace.arguments import dataset_id
+from nnunetv2_mscs.workplace.arguments import add_workspace, dataset_id
 
 SUMMARY = "stop a run, here or on the cluster; it can continue later"
 EXAMPLE = "mscs cancel 1"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("dataset_id", metavar="DATASET_ID", type=dataset_id, help="nnU-Net's dataset id, 1 to 999")
-    add(
-        "--workspace",
-        type=Path,
-        metavar="DIR",
-        help="the folder that holds nnU-Net's three (default: its variables)",
-    )
+    parser.add_argument("dataset_id", metavar="DATASET_ID", type=dataset_id, help="nnU-Net's dataset id, 1 to 999")
+    add_workspace(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from nnunetv2_mscs.errors import MscsError
-    from nnunetv2_mscs.nnunet_files.dataset import dataset_name
-    from nnunetv2_mscs.nnunet_files.environment import folders_of
     from nnunetv2_mscs.pipeline.cancel import cancel
-    from nnunetv2_mscs.pipeline.state import runs_in
+    from nnunetv2_mscs.pipeline.state import find_runs
 
-    results = folders_of(args.workspace).results
-    runs = [one for one in runs_in(results) if one.path.parent.name.startswith(dataset_name(args.dataset_id, ""))]
-    if not runs:
-        raise MscsError(f"There is no run of data set {args.dataset_id} in {results}.", "See mscs status.")
-    for one in runs:
+    for one in find_runs(args.workspace, args.dataset_id):
         for line in cancel(one) or ["nothing runs"]:
             print(f"{one.path.parent.name}: {line}")
     return 0

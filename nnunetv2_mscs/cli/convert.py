@@ -14,28 +14,25 @@ by alphabet.
 """
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
-from nnunetv2_mscs.workplace.arguments import count, dataset_id
-from nnunetv2_mscs.workplace.options import add_options, from_values, options_of
+from nnunetv2_mscs.workplace.arguments import add_processes, dataset_id, dataset_word
+from nnunetv2_mscs.workplace.options import add_options, from_arguments
 
 SUMMARY = "scans in any known folder layout -> a dataset in nnUNet_raw"
 EXAMPLE = "mscs convert ./stroke 1 Stroke --patient-pattern '^sub-[0-9]+' --unlabelled ./new_scans"
-
-LONGEST_NAME = 100
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", metavar="SOURCE", type=Path, help="folder of the scans")
     add("dataset_id", metavar="DATASET_ID", type=dataset_id, help="nnU-Net's dataset id, 1 to 999")
-    add("name", metavar="NAME", type=dataset_name, help="the dataset's name: letters, digits, _ and -")
+    add("name", metavar="NAME", type=dataset_word, help="the dataset's name: letters, digits, _ and -")
     add_options(parser, ConversionOptions)
     add("--overwrite", action="store_true", help="replace an existing dataset, once the new one is complete")
-    add("-np", dest="processes", type=count, metavar="N", help="processes (default: the cores at hand, up to 8)")
+    add_processes(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,9 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.scans.findings_table import findings_table
     from nnunetv2_mscs.workplace.resources import default_processes
 
-    options = {one.name: vars(args)[one.name] for one in options_of(ConversionOptions) if one.name in args}
-    taken = {"source": args.source, "dataset_id": args.dataset_id, "name": args.name, "overwrite": args.overwrite}
-    request = from_values(ConversionRequest, {**options, **taken, "processes": args.processes or default_processes()})
+    request = from_arguments(ConversionRequest, args, processes=args.processes or default_processes())
     try:
         conversion = convert(request)
     except SourceRefused as refusal:
@@ -56,13 +51,3 @@ def run(args: argparse.Namespace) -> int:
         print(findings_table(conversion.findings, request.roots, wrap=sys.stdout.isatty()), end="\n\n")
     print(summarise(conversion, request.dataset_id))
     return 0
-
-
-def dataset_name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not made of letters, digits, _ and - alone")
-    if len(text) > LONGEST_NAME:
-        raise argparse.ArgumentTypeError(
-            f"has {len(text)} characters; at most {LONGEST_NAME} leave room for file names"
-        )
-    return text

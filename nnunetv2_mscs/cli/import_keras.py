@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT
 from nnunetv2_mscs.nnunet_files.model_folder import fold_folder
-from nnunetv2_mscs.workplace.arguments import count, dataset_id, voxel_size_mm
+from nnunetv2_mscs.workplace.arguments import add_spacing, count, dataset_id
 
 SUMMARY = "the authors' Keras weights -> a model folder that nnU-Net predicts with"
 EXAMPLE = "mscs import-keras mscs_net.weights.h5 ./mscs_model --dataset 501"
@@ -39,13 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar=("X", "Y", "Z"),
         help="voxels that the network sees at once, each divisible by 16 (default 192 192 16)",
     )
-    add(
-        "--spacing",
-        nargs=3,
-        type=voxel_size_mm,
-        metavar=("X", "Y", "Z"),
-        help="resample scans to this voxel size in mm (default: voxels as they are)",
-    )
+    add_spacing(parser, "resample scans to this voxel size in mm (default: voxels as they are)")
     add("--channels", nargs="+", default=[], metavar="C", help="names of the channels (default ADC DWI)")
     add(
         "--dataset",

@@ -143,7 +143,7 @@ def _run(args: argparse.Namespace) -> int:
         return 1
     except KeyboardInterrupt:
         goes_on = getattr(COMMANDS[args.command], "GOES_ON", False)
-        more = "; the same command goes on where it stopped" if goes_on else ""
+        more = "; the same command continues where it stopped" if goes_on else ""
         print(f"mscs {args.command}: interrupted{more}", file=sys.stderr)
         return 130
     except Exception as error:

@@ -11,7 +11,8 @@ and phantoms.csv, the truth about every case. The ADC is in 10^-6 mm2/s, the DWI
 import argparse
 from pathlib import Path
 
-from nnunetv2_mscs.workplace.arguments import number_from, voxel_size_mm, whole
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.workplace.arguments import add_processes, add_spacing, number_from, whole
 
 SUMMARY = "synthetic scans of acute stroke, for demonstrations and tests"
 EXAMPLE = "mscs phantom ./phantoms --cases 20 --seed 1 --size 96 96 12 --picture phantoms.png"
@@ -48,13 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar=("X", "Y", "Z"),
         help="voxels (default 192 192 20)",
     )
-    add(
-        "--spacing",
-        nargs=3,
-        type=voxel_size_mm,
-        metavar=("X", "Y", "Z"),
-        help="voxel size in mm (default: what makes the volume 230 x 230 x 130 mm)",
-    )
+    add_spacing(parser, "voxel size in mm (default: what makes the volume 230 x 230 x 130 mm)")
     add(
         "--noise",
         type=number_from(0, 1),
@@ -83,18 +78,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--picture", type=_picture, metavar="FILE.png", help="draw the first six cases into this file as well")
     add("--overwrite", action="store_true", help="replace a former set of phantoms, once the new one is complete")
-    add(
-        "-np",
-        dest="processes",
-        type=whole(1, 1024),
-        metavar="N",
-        help="processes (default: the cores at hand, up to 8)",
-    )
+    add_processes(parser)
     parser.set_defaults(wrong_use=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
-    from nnunetv2_mscs.errors import MscsError
     from nnunetv2_mscs.phantom import PhantomSettings, write_phantoms
     from nnunetv2_mscs.workplace.resources import default_processes
 

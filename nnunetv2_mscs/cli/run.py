@@ -16,11 +16,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from nnunetv2_mscs.cli.convert import dataset_name
 from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
-from nnunetv2_mscs.errors import did_you_mean
+from nnunetv2_mscs.errors import MscsError, did_you_mean
 from nnunetv2_mscs.pipeline.settings import RunSettings
-from nnunetv2_mscs.workplace.arguments import count, dataset_id
+from nnunetv2_mscs.workplace.arguments import add_workspace, count, dataset_id, dataset_word
 from nnunetv2_mscs.workplace.options import add_options
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", metavar="SOURCE", nargs="?", help="folder of the scans, or the data set in nnUNet_raw")
     add("dataset_id", metavar="DATASET_ID", nargs="?", type=dataset_id, help="nnU-Net's dataset id, 1 to 999")
-    add("name", metavar="NAME", nargs="?", type=dataset_name, help="the dataset's name: letters, digits, _ and -")
+    add("name", metavar="NAME", nargs="?", type=dataset_word, help="the dataset's name: letters, digits, _ and -")
     add("--config", type=Path, metavar="FILE.yaml", help="a YAML file with any of these options; the command line wins")
     add("--yes", action="store_true", help="agree to all replacements")
     add("--dry-run", action="store_true", help="print what would be done as commands that you can type, and end")
@@ -53,10 +52,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
     """Options that a YAML file may hold as well; None, empty or False if not given."""
     add_options(parser.add_argument_group("the data set (see mscs convert)"), ConversionOptions)
     add_options(parser.add_argument_group("what is trained"), RunSettings, besides=ConversionOptions)
-    where = parser.add_argument_group("where it runs").add_argument
-    where(
-        "--workspace", type=Path, metavar="DIR", help="keep nnU-Net's three folders in DIR, whatever its variables say"
-    )
+    group = parser.add_argument_group("where it runs")
+    add_workspace(group)
+    where = group.add_argument
     where("--device", choices=("cpu", "cuda", "mps"), help="default: cuda if there is such a GPU, else cpu")
     where("--executor", choices=("local", "slurm"), help="this machine, or a Slurm cluster (default local)")
     where("--gpus", type=_gpus, metavar="0,1", help="GPUs of this machine to use (default: all), a fold on each")
@@ -99,8 +97,6 @@ def _refuse_what_is_not_read(args: argparse.Namespace, executor: str, device: st
     Raises:
         MscsError: there is one.
     """
-    from nnunetv2_mscs.errors import MscsError
-
     unread = {
         "local": (("--slurm", args.slurm, "--executor slurm"), ("--wait", args.wait, "--executor slurm")),
         "slurm": (("--gpus", args.gpus, "--gpus-per-fold"), ("-np", args.processes, "--slurm cpus=12")),
@@ -140,13 +136,12 @@ def _here(asked: "Run", *, yes: bool) -> int:
 
     with Narration(asked.folder, live=sys.stdout.isatty()) as narration:
         outcome = carry_out(asked, yes=yes, follower=narration.follower)
-    narration.tell_end(outcome)
+    narration.end(outcome)
     return 1 if outcome.failed else 0
 
 
 def _asked(args: argparse.Namespace) -> "Run":
     """The run that command line and file together ask for."""
-    from nnunetv2_mscs.errors import MscsError
     from nnunetv2_mscs.nnunet_files.environment import folders_of
     from nnunetv2_mscs.pipeline.run import Run
 
@@ -210,7 +205,6 @@ def _default_device(executor: str, gpus: list[str] | None) -> tuple[str, str]:
 
 def _slurm_options(pairs: list[str]) -> dict[str, Any]:
     """KEY=VALUE words as options; several of extra and setup are collected. Raises MscsError for any other word."""
-    from nnunetv2_mscs.errors import MscsError
     from nnunetv2_mscs.pipeline.slurm_options import SlurmOptions
 
     options: dict[str, Any] = {}
@@ -227,8 +221,6 @@ def _slurm_options(pairs: list[str]) -> dict[str, Any]:
 
 
 def _number(key: str, value: str) -> Any:
-    from nnunetv2_mscs.errors import MscsError
-
     kinds = {"cpus": int, "parallel": int, "memory_gb": float}
     if key not in kinds:
         return value
@@ -246,7 +238,7 @@ def _from_file(file: Path) -> dict[str, Any]:
     parser = _FileParser(file, lines_of_keys(file))
     _options(parser)
     for name in POSITIONAL:
-        kinds = {"dataset_id": dataset_id, "name": dataset_name}
+        kinds = {"dataset_id": dataset_id, "name": dataset_word}
         parser.add_argument(f"--{name.replace('_', '-')}", type=kinds.get(name, str))
     parser.refuse_unknown_keys()
     return _given(parser.parse_args(as_words(values)))

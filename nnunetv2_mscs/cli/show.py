@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from nnunetv2_mscs.workplace.arguments import add_processes, voxel_size_mm, whole
+from nnunetv2_mscs.workplace.arguments import add_processes, add_spacing, whole
 
 SUMMARY = "pictures of scans, with or without masks"
 EXAMPLE = """mscs show patient_adc.nii.gz patient_dwi.nii.gz --prediction mask.nii.gz
@@ -40,13 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"of a slice on the sheet (default {PANEL_HEIGHT})",
     )
     add("--voxels", action="store_true", help="show every voxel as it is, instead of interpolated images")
-    add(
-        "--spacing",
-        nargs=3,
-        type=voxel_size_mm,
-        metavar=("X", "Y", "Z"),
-        help="voxel size in mm of .npy and .npz files, which carry none",
-    )
+    add_spacing(parser, "voxel size in mm of .npy and .npz files, which carry none")
     add("--overwrite", action="store_true", help="replace sheets that are there")
     add_processes(parser)
     parser.set_defaults(wrong_use=parser.error)

@@ -10,10 +10,10 @@ import json
 import shutil
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunetv2_mscs.workplace.arguments import dataset_id
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.workplace.arguments import add_workspace, dataset_id
 
 if TYPE_CHECKING:
     from nnunetv2_mscs.pipeline.state import RunFolder
@@ -26,14 +26,10 @@ EXAMPLE = """mscs status
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("dataset_id", metavar="DATASET_ID", nargs="?", type=dataset_id, help="nnU-Net's dataset id (default: all runs)")
-    add(
-        "--workspace",
-        metavar="DIR",
-        type=Path,
-        help="the folder that holds nnUNet_raw, nnUNet_preprocessed and nnUNet_results (default: nnU-Net's variables)",
+    parser.add_argument(
+        "dataset_id", metavar="DATASET_ID", nargs="?", type=dataset_id, help="nnU-Net's dataset id (default: all runs)"
     )
+    add_workspace(parser)
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--watch", action="store_true", help="keep the table up to date until the run ends (or Ctrl-C)")
     way.add_argument("--json", action="store_true", help="for machines; times in seconds since 1970")
@@ -44,38 +40,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.dataset_id is None and (args.watch or args.log):
         args.wrong_use("--watch and --log show one run: give its DATASET_ID")
-    runs = _runs(args.workspace, args.dataset_id)
+    from nnunetv2_mscs.pipeline.state import find_runs
+
+    runs = find_runs(args.workspace, args.dataset_id)
     if args.dataset_id is None:
-        _tell_all(runs, as_json=args.json)
+        _show_all(runs, as_json=args.json)
     elif args.json:
-        _tell_as_json(runs[0])
+        from nnunetv2_mscs.pipeline.status import run_status
+
+        print(json.dumps(run_status(runs[0]).as_json(), indent=1))
     elif args.log:
-        _tell_log(runs[0], args.log)
+        _show_log(runs[0], args.log)
     elif args.watch:
         _watch(runs[0])
     else:
-        _tell(runs[0])
+        _show(runs[0])
     return 0
 
 
-def _runs(workspace: Path | None, number: int | None) -> "list[RunFolder]":
-    from nnunetv2_mscs.errors import MscsError
-    from nnunetv2_mscs.nnunet_files.dataset import dataset_name
-    from nnunetv2_mscs.nnunet_files.environment import folders_of
-    from nnunetv2_mscs.pipeline.state import runs_in
-
-    results = folders_of(workspace).results
-    runs = [
-        run for run in runs_in(results) if number is None or run.path.parent.name.startswith(dataset_name(number, ""))
-    ]
-    if not runs:
-        of = "" if number is None else f" of data set {number}"
-        raise MscsError(f"There is no run{of} in {results}.", "Start one with mscs run.")
-    return runs
-
-
-def _tell_all(runs: "list[RunFolder]", *, as_json: bool) -> None:
-    from nnunetv2_mscs.errors import MscsError
+def _show_all(runs: "list[RunFolder]", *, as_json: bool) -> None:
     from nnunetv2_mscs.pipeline.status import run_status
     from nnunetv2_mscs.pipeline.view import headline
 
@@ -91,13 +74,7 @@ def _tell_all(runs: "list[RunFolder]", *, as_json: bool) -> None:
         print("\n".join(headline(status) for status in found))
 
 
-def _tell_as_json(run_folder: "RunFolder") -> None:
-    from nnunetv2_mscs.pipeline.status import run_status
-
-    print(json.dumps(run_status(run_folder).as_json(), indent=1))
-
-
-def _tell(run_folder: "RunFolder") -> None:
+def _show(run_folder: "RunFolder") -> None:
     from nnunetv2_mscs.pipeline.headlines import results_of
     from nnunetv2_mscs.pipeline.status import DONE, run_status
     from nnunetv2_mscs.pipeline.view import details, table, wants_colours
@@ -123,9 +100,7 @@ def _watch(run_folder: "RunFolder") -> None:
         print(f"\n{text}")
 
 
-def _tell_log(run_folder: "RunFolder", part: str) -> None:
-    from nnunetv2_mscs.errors import MscsError
-
+def _show_log(run_folder: "RunFolder", part: str) -> None:
     names = sorted(log.stem for log in run_folder.logs.glob("*.log"))
     matches = [name for name in names if name == part] or [name for name in names if part in name]
     if len(matches) != 1:

@@ -80,7 +80,7 @@ def evaluate(
     work = functools.partial(measure_pair, labels=declared, measure=not findings.errors)
     measured = run_parallel(work, pairs, processes=processes, description="evaluating")
     for one in measured:
-        findings.extend(list(one.findings))
+        findings.items += one.findings
     settled = declared or labels_of_values(v for one in measured for v in one.reference_values)
     for pair, one in zip(pairs, measured, strict=True):
         _check_labels(pair, one, settled, findings)

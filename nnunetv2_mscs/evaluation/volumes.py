@@ -56,7 +56,7 @@ def measure_volumes(masks: Path, *, processes: int = 1) -> pd.DataFrame:
     jobs = [_Mask(name, file) for name, file in found.files.items()]
     measured = run_parallel(_measure, jobs, processes=processes, description="measuring")
     for one in measured:
-        findings.extend(list(one.findings))
+        findings.items += one.findings
     if findings.errors:
         raise MasksRefused(findings.items, (found.place,))
     labels = sorted({label for one in measured for label in one.volumes_ml}) or [1]

@@ -21,7 +21,7 @@ from nnunetv2_mscs.scans.channels import ADC, B0, COMBINED, DWI, ScanFiles
 from nnunetv2_mscs.scans.contents import check_content
 from nnunetv2_mscs.scans.dicom_headers import dicom_files
 from nnunetv2_mscs.scans.findings import Finding, ScanError
-from nnunetv2_mscs.scans.formats import READ, ending_of, is_dicom, unread_files
+from nnunetv2_mscs.scans.formats import READ, ending_of, is_dicom, unread_files, without_ending
 from nnunetv2_mscs.scans.new_scan import NO_ADC
 
 # Columns of a table of paths.
@@ -372,5 +372,4 @@ def _size_and_date(path: Path) -> tuple[int, int]:
 
 
 def _side_files(path: Path) -> Iterator[Path]:
-    stem = path.name[: len(path.name) - len(ending_of(path))]
-    return (path.with_name(stem + ending) for ending in (*B_VALUE_ENDINGS, ".bvec", ".bvecs", ".img"))
+    return (path.with_name(without_ending(path) + ending) for ending in (*B_VALUE_ENDINGS, ".bvec", ".bvecs", ".img"))

@@ -27,9 +27,9 @@ class BestRecord:
     """What was chosen.
 
     Args:
-        models: one, or the members of an ensemble; the stage before a cascade is not told.
+        models: one, or the members of an ensemble; the stage before a cascade is not recorded.
         folds: of the cross-validation that decided.
-        before, after: mean Dice of the cross-validation, without and with postprocessing; NaN if not told.
+        before, after: mean Dice of the cross-validation, without and with postprocessing; NaN if not recorded.
     """
 
     models: tuple[Model, ...]

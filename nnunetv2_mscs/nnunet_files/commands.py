@@ -1,7 +1,6 @@
 """nnU-Net's commands as words: how each is started with this Python, and those that predict with trained models."""
 
 import sys
-from collections.abc import Iterator
 
 from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
@@ -47,48 +46,27 @@ def postprocess_words(models: ModelSet, results: object, predictions: object, ma
     ]
 
 
-def prediction_steps(
-    models: ModelSet,
-    scans: object,
-    masks: object,
-    results: object,
-    *,
-    postprocess: bool,
-    between: str = "",
-    device: str = "",
-    workers: int = 0,
-) -> Iterator[tuple[str, list[str]]]:
-    """All commands that predict with a set of models, in order, each with a title.
+def predict_commands(models: ModelSet, *, postprocess: bool) -> list[str]:
+    """What to type to predict with a set of models, in order; SCANS and MASKS stand for the user's folders.
 
     Args:
         models: to predict with.
-        scans, masks: folders.
-        results: the folder of the data set's models.
         postprocess: whether to apply the postprocessing that nnU-Net found for them.
-        between: what the names of the folders in between begin with.
-        device, workers: nnU-Net's defaults if empty and 0.
     """
-    here = device_options(device, workers) if device else []
-    processes = ["-np", str(workers)] if workers else []
-    last = f"{between}MASKS_RAW" if postprocess else str(masks)
+    results = f'"${RESULTS}"/{models.dataset}'
+    last = "MASKS_RAW" if postprocess else "MASKS"
     several = len(models.models) > 1
-    parts = [f"{between}MASKS_{number}" for number in range(1, len(models.models) + 1)] if several else [last]
+    parts = [f"MASKS_{number}" for number in range(1, len(models.models) + 1)] if several else [last]
+    commands = []
     for model, part in zip(models.models, parts, strict=True):
         options = ["--save_probabilities"] if several else []
         if model.earlier:
-            low = f"{between}MASKS_OF_{model.previous_stage}"
-            yield "low resolution", predict_words(models, model.earlier, scans, low, *here)
+            low = f"MASKS_OF_{model.previous_stage}"
+            commands.append(predict_words(models, model.earlier, "SCANS", low))
             options += ["-prev_stage_predictions", low]
-        yield model.configuration, predict_words(models, model, scans, part, *options, *here)
+        commands.append(predict_words(models, model, "SCANS", part, *options))
     if several:
-        yield "ensemble", ["nnUNetv2_ensemble", "-i", *parts, "-o", last, *processes]
+        commands.append(["nnUNetv2_ensemble", "-i", *parts, "-o", last])
     if postprocess:
-        yield "postprocess", [*postprocess_words(models, results, last, masks), *processes]
-
-
-def predict_commands(models: ModelSet, *, postprocess: bool) -> list[str]:
-    """What to type to predict, in order; SCANS and MASKS stand for the user's folders."""
-    results = f'"${RESULTS}"/{models.dataset}'
-    return [
-        " ".join(words) for _, words in prediction_steps(models, "SCANS", "MASKS", results, postprocess=postprocess)
-    ]
+        commands.append(postprocess_words(models, results, last, "MASKS"))
+    return [" ".join(words) for words in commands]

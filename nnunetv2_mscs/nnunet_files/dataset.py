@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nnunetv2_mscs.nnunet_files.environment import folder_if_named
@@ -16,6 +17,9 @@ SPLITS, FINGERPRINT, REFERENCES = "splits_final.json", "dataset_fingerprint.json
 # The folds of nnU-Net's cross-validation.
 FOLDS = (0, 1, 2, 3, 4)
 READER = "MSCSReader"
+
+# The content of splits_final.json: for each fold the cases under "train" and "val".
+Folds = Sequence[Mapping[str, Sequence[str]]]
 
 
 def dataset_name(number: int, name: str) -> str:
@@ -32,6 +36,13 @@ def folder_of(variable: str, dataset: str) -> Path:
     """A data set's folder in the folder that a variable names; one that does not exist if the variable is not set."""
     root = folder_if_named(variable) if dataset else None
     return root / dataset if root else Path(os.devnull) / variable
+
+
+def accepts_folds(stored: Folds, folds: Folds) -> bool:
+    """Whether nnU-Net's planner takes stored splits for these folds: they may be more, but none may differ."""
+    pairs = list(zip(stored, folds, strict=False))
+    same = all(set(one[part]) == set(other[part]) for one, other in pairs for part in ("train", "val"))
+    return same and len(pairs) == len(folds)
 
 
 def file_ending(raw: Path) -> str:

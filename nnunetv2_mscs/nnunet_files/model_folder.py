@@ -83,7 +83,7 @@ class ModelSet:
 
 
 def model_of(identifier: str, previous_stage: str = "") -> Model | None:
-    """The model that a folder is named after; None if its name is none of nnU-Net's."""
+    """The model that a folder is named after; None if nnU-Net names no folder so."""
     parts = identifier.split("__")
     if len(parts) != 3 or not all(MODEL_PART.fullmatch(part) for part in parts):
         return None

@@ -73,8 +73,8 @@ def _mean(dices: str) -> float:
 def read_epochs(fold: Path) -> dict[int, dict[str, float]]:
     """The values of `CURVES` of every complete epoch in the logs of a fold's folder.
 
-    A training that goes on, or starts over, begins at an epoch that may have been logged before: what was logged of it
-    and of later ones no longer counts.
+    A training that continues or starts over begins at an epoch that may be in the log already: what the log says of
+    this epoch and later ones no longer counts.
 
     Raises:
         MscsError: a log cannot be read.

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.phantom.case import PhantomCase
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.writing import write_volume
-from nnunetv2_mscs.workplace.whole_files import DISK_FULL
+from nnunetv2_mscs.workplace.whole_files import writing
 
 VALIDATION_SHARE, TEST_SHARE = 0.15, 0.15
 
@@ -71,7 +70,5 @@ def _volume(image: np.ndarray, grid: Grid, path: Path) -> None:
 
 def _array(array: np.ndarray, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with writing(path):
         np.save(path, array)
-    except OSError as error:
-        raise MscsError(f"{path.name} could not be written in full.", DISK_FULL) from error

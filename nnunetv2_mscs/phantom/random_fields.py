@@ -8,6 +8,8 @@ from nnunetv2_mscs.phantom.shapes import Points
 REACH_MM = 150.0
 # A cubic B-spline without its prefilter leaves (151 / 315)^(3/2) of the deviation of its knots.
 KEPT_DEVIATION = (151 / 315) ** 1.5
+# How rough: an octave is 2^-HURST as high as the one before.
+HURST = 0.6
 
 Axes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -42,10 +44,8 @@ def smooth_field_at(rng: np.random.Generator, points: Points, wavelength_mm: flo
     )
 
 
-def rough_field(
-    rng: np.random.Generator, axes: Axes, longest_mm: float, shortest_mm: float, *, hurst: float = 0.6
-) -> np.ndarray:
-    """A fractal field: octaves from the longest wavelength to the shortest, each `2^-hurst` as high as the one before.
+def rough_field(rng: np.random.Generator, axes: Axes, longest_mm: float, shortest_mm: float) -> np.ndarray:
+    """A fractal field: octaves from the longest wavelength to the shortest, each `2^-HURST` as high as the one before.
 
     Level sets of it look like the borders of infarcts; the deviation of the whole is about 1.
     """
@@ -54,7 +54,7 @@ def rough_field(
     while wavelength >= shortest_mm:
         total += np.float32(height) * smooth_field(rng, axes, wavelength)
         power += height**2
-        height *= 2**-hurst
+        height *= 2**-HURST
         wavelength /= 2
     return total / np.float32(np.sqrt(power) or 1.0)
 

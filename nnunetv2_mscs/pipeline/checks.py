@@ -12,19 +12,19 @@ from typing import TypeVar
 
 from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
 from nnunetv2_mscs.errors import MscsError, did_you_mean
-from nnunetv2_mscs.nnunet_files.dataset import FOLDS
+from nnunetv2_mscs.nnunet_files.dataset import FOLDS, SPLITS
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.nnunet_files.plans import CASCADE, CONFIGURATIONS, LOW_RESOLUTION
-from nnunetv2_mscs.pipeline.data_stages import SPLITS as SPLITS_STAGE
+from nnunetv2_mscs.pipeline.data_stages import SPLITS_STAGE
 from nnunetv2_mscs.pipeline.disk import GIGABYTE, check_disks, estimate
 from nnunetv2_mscs.pipeline.models import ADAPTING_TRAINER, TAKEN_OVER, own_models, planner_class, rival_models
 from nnunetv2_mscs.pipeline.run import LOCAL, Execution, Run
 from nnunetv2_mscs.pipeline.settings import RunSettings
-from nnunetv2_mscs.pipeline.source import Scans, look_at_source, measure_scans
+from nnunetv2_mscs.pipeline.source import Scans, measure_scans
 from nnunetv2_mscs.pipeline.state import read_record
 from nnunetv2_mscs.pipeline.take_plans import model_to_adapt
 from nnunetv2_mscs.pipeline.training_stages import LENGTH
-from nnunetv2_mscs.pipeline.write_splits import SPLITS, check_splits
+from nnunetv2_mscs.pipeline.write_splits import check_splits
 from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.findings_table import findings_table
 from nnunetv2_mscs.workplace.devices import look_for_gpus
@@ -75,12 +75,10 @@ def early_findings(run: Run) -> list[Finding]:
     _found(findings, partial(_check_name, settings, folders))
     scans = _found(findings, partial(measure_scans, settings, folders))
     if scans is not None and not findings.errors:
-        is_raw = look_at_source(settings, folders).is_raw
-        if is_raw:
+        if scans.is_raw:
             _check_nothing_to_convert(settings, findings)
-        _found(findings, partial(_check_folds, run, scans, is_raw))
-        trainings = execution.trainings
-        needed = _found(findings, partial(estimate, settings, scans, converts=not is_raw, at_a_time=trainings))
+        _found(findings, partial(_check_folds, run, scans))
+        needed = _found(findings, partial(estimate, settings, scans, at_a_time=execution.trainings))
         if needed is not None:
             check_disks(needed, folders, settings.dataset, findings)
     if execution.executor == LOCAL:  # the nodes of a cluster have other devices and memory
@@ -141,7 +139,7 @@ def _check_nothing_to_convert(settings: RunSettings, findings: Findings) -> None
             findings.error(text, "Leave it out.")
 
 
-def _check_folds(run: Run, scans: Scans, is_raw: bool) -> None:
+def _check_folds(run: Run, scans: Scans) -> None:
     """Raise MscsError if a fold does not exist, by a user's splits or by the number of cases.
 
     Splits that an earlier call of `mscs run` wrote do not count: they are made again if they no longer fit.
@@ -150,7 +148,7 @@ def _check_folds(run: Run, scans: Scans, is_raw: bool) -> None:
     raw = folders.raw / settings.dataset
     own = folders.preprocessed / settings.dataset / SPLITS
     file = next((file for file in (own, raw / SPLITS) if file.is_file()), None)
-    if is_raw and file is not None:
+    if scans.is_raw and file is not None:
         if read_record(run.folder, SPLITS_STAGE) is None:
             check_splits(file, raw, settings.folds)
     elif lacking := [fold for fold in settings.folds if scans.labelled <= fold < len(FOLDS)]:
@@ -173,7 +171,9 @@ def _check_device(settings: RunSettings, execution: Execution, findings: Finding
         return
     found = {gpu.index: gpu for gpu in gpus.found}
     there = f"There are {', '.join(found)}."
-    findings.extend([Finding("error", f"there is no GPU {one}", there) for one in execution.gpus if one not in found])
+    for index in execution.gpus:
+        if index not in found:
+            findings.error(f"there is no GPU {index}", there)
     target = settings.gpu_memory_target_gb or 0.0
     for gpu in found.values():
         if gpu.memory_bytes < target * GIGABYTE and gpu.index in execution.gpus:

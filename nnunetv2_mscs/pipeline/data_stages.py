@@ -9,9 +9,7 @@ from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.models.shipped import place_of
 from nnunetv2_mscs.nnunet_files.commands import nnunet_command
-from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, IMAGES_TR, LABELS_TR, REFERENCES
-from nnunetv2_mscs.nnunet_files.dataset import FINGERPRINT as FINGERPRINT_FILE
-from nnunetv2_mscs.nnunet_files.dataset import SPLITS as SPLITS_FILE
+from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, FINGERPRINT, IMAGES_TR, LABELS_TR, REFERENCES, SPLITS
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.nnunet_files.plans import preprocessed_configuration, preprocessed_folder, weights_beside
 from nnunetv2_mscs.pipeline.commands import module_command, mscs_command
@@ -22,7 +20,7 @@ from nnunetv2_mscs.pipeline.stage import ADOPTED, REPLACED, Here, Stage, all_of
 from nnunetv2_mscs.pipeline.write_splits import check_splits
 from nnunetv2_mscs.workplace.options import recorded, typed_words
 
-CONVERT, FINGERPRINT, SPLITS, REFERENCES_STAGE = "convert", "fingerprint", "splits", "references"
+CONVERT_STAGE, FINGERPRINT_STAGE, SPLITS_STAGE, REFERENCES_STAGE = "convert", "fingerprint", "splits", "references"
 TRAINING_DATA = (DATASET_JSON, IMAGES_TR, LABELS_TR)
 
 
@@ -61,7 +59,7 @@ def of_raw(source: Source, *parts: str, needs: Sequence[str] = (), beside: tuple
     places = tuple(source.raw / part for part in parts)
     if source.is_raw:
         return {"needs": all_of(*needs), "sources": (*places, *beside)}
-    return {"needs": {CONVERT: places, **all_of(*needs)}, "sources": beside}
+    return {"needs": {CONVERT_STAGE: places, **all_of(*needs)}, "sources": beside}
 
 
 def _convert(settings: RunSettings, source: Source) -> Stage:
@@ -73,7 +71,7 @@ def _convert(settings: RunSettings, source: Source) -> Stage:
         return [mscs_command("convert", *arguments, *overwrite, "-np", here.workers)]
 
     return Stage(
-        CONVERT,
+        CONVERT_STAGE,
         "convert",
         commands,
         parameters={"SOURCE": settings.source, **options},
@@ -86,23 +84,23 @@ def _convert(settings: RunSettings, source: Source) -> Stage:
 def _fingerprint(settings: RunSettings, source: Source, preprocessed: Path) -> Stage:
     words = ("-d", settings.dataset_id, "--verify_dataset_integrity", "--clean")
     return Stage(
-        FINGERPRINT,
+        FINGERPRINT_STAGE,
         "fingerprint",
         lambda here: [nnunet_command("nnUNetv2_extract_fingerprint", *words, "-np", here.workers)],
         parameters={},
         **of_raw(source, *TRAINING_DATA),
-        makes=(preprocessed / FINGERPRINT_FILE,),
+        makes=(preprocessed / FINGERPRINT,),
     )
 
 
 def _splits(settings: RunSettings, source: Source, preprocessed: Path) -> Stage:
-    file = preprocessed / SPLITS_FILE
+    file = preprocessed / SPLITS
     return Stage(
-        SPLITS,
+        SPLITS_STAGE,
         "splits",
         lambda here: [module_command("nnunetv2_mscs.pipeline.write_splits", settings.dataset)],
         parameters={},
-        **of_raw(source, DATASET_JSON, LABELS_TR, SPLITS_FILE, needs=(FINGERPRINT,)),
+        **of_raw(source, DATASET_JSON, LABELS_TR, SPLITS, needs=(FINGERPRINT_STAGE,)),
         makes=(file,),
         former=ADOPTED,
         verify=lambda: check_splits(file, source.raw, settings.folds),
@@ -115,7 +113,7 @@ def _references(settings: RunSettings, source: Source, preprocessed: Path) -> St
         "copy reference masks",
         lambda here: [module_command("nnunetv2_mscs.pipeline.write_references", settings.dataset)],
         parameters={},
-        **of_raw(source, DATASET_JSON, LABELS_TR, needs=(FINGERPRINT,)),
+        **of_raw(source, DATASET_JSON, LABELS_TR, needs=(FINGERPRINT_STAGE,)),
         makes=(preprocessed / REFERENCES,),
     )
 
@@ -132,7 +130,7 @@ def _plan(settings: RunSettings, source: Source, preprocessed: Path, planner: st
         f"plan {plans}",
         lambda here: [nnunet_command("nnUNetv2_plan_experiment", *words)],
         parameters={"planner": planner, "gpu_memory_target_gb": target},
-        **of_raw(source, DATASET_JSON, needs=(FINGERPRINT, SPLITS)),
+        **of_raw(source, DATASET_JSON, needs=(FINGERPRINT_STAGE, SPLITS_STAGE)),
         makes=(file,),
         verify=lambda: _check_configurations(file, settings.configurations),
     )
@@ -147,7 +145,7 @@ def _taken_plans(settings: RunSettings, source: Source, file: Path) -> Stage:
         f"take over plans and weights of {Path(model).name}",
         lambda here: [module_command("nnunetv2_mscs.pipeline.take_plans", *words)],
         parameters={"model": model},
-        **of_raw(source, DATASET_JSON, needs=(FINGERPRINT, SPLITS), beside=(place_of(model),)),
+        **of_raw(source, DATASET_JSON, needs=(FINGERPRINT_STAGE, SPLITS_STAGE), beside=(place_of(model),)),
         makes=(file, weights_beside(file.parent, file.stem)),
         verify=lambda: _check_configurations(file, settings.configurations),
     )

@@ -23,13 +23,12 @@ GIGABYTE = 1e9
 COMFORTABLE = 1.5
 
 
-def estimate(settings: RunSettings, scans: Scans, *, converts: bool = True, at_a_time: int = 1) -> dict[str, float]:
+def estimate(settings: RunSettings, scans: Scans, *, at_a_time: int = 1) -> dict[str, float]:
     """Bytes that a run needs in each of nnU-Net's folders, by its variable.
 
     Args:
         settings: of the run.
         scans: its data set.
-        converts: whether the run makes the data set.
         at_a_time: number of trainings that run side by side.
     """
     ours = own_models(settings)
@@ -39,7 +38,7 @@ def estimate(settings: RunSettings, scans: Scans, *, converts: bool = True, at_a
     training = 2 * len(settings.folds) * sum(checkpoints) + at_a_time * max(checkpoints)
     ensembles = len(ours) * scans.labelled * scans.values * PROBABILITIES if len(ours) > 1 else 0
     return {
-        RAW: (scans.labelled + scans.test) * scans.values * CONVERTED if converts else 0,
+        RAW: 0 if scans.is_raw else (scans.labelled + scans.test) * scans.values * CONVERTED,
         PREPROCESSED: len(prepared) * scans.labelled * scans.values * PREPARED,
         RESULTS: training + ensembles + REPORTS,
     }

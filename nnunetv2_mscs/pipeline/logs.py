@@ -57,7 +57,7 @@ class TrainingProgress:
 
     @property
     def is_latest_end(self) -> bool:
-        """Whether the training may well end before `epochs_end`."""
+        """Whether early stopping may end the training before `epochs_end`."""
         return self.patience is not None and not self.trained
 
 

@@ -75,7 +75,7 @@ class Narration:
     def _say(self, line: str) -> None:
         print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
 
-    def tell_end(self, outcome: Outcome) -> None:
+    def end(self, outcome: Outcome) -> None:
         """Print the scores and where everything is, or what failed."""
         for error in outcome.failed.values():
             print(f"\nfailed: {error}", file=sys.stderr)

@@ -8,11 +8,10 @@ from pathlib import Path
 from nnunetv2_mscs.models.shipped import place_of
 from nnunetv2_mscs.nnunet_files.best_configuration import BEST_INSTRUCTIONS, BEST_RECORD
 from nnunetv2_mscs.nnunet_files.commands import device_options, nnunet_command, postprocess_words, predict_words
-from nnunetv2_mscs.nnunet_files.dataset import FOLDS, IMAGES_TR, IMAGES_TS, LABELS_TS, REFERENCES
-from nnunetv2_mscs.nnunet_files.dataset import SPLITS as SPLITS_FILE
+from nnunetv2_mscs.nnunet_files.dataset import FOLDS, IMAGES_TR, IMAGES_TS, LABELS_TS, REFERENCES, SPLITS
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.pipeline.commands import mscs_command
-from nnunetv2_mscs.pipeline.data_stages import REFERENCES_STAGE, SPLITS, of_raw
+from nnunetv2_mscs.pipeline.data_stages import REFERENCES_STAGE, SPLITS_STAGE, of_raw
 from nnunetv2_mscs.pipeline.models import PlannedModel, model_set
 from nnunetv2_mscs.pipeline.settings import RunSettings
 from nnunetv2_mscs.pipeline.source import Source
@@ -20,8 +19,9 @@ from nnunetv2_mscs.pipeline.stage import Here, Stage, all_of
 from nnunetv2_mscs.pipeline.state import RunFolder
 from nnunetv2_mscs.pipeline.training_stages import training_stage
 
-BEST, PREDICT, BEFORE, EVALUATE, REPORT = "best_configuration", "predict", "before", "evaluate", "report"
-EVALUATE_TEST, REPORT_TEST = "evaluate_test", "report_test"
+BEST_STAGE, PREDICT_STAGE, BEFORE_STAGE = "best_configuration", "predict", "before"
+EVALUATE_STAGE, REPORT_STAGE = "evaluate", "report"
+EVALUATE_TEST_STAGE, REPORT_TEST_STAGE = "evaluate_test", "report_test"
 
 
 def result_stages(
@@ -53,7 +53,7 @@ def _best(settings: RunSettings, folders: Folders, ours: Sequence[PlannedModel])
         *("-f", *settings.folds, *alone),
     ]
     return Stage(
-        BEST,
+        BEST_STAGE,
         "best configuration and postprocessing",
         lambda here: [nnunet_command("nnUNetv2_find_best_configuration", *words, "-np", here.workers)],
         parameters={
@@ -90,11 +90,11 @@ def _predict(
         return [nnunet_command(*predict), nnunet_command(*postprocess, "-np", here.workers)]
 
     return Stage(
-        PREDICT,
+        PREDICT_STAGE,
         "predict test cases",
         commands,
         parameters={"configurations": list(settings.configurations), "folds": list(settings.folds)},
-        **of_raw(source, IMAGES_TS, needs=(BEST,)),
+        **of_raw(source, IMAGES_TS, needs=(BEST_STAGE,)),
         makes=(run.predictions, run.unprocessed_predictions),
         checked=(run.predictions,),
         uses_gpu=True,
@@ -104,7 +104,7 @@ def _predict(
 def _before(settings: RunSettings, folders: Folders, source: Source, run: RunFolder) -> Stage:
     """Masks of the held-out cases by the model as it was, to compare those of its adaptation with."""
     model, images = str(settings.adapt), source.raw / IMAGES_TR
-    splits = folders.preprocessed / settings.dataset / SPLITS_FILE
+    splits = folders.preprocessed / settings.dataset / SPLITS
 
     def commands(here: Here) -> Sequence[Sequence[str]]:
         scans = [images]
@@ -116,11 +116,11 @@ def _before(settings: RunSettings, folders: Folders, source: Source, run: RunFol
         return [mscs_command("predict", *sorted(scans), "-m", model, "-o", run.before, "--device", here.device)]
 
     return Stage(
-        BEFORE,
+        BEFORE_STAGE,
         "predict with the model as it was",
         commands,
         parameters={"model": model, "folds": list(settings.folds)},
-        **of_raw(source, IMAGES_TR, needs=(SPLITS,), beside=(place_of(model),)),
+        **of_raw(source, IMAGES_TR, needs=(SPLITS_STAGE,), beside=(place_of(model),)),
         makes=(run.before,),
         uses_gpu=True,
     )
@@ -153,15 +153,15 @@ def _evaluate(
         *(["--partial"] if partial else []),
     ]
     return Stage(
-        EVALUATE,
+        EVALUATE_STAGE,
         "evaluate cross-validation",
         lambda here: [mscs_command("evaluate", *words, "-np", here.workers)],
         parameters={"models": names, "folds": folds, "partial": partial},
         needs=all_of(
             REFERENCES_STAGE,
             *_trained(settings, models),
-            *([BEST] if len(ours) > 1 else []),
-            *([BEFORE] if settings.adapt else []),
+            *([BEST_STAGE] if len(ours) > 1 else []),
+            *([BEFORE_STAGE] if settings.adapt else []),
         ),
         makes=(run.evaluation,),
     )
@@ -179,11 +179,11 @@ def _distinct(models: Sequence[PlannedModel], *, several: bool) -> list[str]:
 
 def _report(run: RunFolder) -> Stage:
     return Stage(
-        REPORT,
+        REPORT_STAGE,
         "report cross-validation",
         lambda here: [mscs_command("report", run.evaluation, "-o", run.report, "-np", here.workers)],
         parameters={},
-        needs=all_of(EVALUATE),
+        needs=all_of(EVALUATE_STAGE),
         makes=(run.report,),
     )
 
@@ -193,11 +193,11 @@ def _evaluate_test(settings: RunSettings, source: Source, run: RunFolder, ours: 
     partial = ["--partial"] if settings.unlabelled else []
     words = [run.predictions, source.raw / LABELS_TS, "-o", run.test_evaluation, "--names", name, *partial]
     return Stage(
-        EVALUATE_TEST,
+        EVALUATE_TEST_STAGE,
         "evaluate test cases",
         lambda here: [mscs_command("evaluate", *words, "-np", here.workers)],
         parameters={"model": name, "partial": bool(partial)},
-        **of_raw(source, LABELS_TS, needs=(PREDICT,)),
+        **of_raw(source, LABELS_TS, needs=(PREDICT_STAGE,)),
         makes=(run.test_evaluation,),
     )
 
@@ -205,10 +205,10 @@ def _evaluate_test(settings: RunSettings, source: Source, run: RunFolder, ours: 
 def _report_test(source: Source, run: RunFolder) -> Stage:
     words = [run.test_evaluation, "-o", run.test_report, "--images", source.raw / IMAGES_TS]
     return Stage(
-        REPORT_TEST,
+        REPORT_TEST_STAGE,
         "report test cases",
         lambda here: [mscs_command("report", *words, "-np", here.workers)],
         parameters={},
-        **of_raw(source, IMAGES_TS, needs=(EVALUATE_TEST,)),
+        **of_raw(source, IMAGES_TS, needs=(EVALUATE_TEST_STAGE,)),
         makes=(run.test_report,),
     )

@@ -160,7 +160,7 @@ def _left(stands: Mapping[str, Standing]) -> list[str]:
 
 
 def agree(stands: Mapping[str, Standing], *, yes: bool) -> bool:
-    """Ask before finished or foreign files are removed, where somebody can answer; say what and why.
+    """Ask before finished or foreign files are removed, if there is a terminal; print which and why.
 
     Returns:
         Whether there is agreement to all of it. If nothing has to be removed for certain, a run without agreement goes

@@ -78,7 +78,6 @@ class RunSettings(ConversionOptions):
         return from_values(cls, values)
 
 
-SLURM = "slurm"
 SWITCHES = switches(RunSettings)
 ON, OFF = {"true", "yes", "on"}, {"false", "no", "off", ""}
 
@@ -123,7 +122,7 @@ def _words(key: str, value: Any) -> Iterator[str]:
             raise MscsError(f"{key}: {value} is neither true nor false.", "Mend the file.")
         if str(value).lower() in ON:
             yield f"--{key}"
-    elif key == SLURM and isinstance(value, dict):
+    elif key == "slurm" and isinstance(value, dict):
         yield f"--{key}"
         for name, one in value.items():
             yield from (f"{name}={item}" for item in (one if isinstance(one, list) else [one]))

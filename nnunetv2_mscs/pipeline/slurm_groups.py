@@ -63,7 +63,7 @@ def job_groups(stages: Mapping[str, Stage], left: Iterable[str]) -> list[JobGrou
         if name in left:
             kind = _kind(stage)
             needed = [keys[need] for need in stage.needs if need in left]
-            wave = max((key.wave + _is_later(kind, key.kind) for key in needed), default=0)
+            wave = max((key.wave + (kind != key.kind or kind == "train") for key in needed), default=0)
             keys[name] = _Key(wave, kind, before[name], after[name])
     groups: list[JobGroup] = []
     for key in sorted(dict.fromkeys(keys.values()), key=lambda key: key.order):
@@ -104,7 +104,3 @@ def _kind(stage: Stage) -> str:
     if stage.training:
         return "train"
     return "gpu" if stage.uses_gpu else "cpu"
-
-
-def _is_later(kind: str, needed: str) -> bool:
-    return kind != needed or kind == "train"

@@ -77,9 +77,9 @@ def minutes(time: str) -> int:
 
 FLAG = re.compile(r"--(?P<name>[A-Za-z][\w-]*)(?:[= ](?P<value>.*))?")
 # Options that a run sets itself: jobs are found by their names, wait for each other, and know their time limit.
-OURS = ("array", "dependency", "job_name", "kill_on_invalid_dep", "time_min")
+SET_BY_THE_RUN = ("array", "dependency", "job_name", "kill_on_invalid_dep", "time_min")
 # Option -> the one of ours that asks for the same in another way; sbatch refuses some of these together.
-REPLACED = {
+REPLACED_OPTIONS = {
     **dict.fromkeys(("gpus", "gpus_per_task", "gpus_per_socket"), "gpus_per_node"),
     **dict.fromkeys(("mem_per_cpu", "mem_per_gpu"), "mem"),
     "cpus_per_gpu": "cpus_per_task",
@@ -102,7 +102,7 @@ def extra_options(texts: Iterable[str]) -> dict[str, Any]:
             raise MscsError(f"{text!r} is not a long option of sbatch.", "Write it with two dashes: --reservation=x.")
         # submitit writes underscores as hyphens, but looks for this option with its hyphen.
         name = match["name"].replace("-", "_") if match["name"] != "open-mode" else match["name"]
-        if name in OURS:
+        if name in SET_BY_THE_RUN:
             raise MscsError(f"--{match['name']} is for the run itself to set.", "Leave it out of extra.")
         extra[name] = True if match["value"] is None else match["value"]
     return extra
@@ -114,7 +114,7 @@ def with_extra(asked: Mapping[str, Any], extra: Mapping[str, Any], *, has_gpu: b
     A job without a GPU does not get one by them.
     """
     added = {name: value for name, value in extra.items() if has_gpu or name not in OF_GPUS}
-    replaced = {REPLACED.get(name) for name in added}
+    replaced = {REPLACED_OPTIONS.get(name) for name in added}
     resources = str(added.get("gres", "")).split(",")
     others = [one for one in resources if one.split(":")[0] not in GPU_RESOURCES]
     if len(others) < len(resources):

@@ -13,10 +13,10 @@ from nnunetv2_mscs.workplace.whole_files import write_whole
 
 # States after which Slurm does nothing more for a job; GONE is ours, for one that it no longer knows.
 GONE = "GONE"
-FAILED = frozenset(
+FAILED_STATES = frozenset(
     ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT")
 )
-ENDED = FAILED | {"COMPLETED", GONE}
+ENDED = FAILED_STATES | {"COMPLETED", GONE}
 SECONDS_TO_ANSWER = 60
 
 

@@ -44,11 +44,13 @@ class Scans:
         labelled: number of cases to train on.
         test: number of cases to predict.
         values: voxels of all channels of a case together, on average.
+        is_raw: whether it is in nnUNet_raw already.
     """
 
     labelled: int
     test: int
     values: float
+    is_raw: bool = False
 
 
 def look_at_source(settings: RunSettings, folders: Folders) -> Source:
@@ -70,8 +72,8 @@ def look_at_source(settings: RunSettings, folders: Folders) -> Source:
         return Source(raw, True, _holds_files(raw / IMAGES_TS), _holds_files(raw / LABELS_TS))
     check_source(source)
     if settings.unlabelled:
-        check_unlabelled(Path(settings.unlabelled))
-    labelled = settings.test_fraction is not None or _has_test_split(settings)
+        check_unlabelled(settings.unlabelled)
+    labelled = settings.test_fraction is not None or _has_test_cases(settings)
     return Source(raw, False, labelled or settings.unlabelled is not None, labelled)
 
 
@@ -88,7 +90,7 @@ def measure_scans(settings: RunSettings, folders: Folders) -> Scans:
     sample = labelled[:: -(-len(labelled) // SAMPLE)]
     values = fmean(sum(map(_count_values, images)) for images in sample)
     held_out = round(len(labelled) * (settings.test_fraction or 0))
-    return Scans(len(labelled) - held_out, test + held_out, values)
+    return Scans(len(labelled) - held_out, test + held_out, values, source.is_raw)
 
 
 def _count_values(place: Path) -> int:
@@ -123,27 +125,21 @@ def _source_cases(settings: RunSettings) -> tuple[list[Sequence[Path]], int]:
     test = len(found) - len(labelled)
     if settings.unlabelled:
         named = [name for case in found[:1] for name in case.images if name != COMBINED]
-        test += len(
-            find_unlabelled(Path(settings.unlabelled), settings.channels or named or (ADC, DWI), dicom=True).cases
-        )
+        channels = settings.channels or named or (ADC, DWI)
+        test += len(find_unlabelled(settings.unlabelled, channels, dicom=True).cases)
     return labelled, test
 
 
 def _layout(settings: RunSettings) -> tuple["Layout", "Folder"]:
     from nnunetv2_mscs.dataset_conversion.folders import Folder
-    from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS, detect
+    from nnunetv2_mscs.dataset_conversion.layouts import layout_of
 
-    folder = Folder(Path(settings.source), Path(settings.unlabelled) if settings.unlabelled else None)
-    return (LAYOUTS[settings.layout], folder) if settings.layout else detect(folder)
+    return layout_of(Folder(Path(settings.source), settings.unlabelled), settings.layout)
 
 
-def _has_test_split(settings: RunSettings) -> bool:
-    from nnunetv2_mscs.dataset_conversion import array_splits, images_masks
-
+def _has_test_cases(settings: RunSettings) -> bool:
     layout, folder = _layout(settings)
-    if layout.name == images_masks.NAME:
-        return images_masks.has_test_cases(folder)
-    return layout.name == array_splits.NAME and folder.subfolder(array_splits.SPLIT_FOLDERS["test"]) is not None
+    return layout.has_test_cases(folder)
 
 
 def _holds_files(folder: Path) -> bool:

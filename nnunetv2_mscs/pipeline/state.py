@@ -5,7 +5,6 @@ import json
 import os
 import shlex
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Any
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.nnunet_files.environment import RESULTS, VARIABLES, Folders
+from nnunetv2_mscs.nnunet_files.dataset import dataset_name
+from nnunetv2_mscs.nnunet_files.environment import RESULTS, VARIABLES, Folders, folders_of
 from nnunetv2_mscs.pipeline.settings import RunSettings
 from nnunetv2_mscs.workplace.whole_files import write_whole
 
@@ -128,10 +128,21 @@ class RunFolder:
         return Folders(*(Path(places[name]) for name in VARIABLES))
 
 
-def runs_in(results: Path) -> Iterator[RunFolder]:
-    """All runs in a folder nnUNet_results."""
-    for file in sorted(results.glob(f"Dataset*/{FOLDER}/{SETTINGS}")):
-        yield RunFolder(file.parent)
+def find_runs(workspace: Path | None, dataset_id: int | None = None) -> list[RunFolder]:
+    """All runs, or those of a data set, in nnUNet_results of a workspace, or in that of nnU-Net's variables.
+
+    Raises:
+        MscsError: there is none.
+    """
+    results = folders_of(workspace).results
+    dataset = "Dataset*" if dataset_id is None else dataset_name(dataset_id, "*")
+    runs = [RunFolder(file.parent) for file in sorted(results.glob(f"{dataset}/{FOLDER}/{SETTINGS}"))]
+    if not runs:
+        if dataset_id is None:
+            raise MscsError(f"There is no run in {results}.", "Start one with mscs run.")
+        remedy = "See mscs status for all runs, or start one with mscs run."
+        raise MscsError(f"There is no run of data set {dataset_id} in {results}.", remedy)
+    return runs
 
 
 class State(str, Enum):

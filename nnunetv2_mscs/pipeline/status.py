@@ -16,7 +16,7 @@ from nnunetv2_mscs.pipeline.stage import Stage
 from nnunetv2_mscs.pipeline.stages import build_stages
 from nnunetv2_mscs.pipeline.standing import REPEATS, Standing, standings
 from nnunetv2_mscs.pipeline.state import Record, RunFolder, State, read_record, record_file
-from nnunetv2_mscs.pipeline.training_stages import LENGTH, PREFIX
+from nnunetv2_mscs.pipeline.training_stages import LENGTH, TRAIN_PREFIX
 
 WAITING, BLOCKED, RUNNING, DONE = "waiting", "blocked", "running", "done"
 FAILED, INTERRUPTED, STALE, UNKNOWN = "failed", "interrupted", "stale", "unknown"
@@ -66,7 +66,7 @@ class StageStatus:
 
     @property
     def is_training(self) -> bool:
-        return self.name.startswith(PREFIX)
+        return self.name.startswith(TRAIN_PREFIX)
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def _done(status: StageStatus, standing: Standing | None) -> StageStatus:
 
 
 def _progress(name: str, log: Path) -> TrainingProgress | None:
-    if not name.startswith(PREFIX):
+    if not name.startswith(TRAIN_PREFIX):
         return None
     length = LENGTH.search(name)
     return read_progress(log, epochs=int(length[1]) if length else None)
@@ -279,7 +279,7 @@ def _of_all(stages: tuple[StageStatus, ...], around: Surroundings) -> str:
 
 
 def expected_end(stages: tuple[StageStatus, ...], now: float) -> tuple[float | None, bool]:
-    """When the trainings end, by those that run and by how many run at a time; and whether it may well be sooner.
+    """When the trainings end, by those that run and by how many run at a time; and whether it may be sooner.
 
     A training that waits is expected to take as long as the others on average. None if none runs, or if the log of a
     running one does not show yet how long it takes.

@@ -2,26 +2,25 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT
 from nnunetv2_mscs.nnunet_files.commands import nnunet_command
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.nnunet_files.model_folder import VALIDATION, fold_folder
 from nnunetv2_mscs.nnunet_files.plans import CASCADE, LOW_RESOLUTION
-from nnunetv2_mscs.pipeline.data_stages import REFERENCES_STAGE, SPLITS, plan_stage, preprocess_stage
+from nnunetv2_mscs.pipeline.data_stages import REFERENCES_STAGE, SPLITS_STAGE, plan_stage, preprocess_stage
 from nnunetv2_mscs.pipeline.models import PlannedModel
 from nnunetv2_mscs.pipeline.settings import RunSettings
 from nnunetv2_mscs.pipeline.stage import Here, Stage, Training, all_of
 
-PREFIX = "train_"
+TRAIN_PREFIX = "train_"
 # The number of epochs in a trainer's name.
 LENGTH = re.compile(r"_(\d+)epochs?")
 
 
 def training_stage(model: PlannedModel, fold: int) -> str:
     """The stage that trains a fold of a model."""
-    return f"{PREFIX}{model.trained.identifier}_fold{fold}"
+    return f"{TRAIN_PREFIX}{model.trained.identifier}_fold{fold}"
 
 
 def training_stages(
@@ -48,9 +47,10 @@ def _train(settings: RunSettings, folders: Folders, model: PlannedModel, fold: i
         return [nnunet_command("nnUNetv2_train", *words, "-device", here.device, "--c")]
 
     def lacks() -> str:
-        return "no probabilities for ensembles" if ensembled and not _has_probabilities(validation) else ""
+        return "no probabilities for ensembles" if ensembled and not any(validation.glob("*.npz")) else ""
 
-    needs = [SPLITS, REFERENCES_STAGE, plan_stage(model.plans), preprocess_stage(model.plans, model.configuration)]
+    prepared = (plan_stage(model.plans), preprocess_stage(model.plans, model.configuration))
+    needs = [SPLITS_STAGE, REFERENCES_STAGE, *prepared]
     if model.configuration == CASCADE:
         low = PlannedModel(model.trainer, model.planner, LOW_RESOLUTION)
         needs += [training_stage(low, one) for one in settings.folds]
@@ -65,7 +65,3 @@ def _train(settings: RunSettings, folders: Folders, model: PlannedModel, fold: i
         uses_gpu=True,
         training=Training(model.trainer, model.plans, final, lacks),
     )
-
-
-def _has_probabilities(validation: Path) -> bool:
-    return next(validation.glob("*.npz"), None) is not None

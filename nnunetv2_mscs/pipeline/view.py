@@ -51,7 +51,7 @@ def headline(status: RunStatus) -> str:
 
 
 def table(status: RunStatus, *, width: int, colours: bool = False, height: int | None = None) -> str:
-    """Headline and stages, no line wider than `width`; figures that do not fit go on in the next line.
+    """Headline and stages, no line wider than `width`; figures that do not fit continue in the next line.
 
     Args:
         status: of the run.
@@ -143,7 +143,7 @@ def _beyond(blocks: Sequence[Sequence[str]], room: int) -> int:
 def _aligned(rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
     """Columns side by side, as lines for each row.
 
-    Where the room is too small, titles and names of machines lose their middle, and figures go on in the next line.
+    Where the room is too small, titles and names of machines lose their middle, and figures continue in the next line.
     """
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
     room = width - widths[0] - widths[3] - 2 * (len(HEADER) - 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.nnunet_files.dataset import FOLDS, LABELS_TR, SPLITS, file_ending
+from nnunetv2_mscs.nnunet_files.dataset import FOLDS, LABELS_TR, SPLITS, accepts_folds, file_ending
 from nnunetv2_mscs.workplace.whole_files import write_whole
 
 
@@ -68,7 +68,7 @@ def check_splits(file: Path, raw: Path, folds: Sequence[int]) -> None:
         if twice := sorted(set(fold["train"]) & set(fold["val"])):
             raise MscsError(f"{file} trains and validates fold {number} on {twice[0]}.", _remedy(file))
     of_raw = raw / SPLITS
-    if of_raw.is_file() and _as_sets(_read(of_raw)) != _as_sets(splits)[: len(_read(of_raw))]:
+    if of_raw.is_file() and not accepts_folds(splits, _read(of_raw)):
         raise MscsError(f"{file} has other folds than {of_raw}, which nnU-Net refuses.", _remedy(file))
 
 
@@ -85,10 +85,6 @@ def _read(file: Path) -> list[dict[str, Any]]:
     except (ValueError, KeyError, TypeError) as error:
         raise MscsError(f"{file} is not a list of folds, each with train and val: {error}.", _remedy(file)) from None
     return splits
-
-
-def _as_sets(splits: Sequence[dict[str, Any]]) -> list[tuple[set[str], set[str]]]:
-    return [(set(fold["train"]), set(fold["val"])) for fold in splits]
 
 
 if __name__ == "__main__":

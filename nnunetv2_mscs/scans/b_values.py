@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nnunetv2_mscs.scans.findings import Findings, ScanError
-from nnunetv2_mscs.scans.formats import ending_of
+from nnunetv2_mscs.scans.formats import without_ending
 from nnunetv2_mscs.scans.units import PLAUSIBLE_MEDIAN_MM2_PER_S, TO_MICRO, head_mask
 from nnunetv2_mscs.scans.words import words_of
 
@@ -18,7 +18,7 @@ USUAL_B_VALUE = 1000.0
 SAME_SHELL = 25.0
 LARGEST_B_VALUE = 10_000.0
 B_VALUE_ENDINGS, VECTOR_ENDINGS = (".bval", ".bvals"), (".bvec", ".bvecs")
-NAME = re.compile(r"(?:dwi)?b0*(\d{3,4})", re.IGNORECASE)
+B_VALUE = re.compile(r"(?:dwi)?b0*(\d{3,4})", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def b_values_beside(path: Path) -> tuple[float, ...]:
 def b_value_in_name(stem: str) -> float | None:
     """The b-value that a file's name says, such as b1000; None if it says none, or several."""
     texts = [text for word in words_of(stem) for text in (word.channel, word.text)]
-    found = {float(match[1]) for text in texts if (match := NAME.fullmatch(text))}
+    found = {float(match[1]) for text in texts if (match := B_VALUE.fullmatch(text))}
     value = found.pop() if len(found) == 1 else 0.0
     return value if value > HIGHEST_OF_B0 else None
 
@@ -135,7 +135,7 @@ def check_computed(adc: np.ndarray, b0: np.ndarray, b_value: float, path: Path) 
     """Refuse a computed ADC that no brain has.
 
     Raises:
-        ScanError: the median over the head is implausible: a wrong b-value, or b0 and DWI changed about.
+        ScanError: the median over the head is implausible: a wrong b-value, or b0 and DWI exchanged.
     """
     head = adc[head_mask(b0)]
     median = float(np.median(head)) if head.size else 0.0
@@ -144,7 +144,7 @@ def check_computed(adc: np.ndarray, b0: np.ndarray, b_value: float, path: Path) 
         raise ScanError(
             f"the ADC computed with b = {b_value:g} s/mm2 has a median of {median:.4g} x 10^-6 mm2/s in the head, "
             f"where {low:g} to {high:g} are possible",
-            "Check the b-value (--b-value), and that --dwi and --b0 are not changed about.",
+            "Check the b-value (--b-value), and that --dwi and --b0 are not exchanged.",
             path,
         )
 
@@ -161,8 +161,7 @@ def _is_trace(path: Path, count: int) -> np.ndarray:
 
 
 def _beside(path: Path, endings: tuple[str, ...]) -> Path | None:
-    stem = path.name[: len(path.name) - len(ending_of(path))]
-    return next((file for ending in endings if (file := path.with_name(stem + ending)).is_file()), None)
+    return next((file for ending in endings if (file := path.with_name(without_ending(path) + ending)).is_file()), None)
 
 
 def _numbers(file: Path) -> np.ndarray:

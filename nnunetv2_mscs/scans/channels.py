@@ -26,7 +26,7 @@ class ScanFiles:
         images: the file of each channel by its name; the name `COMBINED` stands for a file of all channels.
         mask: the lesion mask, if there is one.
         numbered: the channels' names come from numbers, which do not say what the files hold.
-        names: channels of the combined file in its order, as far as its name or the source tells.
+        names: channels of the combined file in its order, as far as its name or the source says.
     """
 
     images: Mapping[str, Path]
@@ -152,5 +152,5 @@ def _default_names(count: int) -> tuple[str, ...]:
 
 
 def swapped(names: Sequence[str]) -> tuple[str, ...]:
-    """The names with ADC and DWI changed about."""
+    """The names with ADC and DWI exchanged."""
     return tuple({ADC: DWI, DWI: ADC}.get(name, name) for name in names)

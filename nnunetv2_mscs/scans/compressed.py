@@ -46,7 +46,7 @@ def _count_mha(content: bytes, path: Path) -> int | None:
     if size <= 0 and last[1].upper() != b"LOCAL":
         size = len(data)
     if size <= 0:
-        raise ValueError("the header does not tell CompressedDataSize")  # ITK would give memory as it finds it
+        raise ValueError("the header does not say CompressedDataSize")  # ITK would give memory as it finds it
     return _read_through(data[:size])
 
 

@@ -156,7 +156,7 @@ def _broken_link(path: Path) -> ScanError:
 
 
 def _unpacked(path: Path) -> bytes | None:
-    """The first bytes of what a gzip file holds; None if it is damaged, of which reading it through tells more."""
+    """The first bytes of what a gzip file holds; None if it is damaged: a later reading to its end says how."""
     try:
         with gzip.open(path, "rb") as stream:
             return stream.read(LOOKED_AT)
@@ -165,7 +165,7 @@ def _unpacked(path: Path) -> bytes | None:
 
 
 def _kind(head: bytes | None) -> str:
-    """What the first bytes are of, by name, as far as it is a format that is read, or gzip; "" if they do not tell."""
+    """The format that the first bytes belong to, of those that are read, or gzip; "" if it is unknown."""
     if head is None:
         return ""
     for start, kind in STARTS.items():

@@ -1,4 +1,4 @@
-"""How a lesion stands out from the rest of the head, which tells an ADC map from a DWI."""
+"""How a lesion stands out from the rest of the head, by which an ADC map and a DWI are distinguished."""
 
 from dataclasses import dataclass
 

@@ -14,7 +14,7 @@ from nnunetv2_mscs.workplace.hidden_places import clear_leftovers, hidden_place
 PREFIX = ".mscs-mosaic-"
 SECONDS_FOR_ONE = 300
 # No defaults from the user's home, no sidecar, no compression, no other file of the folder; no tag in the file's name.
-OPTIONS = ("-g", "i", "-b", "n", "-z", "n", "-s", "y", "-f", "volume")
+DCM2NIIX_OPTIONS = ("-g", "i", "-b", "n", "-z", "n", "-s", "y", "-f", "volume")
 
 
 def unpack_mosaics(files: Sequence[Path]) -> list[Volume]:
@@ -47,7 +47,7 @@ def _dcm2niix() -> str:
 
 def _unpack(program: str, file: Path, folder: Path) -> Volume:
     folder.mkdir()
-    command = [program, *OPTIONS, "-o", str(folder), str(file)]
+    command = [program, *DCM2NIIX_OPTIONS, "-o", str(folder), str(file)]
     try:
         # What it prints may hold tags: nothing of it is passed on.
         subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=SECONDS_FOR_ONE)

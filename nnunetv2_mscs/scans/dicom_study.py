@@ -19,7 +19,7 @@ from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.new_scan import B0, NewChannels
 from nnunetv2_mscs.scans.reading import Volume
 
-OPTIONS = {ADC: "--adc", DWI: "--dwi", B0: "--b0"}
+OPTION_OF = {ADC: "--adc", DWI: "--dwi", B0: "--b0"}
 # Slices this far from an even distance, as a share of it, mean that some are missing.
 UNEVEN = 0.02
 SERIES = "SeriesInstanceUID"
@@ -141,7 +141,7 @@ def _pick(name: str, stacks: Sequence[Stack], series: str | None) -> Stack | Non
     """
     fitting = [stack for stack in stacks if _may_be(name, stack) and series in (None, stack.images[0].series)]
     if series is not None and not fitting:
-        raise ScanError(f"the series named by {OPTIONS[name]} holds no {name}", "Name a file of another series.")
+        raise ScanError(f"the series named by {OPTION_OF[name]} holds no {name}", "Name a file of another series.")
     if name == DWI and fitting:
         # The trace before single directions, then the b-value that models are trained on.
         fitting = [one for one in fitting if one.is_trace] or fitting
@@ -151,7 +151,7 @@ def _pick(name: str, stacks: Sequence[Stack], series: str | None) -> Stack | Non
         listed = "; ".join(one.words for one in fitting)
         raise ScanError(
             f"{len(fitting)} series could be the {name}: {listed}",
-            f"Name a file of the right one with {OPTIONS[name]} FILE (and the others with --dwi, --adc), "
+            f"Name a file of the right one with {OPTION_OF[name]} FILE (and the others with --dwi, --adc), "
             "or take the others away.",
         )
     return fitting[0] if fitting else None

@@ -1,6 +1,7 @@
-"""What checking a scan turns up, in the words its owner can act on."""
+"""What the check of a scan finds, and what its owner can do about it."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ class Finding:
     """One row of the table of findings.
 
     Args:
-        severity: an error forbids the conversion, a warning asks for a look, a note tells what was decided.
+        severity: an error forbids the conversion, a warning asks for a look, a note says what was decided.
         finding: what is the matter, with the values found.
         remedy: what to do about it.
         file: the file it was found in, empty when it concerns several.
@@ -40,6 +41,11 @@ class ScanError(MscsError):
         return Finding("error", self.finding, self.remedy, self.file)
 
 
+def shown(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 @dataclass
 class Findings:
     """A growing list of findings."""
@@ -54,10 +60,6 @@ class Findings:
 
     def note(self, finding: str, remedy: str = "", *, file: str | Path = "", case: str = "") -> None:
         self.items.append(Finding("note", finding, remedy, str(file), case))
-
-    def extend(self, findings: "list[Finding]", *, case: str = "") -> None:
-        """Take over findings, marking those without a case as belonging to `case`."""
-        self.items.extend(replace(item, case=item.case or case) for item in findings)
 
     @property
     def errors(self) -> list[Finding]:

@@ -69,6 +69,11 @@ def ending_of(path: Path, endings: Iterable[str] = ENDINGS) -> str:
     return next((ending for ending in endings if path.name.lower().endswith(ending)), "")
 
 
+def without_ending(path: Path) -> str:
+    """The file's name without the ending of its format."""
+    return path.name[: len(path.name) - len(ending_of(path))]
+
+
 def is_array_file(path: Path) -> bool:
     """Whether a file holds a bare array, without geometry."""
     return path.name.lower().endswith(ARRAY_ENDINGS)

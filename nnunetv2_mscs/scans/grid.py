@@ -100,7 +100,7 @@ def _join(values: Sequence[float] | np.ndarray, separator: str = "x") -> str:
 def distance_mm(a: Grid, b: Grid) -> float:
     """The farthest that any voxel of `b` lies from the voxel of the same index in `a`; infinite if sizes differ.
 
-    The distance between two affine maps is greatest at a corner of the index box, so eight corners tell it exactly.
+    The distance between two affine maps is greatest at a corner of the index box, so eight corners give it exactly.
     """
     if a.size != b.size:
         return float("inf")

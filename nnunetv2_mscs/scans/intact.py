@@ -18,12 +18,12 @@ CHECKSUM_ENDINGS = (*META_IMAGE_ENDINGS, *NRRD_ENDINGS)
 
 
 def check_intact(path: Path) -> int | None:
-    """Check that a file holds what its name says and is complete, as far as its format tells.
+    """Check that a file holds what its name says and is complete, as far as its format allows.
 
     NIfTI, and compressed MetaImage and NRRD, are read to their end.
 
     Returns:
-        How many bytes of voxels a MetaImage or NRRD file holds, if it tells; compare it with what was read.
+        How many bytes of voxels a MetaImage or NRRD file holds, if it records that; compare it with what was read.
 
     Raises:
         ScanError: empty, unreadable, truncated or damaged file, or one of another kind than its name says; for NIfTI

@@ -21,8 +21,8 @@ def to_labels(channels: np.ndarray, *, most: int = MOST_LABELS) -> np.ndarray:
     Raises:
         ScanError: not a mask: NaN, fractions (probabilities), negative or unknown values, or no one-hot code.
     """
-    if channels.dtype.kind == "f" and not np.isfinite(channels).all():
-        raise ScanError(f"mask holds {_count_non_finite(channels)} NaN or infinite values", "Set them to 0.")
+    if channels.dtype.kind == "f" and (count := int((~np.isfinite(channels)).sum())):
+        raise ScanError(f"mask holds {count} NaN or infinite values", "Set them to 0.")
     rounded = np.rint(channels) if channels.dtype.kind == "f" else channels
     if channels.dtype.kind == "f" and np.abs(channels - rounded).max() > ROUNDING:
         share = float((np.abs(channels - rounded) > ROUNDING).mean())
@@ -56,7 +56,3 @@ def _from_one_hot(channels: np.ndarray) -> np.ndarray:
             "Save one volume of labels, or a one-hot code with the background first.",
         )
     return channels.argmax(axis=0)[None].astype(np.uint8)
-
-
-def _count_non_finite(array: np.ndarray) -> int:
-    return int((~np.isfinite(array)).sum())

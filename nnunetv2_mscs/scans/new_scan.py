@@ -17,7 +17,7 @@ from nnunetv2_mscs.scans.b_values import (
 )
 from nnunetv2_mscs.scans.channels import ADC, B0, COMBINED, DWI, Channel, ReadingRules, ScanFiles, read_channels
 from nnunetv2_mscs.scans.findings import Finding, Findings, ScanError
-from nnunetv2_mscs.scans.formats import ending_of
+from nnunetv2_mscs.scans.formats import without_ending
 from nnunetv2_mscs.scans.reading import Volume, read_volume
 from nnunetv2_mscs.scans.scan import Scan, put_together
 
@@ -88,7 +88,7 @@ def read_new_channels(
     if path and len(b_values) > 1:
         _add_series(images.pop(DWI), b_values, rules, new)
     elif path:
-        recorded = b_values[0] if b_values else b_value_in_name(_stem(path))
+        recorded = b_values[0] if b_values else b_value_in_name(without_ending(path))
         new.b_value = _settled(recorded, b_value, path, new.findings)
     if B0 in images and ADC in images and B0 not in wanted:
         images.pop(B0)
@@ -207,7 +207,3 @@ def with_computed_adc(scan: Scan, used: Mapping[str, Channel], new: NewChannels,
     check_computed(adc, scan.channels[B0], new.b_value, used[DWI].path)
     findings.note(f"ADC computed from b0 and DWI, with b = {new.b_value:g} s/mm2", file=used[DWI].path)
     return replace(scan, channels={ADC: adc, **scan.channels}, adc_unit=COMPUTED)
-
-
-def _stem(path: Path) -> str:
-    return path.name[: len(path.name) - len(ending_of(path))]

@@ -248,7 +248,7 @@ def _scaled(value: float, factor: float) -> float:
 
 
 def _settle_dimensions(mended: _Mended) -> None:
-    """Axes after the third of length 0, or less, are none."""
+    """Drop axes after the third whose length is 0 or less."""
     sizes = mended.header["dim"]
     for axis in range(4, min(int(sizes[0]), 7) + 1):
         if sizes[axis] < 1:

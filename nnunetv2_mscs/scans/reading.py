@@ -88,7 +88,7 @@ def _read_volume(path: Path, spacing: tuple[float, ...] | None, content: str, ch
     if not spacing_is_sane(volume.grid.spacing):
         raise ScanError(f"has an impossible voxel size: {volume.grid}", "Correct the header.", path)
     if stored is not None and stored != volume.array.nbytes:
-        finding = f"is damaged: it holds {stored} bytes of voxels, its header tells of {volume.array.nbytes}"
+        finding = f"is damaged: it holds {stored} bytes of voxels, its header says {volume.array.nbytes}"
         raise ScanError(finding, EXPORT_AGAIN, path)
     if path.name.lower().endswith(NIFTI_ENDINGS):
         volume.grid, volume.forms, warnings = read_orientation(path, volume.grid)
@@ -201,7 +201,7 @@ def _read_arrays(path: Path, spacing: tuple[float, ...] | None, content: str) ->
 def _pick_from_npz(
     arrays: dict[str, np.ndarray], path: Path, content: str
 ) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
-    """The array that is meant, the channel names if the keys tell them, and the keys left over.
+    """The array that is meant, the channel names if the keys say them, and the keys left over.
 
     Named channels come stacked, (C, x, y, z): ADC, DWI and all others of their shape.
     """
@@ -228,7 +228,7 @@ def _channels_first(array: np.ndarray, path: Path) -> np.ndarray:
     they are equal.
 
     Raises:
-        ScanError: the shape is none of these, or may be two of them.
+        ScanError: the shape is not one of these, or may be two of them.
     """
     if array.ndim == 3:
         if array.shape[0] < FEWEST_ROWS or 1 < array.shape[-1] < FEWEST_SLICES:

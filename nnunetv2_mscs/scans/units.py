@@ -66,7 +66,7 @@ def middle(array: np.ndarray, share: float = 0.5) -> np.ndarray:
 
 
 def find_adc_unit(adc: np.ndarray, dwi: np.ndarray | None = None) -> AdcUnit:
-    """Tell the unit of an ADC map from the median over the brain.
+    """Find the unit of an ADC map by the median over the brain.
 
     A map is taken as min-max scaled when ADC and DWI both lie in [0, 1] and the ADC is too large to be mm2/s; or,
     when DWI is absent or not scaled, when the map runs up to exactly 1. A map in 10^-3 mm2/s goes well beyond 1 in CSF.
@@ -93,7 +93,7 @@ def find_adc_unit(adc: np.ndarray, dwi: np.ndarray | None = None) -> AdcUnit:
     ranges = ", ".join(f"{low * 1e6 / f:g} to {high * 1e6 / f:g} in {name}" for name, f in TO_MICRO.items())
     raise ScanError(
         f"ADC unit not recognised: the brain's median is {medians[0]:.4g}; expected {ranges}",
-        "Check that this is an ADC map, in a unit or scaled to [0, 1], and not another channel (--channels tells the "
+        "Check that this is an ADC map, in a unit or scaled to [0, 1], and not another channel (--channels gives the "
         "order in combined files).",
     )
 

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 ADC, DWI, B0 = "ADC", "DWI", "B0"
@@ -190,7 +190,7 @@ def _without_glued(text: str) -> str:
 
 
 def channel_of_words(words: Sequence[Word]) -> str:
-    """The one channel that the words of a name tell together, or "" if they tell none or several.
+    """The one channel that the words of a name say together, or "" if they say none or several.
 
     A b-value, trace or diffusion beside ADC or DWI says how that was made, but b0 is no DWI. ADC after DWI, or as the
     value of a BIDS key, is the ADC of that DWI; DWI after ADC may be either.
@@ -243,12 +243,12 @@ def has_copy_mark(stem: str) -> bool:
     return without_copy_mark(stem) != stem
 
 
-def hidden_channel(stem: str, channel_names: Collection[str] = ()) -> str:
-    """The channel that the name of a scan of one volume tells somewhere, or "".
+def hidden_channel(stem: str) -> str:
+    """The channel that the name of a scan of one volume says somewhere, or "".
 
-    Words that a case may well be called by, such as t1 for its first scan, do not count.
+    Words that may be a case's name, such as t1 for its first scan, do not count.
     """
-    channel = channel_of_words(words_of(stem, tuple(channel_names)))
+    channel = channel_of_words(words_of(stem))
     if ALSO_OF_CASES.fullmatch(channel):
         return ""
     return DWI if is_like_dwi(channel) else channel

@@ -9,8 +9,7 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.scans.findings import ScanError
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.intact import check_intact
-
-DISK_FULL = "Is the disk of nnUNet_raw full (bytes or number of files), or the quota used up?"
+from nnunetv2_mscs.workplace.whole_files import DISK_FULL
 
 
 def write_volume(array: np.ndarray, grid: Grid, path: Path) -> None:

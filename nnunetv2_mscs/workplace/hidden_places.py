@@ -12,7 +12,7 @@ from pathlib import Path
 from nnunetv2_mscs.workplace.locks import lock, lock_where_possible
 from nnunetv2_mscs.workplace.whole_files import write_whole
 
-LOCK, NEW, REPLACED, RUBBISH = "lock", "new", "replaced", "rubbish"
+LOCK, NEW, SET_ASIDE, RUBBISH = "lock", "new", "replaced", "rubbish"
 COMING, GOING, MOVES = "coming", "going", "moves.json"
 SECONDS_TO_LOCK = 60.0
 
@@ -48,7 +48,7 @@ def _locked(place: Path) -> Iterator[None]:
 
 def replace_folder(old: Path, new: Path, place: Path) -> None:
     """Put `new` where `old` stands; should that fail, the end of the hidden `place` beside it puts `old` back."""
-    aside = place / REPLACED / old.name
+    aside = place / SET_ASIDE / old.name
     aside.parent.mkdir()
     old.rename(aside)
     new.rename(old)
@@ -113,7 +113,7 @@ def clear_leftovers(parent: Path, prefix: str) -> list[Path]:
 def _discard(place: Path) -> None:
     """Remove a hidden folder, after a folder that was set aside in it is back in its place or has been replaced."""
     _take_back(place)
-    for old in (place / REPLACED).glob("*"):
+    for old in (place / SET_ASIDE).glob("*"):
         if not (place.parent / old.name).exists():
             with suppress(FileNotFoundError):
                 old.rename(place.parent / old.name)

@@ -14,7 +14,7 @@ from pathlib import Path
 from nnunetv2_mscs.workplace.locks import WAIT, sole_holder
 
 LOCK = "lock"
-MARK = "MSCS_RUN_IN"
+RUN_VARIABLE = "MSCS_RUN_IN"
 SECONDS_TO_END = 10.0
 LOOKS = 4
 
@@ -39,7 +39,7 @@ def sole_run(state: Path, *, place: Path | None = None, remedy: str = WAIT) -> I
 
 def marked(state: Path) -> dict[str, str]:
     """The variable that marks processes as started by a run in this folder."""
-    return {MARK: str(state.resolve())}
+    return {RUN_VARIABLE: str(state.resolve())}
 
 
 def processes_with(mark: dict[str, str]) -> list[int]:

@@ -6,11 +6,11 @@ from dataclasses import Field, field, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-HELP, FLAG, ALSO, ALWAYS_RECORDED = "help", "flag", "also", "always_recorded"
+HELP, FLAG, ALSO, ADDED_LATER = "help", "flag", "also", "added_later"
 T = TypeVar("T")
 
 
-class _Parser(Protocol):
+class ParserOrGroup(Protocol):
     """A parser, or a group of its options."""
 
     def add_argument(self, *names: str, **arguments: Any) -> argparse.Action: ...
@@ -22,7 +22,7 @@ def option(
     *,
     flag: str = "",
     also: str = "",
-    always_recorded: bool = False,
+    added_later: bool = False,
     **arguments: Any,
 ) -> Any:
     """A field that is an option of the command line, too. One whose default is False is a switch.
@@ -32,10 +32,10 @@ def option(
         description: the help text.
         flag: the option; by default the field's name, as --test-fraction for test_fraction.
         also: another spelling of it.
-        always_recorded: whether `recorded` has the option even where it has its default.
+        added_later: whether older records lack the option, see `recorded`.
         **arguments: for `add_argument` of argparse, such as type, nargs and metavar.
     """
-    own = {HELP: description, FLAG: flag, ALSO: also, ALWAYS_RECORDED: always_recorded}
+    own = {HELP: description, FLAG: flag, ALSO: also, ADDED_LATER: added_later}
     return field(default=default, metadata=own | arguments)
 
 
@@ -50,10 +50,10 @@ def flag_of(option: Field) -> str:
     return option.metadata[FLAG] or f"--{option.name.replace('_', '-')}"
 
 
-def add_options(parser: _Parser, described: type, *, besides: type | None = None) -> None:
+def add_options(parser: ParserOrGroup, described: type, *, besides: type | None = None) -> None:
     """Give a parser all options of a dataclass; what is not given is missing in the namespace."""
     for one in options_of(described, besides):
-        arguments = {key: value for key, value in one.metadata.items() if key not in (FLAG, ALSO, ALWAYS_RECORDED)}
+        arguments = {key: value for key, value in one.metadata.items() if key not in (FLAG, ALSO, ADDED_LATER)}
         if one.default is False:
             arguments["action"] = "store_true"
         spellings = [flag_of(one), *filter(None, [one.metadata[ALSO]])]
@@ -77,15 +77,21 @@ def from_values(described: type[T], values: Mapping[str, Any]) -> T:
     return described(**{name: typed(name, value) for name, value in values.items()})
 
 
+def from_arguments(described: type[T], args: argparse.Namespace, **others: Any) -> T:
+    """An instance of a dataclass from the arguments that have the names of its fields, and from others."""
+    given = {one.name: vars(args)[one.name] for one in fields(described) if one.name in args}  # type: ignore[arg-type]
+    return from_values(described, {**given, **others})
+
+
 def recorded(values: Any, described: type) -> dict[str, Any]:
     """Options as a record keeps them: a list of each one's values, True or False for a switch; JSON-able.
 
-    An option that was added later is left out where it has its default, so that older records still equal newer ones.
+    An option that was added later is left out where it has its default, so that older records equal newer ones.
     """
     record: dict[str, Any] = {}
     for one in options_of(described):
         value = getattr(values, one.name)
-        if one.metadata[ALWAYS_RECORDED] or value != one.default:
+        if not one.metadata[ADDED_LATER] or value != one.default:
             record[flag_of(one)] = value if isinstance(value, bool) else _items(value)
     return record
 

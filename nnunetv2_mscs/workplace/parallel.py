@@ -37,15 +37,10 @@ def run_parallel(
     processes = min(processes, len(items))
     results: dict[int, Result] = {}
     with tqdm(total=len(items), desc=description, unit="case", delay=1) as bar:
-        for index, result in _in_this_process(work, items) if processes <= 1 else _in_pool(work, items, processes):
+        for index, result in enumerate(map(work, items)) if processes <= 1 else _in_pool(work, items, processes):
             results[index] = result
             bar.update()
     return [results[index] for index in range(len(items))]
-
-
-def _in_this_process(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[int, Result]]:
-    for index, item in enumerate(items):
-        yield index, work(item)
 
 
 def _in_pool(work: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[tuple[int, Result]]:

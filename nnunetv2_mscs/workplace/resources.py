@@ -158,8 +158,9 @@ def free_disk_bytes(place: Path) -> int:
 
 def write_failure(place: Path) -> str:
     """Why nothing can be written to a folder, or to where it would be made; empty if it can, also within a quota."""
+    there = next(one for one in (place, *place.parents) if os.path.lexists(one))  # a broken link, too
     try:
-        with tempfile.TemporaryFile(dir=existing(place)) as probe:
+        with tempfile.TemporaryFile(dir=there) as probe:
             probe.write(b"\0" * PROBE_BYTES)
             probe.flush()
             os.fsync(probe.fileno())

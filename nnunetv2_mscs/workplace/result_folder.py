@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.workplace.hidden_places import NEW, clear_leftovers, hidden_place, made, replace_folder
-from nnunetv2_mscs.workplace.whole_files import DISK_FULL
+from nnunetv2_mscs.workplace.whole_files import writing
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class ResultFolder:
         """
         out = out.resolve()
         self.check(out, overwrite=overwrite)
-        with _writing(out), made(out.parent):
+        with writing(out), made(out.parent):
             clear_leftovers(out.parent, self.prefix)
             with hidden_place(out.parent, self.prefix) as place:
                 new = place / NEW
@@ -68,14 +68,3 @@ class ResultFolder:
                     replace_folder(out, new, place)
                 else:
                     new.rename(out)
-
-
-@contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    """Turn a folder or file that cannot be written into the user's error."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise MscsError(f"{out} could not be written: {error.strerror or error}.", DISK_FULL) from error

@@ -11,6 +11,17 @@ DISK_FULL = "Do you have write permission there? Is the disk full (bytes or numb
 
 
 @contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn the failure to write a file or folder into MscsError."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise MscsError(f"{place} could not be written: {error.strerror or error}.", DISK_FULL) from error
+
+
+@contextmanager
 def whole_file(file: Path) -> Iterator[Path]:
     """A name beside `file` to write to, with its ending; it becomes `file` if the block succeeds, else it is removed.
 
@@ -19,22 +30,14 @@ def whole_file(file: Path) -> Iterator[Path]:
     """
     unfinished = file.with_name(f".part-{file.name}")
     try:
-        yield unfinished
-        _bring_to_disk(unfinished)
-        unfinished.replace(file)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise MscsError(f"{file} could not be written: {error.strerror or error}.", DISK_FULL) from error
+        with writing(file):
+            yield unfinished
+            with unfinished.open("rb") as written:  # after a power cut the new name could else be that of an empty file
+                os.fsync(written.fileno())
+            unfinished.replace(file)
     finally:
         with suppress(OSError):
             unfinished.unlink()
-
-
-def _bring_to_disk(file: Path) -> None:
-    """Write a file through to the disk: after a power cut its new name could else belong to an empty file."""
-    with file.open("rb") as written:
-        os.fsync(written.fileno())
 
 
 def write_whole(file: Path, content: str | bytes) -> None:

@@ -3,7 +3,6 @@
 import argparse
 import multiprocessing
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -105,15 +104,3 @@ def test_closed_and_narrow_streams_do_not_change_the_exit_code(tmp_path):
     assert (narrow.returncode, "M\\xfcller" in narrow.stderr) == (1, True)
     closed = subprocess.run(["bash", "-c", f"{MSCS} convert '{name}' 1 X >&- 2>&-"], env=environment, timeout=120)
     assert closed.returncode == 1
-
-
-def test_convert_offers_every_layout_that_there_is():
-    """The command names them itself, so that its help need not load the converters."""
-    from nnunetv2_mscs.cli.main import build_parser
-    from nnunetv2_mscs.dataset_conversion.layouts import LAYOUTS
-
-    for name in LAYOUTS:
-        assert build_parser().parse_args(["convert", "SOURCE", "1", "X", "--layout", name]).layout == name
-    offered = re.search(r"--layout \{(.*?)\}", run("convert", "--help").stdout)
-    assert offered is not None
-    assert offered[1].split(",") == list(LAYOUTS)

@@ -14,7 +14,6 @@ from tests.dataset_conversion.conftest import make_phantom, save_case
 from tests.models.new_scans import write, write_study
 from tests.sharing.tiny_models import write_model
 
-RUN_FILE = "source: scans\ndataset_id: 503\nname: X\n"
 UNSET = "(nothing is exported) "
 # Command line -> exit code, and what the message must say.
 MISTAKES: dict[str, tuple[int, tuple[str, ...]]] = {
@@ -22,7 +21,6 @@ MISTAKES: dict[str, tuple[int, tuple[str, ...]]] = {
     "convret scans 503 X": (2, ("there is no command convret. Did you mean convert?",)),
     "train 501": (2, ("there is no command train.", "nnUNetv2_train", "mscs run")),
     "help nothing": (2, ("there is no command nothing.", "`mscs` alone lists all commands")),
-    "run scans 503 X --trainr Y": (2, ("unknown option --trainr. Did you mean --trainer?", "usage: mscs run")),
     "convert": (2, ("SOURCE, DATASET_ID, NAME", "usage: mscs convert")),
     # the data set
     "convert nowhere 503 X": (1, ("SOURCE nowhere does not exist.", "Check the path")),
@@ -41,14 +39,10 @@ MISTAKES: dict[str, tuple[int, tuple[str, ...]]] = {
     "convert scans 503 X --test-fraction 2": (2, ("--test-fraction: '2' is not between 0 and 1",)),
     f"{UNSET}convert scans 503 X": (1, ("nnUNet_raw is not set.", "export nnUNet_raw=/path/to/nnUNet_raw")),
     # a run
-    "run scans 503 X --trainer MSCSTrainr --device cpu": (1, ("no trainer MSCSTrainr", "Did you mean MSCSTrainer?")),
-    "run scans 503 X --planner MSCSPlaner --device cpu": (1, ("no planner MSCSPlaner", "Did you mean MSCSPlanner?")),
     "run scans 503 X --configurations 3d_fulres --device cpu": (1, ("3d_fulres", "Did you mean 3d_fullres?")),
     "run scans 503 X --folds 7": (2, ("--folds: '7' is not a whole number from 0 to 4",)),
     "run scans 503 X --gpus 0,1 --device cpu": (1, ("--gpus, but the device is cpu", "Leave one of them out")),
     "run scans 503": (1, ("NAME is not given.", "mscs run SOURCE DATASET_ID NAME")),
-    "run --config key.yaml": (2, ("key.yaml: error: line 4: there is no key epoch. Did you mean epochs?",)),
-    "run --config value.yaml": (2, ("value.yaml: error: line 4: epochs: 'many' is not a whole number",)),
     "run --config nowhere.yaml": (1, ("nowhere.yaml cannot be read: No such file or directory.", "Check the path")),
     "status 777": (1, ("There is no run of data set 777", "mscs run")),
     "status --watch": (2, ("--watch and --log show one run: give its DATASET_ID",)),
@@ -107,8 +101,6 @@ def place(tmp_path_factory) -> Path:
         (root / name).write_text("years of work")
     with zipfile.ZipFile(root / "no_model.zip", "w") as archive:
         archive.writestr("a.txt", "no model")
-    (root / "key.yaml").write_text(f"{RUN_FILE}epoch: 3\n")
-    (root / "value.yaml").write_text(f"{RUN_FILE}epochs: many\n")
     write_study(root / "study")
     write(root / "adc_only/p1", {"adc": "adc.nii.gz"})
     write_model(root / "nnUNet_results", "MSCSTrainer", steps=0)

@@ -17,13 +17,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     ("words", "usage", "answer"),
     [
-        (["convret", "a", "1", "X"], "usage: mscs [-h]", "there is no command convret. Did you mean convert?"),
         (["Status"], "usage: mscs [-h]", "Did you mean status?"),
-        (
-            ["train"],
-            "usage: mscs [-h]",
-            "there is no command train. nnUNetv2_train trains one fold, mscs run all of them.",
-        ),
         (["help", "reprot"], "usage: mscs [-h]", "Did you mean report?"),
         (["--versoin"], "usage: mscs [-h]", "unknown option --versoin. Did you mean --version?"),
         (["run", ".", "1", "X", "--trainr=Y"], "usage: mscs run", "unknown option --trainr. Did you mean --trainer?"),
@@ -107,7 +101,7 @@ def test_ctrl_c_says_whether_the_same_command_goes_on(command, monkeypatch, caps
 
     monkeypatch.setattr(f"nnunetv2_mscs.cli.{command}.run", interrupted)
     assert main([command, *words]) == 130
-    goes_on = "; the same command goes on where it stopped" * (command != "doctor")
+    goes_on = "; the same command continues where it stopped" * (command != "doctor")
     assert capsys.readouterr().err == f"mscs {command}: interrupted{goes_on}\n"
 
 

@@ -141,7 +141,7 @@ def test_the_command_for_a_file_of_several_volumes_works_as_it_is_told(source, r
     assert "--channels" not in outcome.err
 
 
-@pytest.mark.parametrize("ending", [".mgz", ".hdr", ".mhd", ".nhdr"])
+@pytest.mark.parametrize("ending", [".mgz", ".hdr", ".mhd", ".nhdr", ".mha", ".nrrd"])
 def test_other_formats_give_the_same_data_set(ending, source, raw, mscs, tmp_path, tools):
     assert mscs("convert", source, 1, "X").code == 0
     for path in list(source.rglob("*.nii")):

@@ -123,7 +123,7 @@ def test_a_disk_that_fills_up_at_the_small_files(raw, mscs, source, monkeypatch,
     monkeypatch.setattr(writer, step, fail)
     outcome = mscs("convert", source, 1, "X")
     assert outcome.code == 1
-    assert "dataset.json could not be written: No space left on device. Is the disk of nnUNet_raw full" in outcome.err
+    assert "dataset.json could not be written: No space left on device. Do you have" in outcome.err
     assert list(raw.iterdir()) == []
 
 

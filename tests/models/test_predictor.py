@@ -132,7 +132,7 @@ def test_paths_images_and_arrays_are_one(predictor, tmp_path):
         ({"adc": scan()["adc"].T, "spacing": (8, 8, 14)}, "has no DWI"),
         ({"dwi": scan()["dwi"].T, "b0": scan()["b0"].T, "spacing": (8, 8, 14)}, "b-value of the DWI is not recorded"),
         ({"dwi": scan()["dwi"].T[0], "adc": scan()["adc"].T, "spacing": (8, 8, 14)}, r"DWI has shape \(24, 20\)"),
-        ({"dwi": scan()["b0"].T, "b0": scan()["dwi"].T, "b_value": 1000, "spacing": (8, 8, 14)}, "changed about"),
+        ({"dwi": scan()["b0"].T, "b0": scan()["dwi"].T, "b_value": 1000, "spacing": (8, 8, 14)}, "exchanged"),
         ({"dwi": "not_there.nii.gz", "adc": "not_there.nii.gz"}, "not_there.nii.gz"),
     ],
 )

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,9 +113,9 @@ def test_fewer_cases_than_folds(settings, folders):
     assert _found(replace(settings, folds=(0, 1, 2)), folders) == []
 
 
-@pytest.mark.parametrize("option", ["source", "unlabelled"])
-def test_folders_that_are_not_there(settings, folders, tmp_path, option):
-    away = replace(settings, test_fraction=0.2, **{option: str(tmp_path / "away")})
+@pytest.mark.parametrize(("option", "kind"), [("source", str), ("unlabelled", Path)])
+def test_folders_that_are_not_there(settings, folders, tmp_path, option, kind):
+    away = replace(settings, test_fraction=0.2, **{option: kind(tmp_path / "away")})
     assert any("away" in text for _, text in _found(away, folders))
 
 

@@ -21,7 +21,7 @@ def test_converted_and_preprocessed_phantoms_within_a_third():
     expected = estimate(SETTINGS, PHANTOMS)
     assert expected[RAW] == pytest.approx(PHANTOMS_RAW_BYTES, rel=1 / 3)
     assert expected[PREPROCESSED] == pytest.approx(PHANTOMS_PREPROCESSED_BYTES, rel=1 / 3)
-    assert estimate(SETTINGS, PHANTOMS, converts=False)[RAW] == 0, "it is there already"
+    assert estimate(SETTINGS, replace(PHANTOMS, is_raw=True))[RAW] == 0, "it is there already"
 
 
 def test_models_share_data_of_the_same_plans_and_keep_probabilities_for_ensembles_only():
@@ -63,4 +63,4 @@ def test_a_data_set_in_nnunets_raw_format(scans, folders):
     (raw / "imagesTs/t_0000.nii.gz").touch()
     (raw / "imagesTs/t_0001.nii.gz").touch()
     measured = measure_scans(replace(SETTINGS, source=str(raw)), folders)
-    assert measured == Scans(labelled=3, test=1, values=2 * 30 * 8)
+    assert measured == Scans(labelled=3, test=1, values=2 * 30 * 8, is_raw=True)

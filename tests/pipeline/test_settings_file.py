@@ -47,11 +47,6 @@ def test_what_is_no_settings_file_is_refused(tmp_path, content, message):
         as_words(read_settings_file(file))
 
 
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(MscsError, match="cannot be read"):
-        read_settings_file(tmp_path / "none.yaml")
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [

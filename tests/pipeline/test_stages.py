@@ -97,7 +97,7 @@ def test_where_and_how_fast_is_no_parameter(settings, folders):
 def test_test_cases_and_their_masks_decide_on_the_last_stages(settings, folders, tmp_path):
     last = {"predict", "evaluate_test", "report_test"}
     assert last & set(build_stages(settings, folders)) == set()
-    assert last & set(build_stages(with_options(settings, unlabelled=str(tmp_path)), folders)) == {"predict"}
+    assert last & set(build_stages(with_options(settings, unlabelled=tmp_path), folders)) == {"predict"}
     assert last & set(build_stages(with_options(settings, test_fraction=0.1), folders)) == last
     splits = tmp_path / "splits"
     for split in ("train", "test"):

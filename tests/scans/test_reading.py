@@ -34,17 +34,15 @@ def save_itk(array: np.ndarray, path: Path, *, is_vector: bool = False) -> Path:
     return path
 
 
-@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".mha", ".nrrd", ".npy", ".npz"])
-def test_every_format_gives_the_same_voxels(tmp_path, array, ending):
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".npy", ".npz"])
+def test_nifti_and_arrays_give_the_same_voxels(tmp_path, array, ending):
     path = tmp_path / f"scan{ending}"
     if ending == ".npy":
         np.save(path, array)
     elif ending == ".npz":
         np.savez_compressed(path, anything=array)
-    elif ending.startswith(".nii"):
-        save_nifti(array, path)
     else:
-        save_itk(array, path)
+        save_nifti(array, path)
     volume = read_volume(path, spacing=SPACING)
     np.testing.assert_array_equal(volume.array[0].transpose(2, 1, 0), array)
     assert volume.grid.size == SHAPE_XYZ

@@ -25,7 +25,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,7 @@ from nnunetv2_mscs.phantom import PhantomSettings, write_phantoms
 from nnunetv2_mscs.pipeline.commands import environment
 from nnunetv2_mscs.pipeline.local import Follower, Slot, run_local, slots_for
 from nnunetv2_mscs.pipeline.settings import RunSettings
-from nnunetv2_mscs.pipeline.stage import Here
+from nnunetv2_mscs.pipeline.stage import Here, Stage
 from nnunetv2_mscs.pipeline.stages import build_stages
 from nnunetv2_mscs.pipeline.state import RunFolder
 from nnunetv2_mscs.workplace.devices import Gpus, look_for_gpus
@@ -54,6 +54,9 @@ WHOLE_S = 470.0
 ENDING_S = 5.0
 LEAST_DICE, LARGEST_DIFFERENCE = 0.999, 1e-3
 FOLDS = (0, 1)
+DONE, FAILED, NOT_RUN = "done", "failed", "not run"
+POLL_S = 0.2
+LONGEST_REASON = 400
 
 
 @dataclass(frozen=True)
@@ -104,22 +107,15 @@ class Context:
 
 
 class Failed(Exception):
-    """A part's result is not what it must be; the rows so far are kept."""
-
-    def __init__(self, finding: str, rows: Sequence[Row]):
-        super().__init__(finding)
-        self.finding, self.rows = finding, list(rows)
-
-    def __reduce__(self):
-        return Failed, (self.finding, self.rows)
+    """A part's result is not what it must be."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the benchmark, carried out in a process of its own."""
+    """One part of the benchmark, carried out in a process of its own; its rows are kept as they come."""
 
     name: str
-    work: Callable[[Context], list[Row]]
+    work: Callable[[Context], Iterator[Row]]
     limit_s: float
     needs_gpu: bool = False
 
@@ -135,51 +131,46 @@ class Outcome:
     rows: list[Row] = field(default_factory=list)
 
 
-def training_steps(context: Context, names: Sequence[str], compiled: bool) -> list[Row]:
-    """Steps of the networks one after the other in each round, so that a busy machine disturbs them alike."""
+def training_steps(context: Context, compiled: bool) -> Iterator[Row]:
+    """Steps of the networks, one network after the other, so that each has the memory for itself."""
     device = torch.device(context.device)
     torch.backends.cudnn.benchmark = context.on_gpu
-    times: dict[str, list[float]] = {}
-    rows = []
-    for name in names:
+    baseline = None
+    for name in NETWORKS:
         if context.on_gpu:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(device)
         bench = Bench(context.configurations.get(name), context.shape, device, context.on_gpu, compiled)
         first = seconds(bench.training_step, device)
-        times[name] = [seconds(bench.training_step, device) for _ in range(context.size.steps)]
+        step = median(seconds(bench.training_step, device) for _ in range(context.size.steps))
         loss = bench.training_step()
-        peak = torch.cuda.max_memory_allocated(device) / GIGA if context.on_gpu else None
-        figures = {"seconds": median(times[name]), "first_s": first, "peak_gb": peak, "loss": loss}
-        result = f"{figures['seconds']:.4f} s a step, the first {first:.1f} s" + (f", {peak:.2f} GB" if peak else "")
-        if name != BASELINE and BASELINE in times:
-            figures["of_baseline"] = figures["seconds"] / median(times[BASELINE])
-            result += f", {figures['of_baseline']:.2f} of {BASELINE}"
-        rows.append(Row(name, result, figures))
-        if not np.isfinite(loss):
-            raise Failed(f"the loss of {name} is {loss}", rows)
         del bench
-    return rows
+        baseline = baseline or step
+        figures = {"seconds": step, "first_s": first, "of_baseline": step / baseline, "loss": loss}
+        result = f"{step:.4f} s a step, {step / baseline:.2f} of {BASELINE}, the first {first:.1f} s"
+        if context.on_gpu:
+            figures["peak_gb"] = torch.cuda.max_memory_allocated(device) / GIGA
+            result += f", {figures['peak_gb']:.2f} GB"
+        yield Row(name, result, figures)
+        if not np.isfinite(loss):
+            raise Failed(f"the loss of {name} is {loss}")
 
 
-def memory(context: Context) -> list[Row]:
+def memory(context: Context) -> Iterator[Row]:
     """The estimate of tensors beside the measured peak."""
     device, measure = torch.device(context.device), GPU if context.on_gpu else COUNTED
-    rows = []
     for name, configuration in context.configurations.items():
         figures = compared(configuration, context.size.batch_size, measure, device)
         result = f"estimate {figures['estimate_gb']:.2f} GB, {measure} {figures['measured_gb']:.2f} GB"
         result += f" ({figures['error']:+.0%}); planned with {figures['planned_with_gb']:.2f} GB"
-        rows.append(Row(name, result, figures))
+        yield Row(name, result, figures)
         if context.on_gpu:
             torch.cuda.empty_cache()
-    return rows
 
 
-def agreement(context: Context) -> list[Row]:
+def agreement(context: Context) -> Iterator[Row]:
     """Logits in float32 with equal weights and input, on the CPU and on the GPU."""
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    rows = []
     for name in NETWORKS:
         bench = Bench(context.configurations.get(name), (1, *context.shape[1:]), torch.device("cpu"), False, False)
         expected = bench.forward()
@@ -187,20 +178,19 @@ def agreement(context: Context) -> list[Row]:
         bench.image = bench.image.cuda()
         found = bench.forward().cpu()
         difference = float((found - expected).abs().max() / (expected.max() - expected.min()))
-        rows.append(Row(f"logits of {name}", f"differ by {difference:.1e} of their range", {"difference": difference}))
+        yield Row(f"logits of {name}", f"differ by {difference:.1e} of their range", {"difference": difference})
         if not difference <= LARGEST_DIFFERENCE:
-            raise Failed(f"the logits of {name} differ by {difference:.1e} of their range", rows)
-    return rows
+            raise Failed(f"the logits of {name} differ by {difference:.1e} of their range")
 
 
-def prediction(context: Context) -> list[Row]:
+def prediction(context: Context) -> Iterator[Row]:
     """A study on the CPU, and where there is one on the GPU."""
     from nnunetv2_mscs.models.predictor import Predictor
 
     folder = context.work / "study"
     write_phantoms(folder, PhantomSettings(size=context.size.study, lesion_free=0), cases=1, seed=3)
     images = {kind: next((folder / "images").glob(f"*_{kind}.nii.gz")) for kind in ("adc", "dwi")}
-    rows, masks = [], {}
+    masks = {}
     for device in ("cpu", "cuda") if context.on_gpu else ("cpu",):
         start = time.perf_counter()
         predictor = Predictor(device=device, precision="float32")
@@ -216,18 +206,29 @@ def prediction(context: Context) -> list[Row]:
         }
         whole, second = sum(made.seconds.values()), sum(again.seconds.values())
         result = f"{loaded:.1f} s to load, {whole:.1f} s a study, {second:.1f} s again, {figures['voxels']} voxels"
-        rows.append(Row(f"a study on {device}", result, figures))
+        yield Row(f"a study on {device}", result, figures)
     if not context.on_gpu:
-        return rows
+        return
     a, b = masks.values()
     dice = 2 * np.count_nonzero(a & b) / max(np.count_nonzero(a) + np.count_nonzero(b), 1)
-    rows.append(Row("masks of CPU and GPU", f"Dice {dice:.5f}", {"dice": dice}))
+    yield Row("masks of CPU and GPU", f"Dice {dice:.5f}", {"dice": dice})
     if not ((a == b).all() or dice > LEAST_DICE):
-        raise Failed(f"the masks of CPU and GPU have a Dice of {dice:.5f}", rows)
-    return rows
+        raise Failed(f"the masks of CPU and GPU have a Dice of {dice:.5f}")
 
 
-def two_folds(context: Context) -> list[Row]:
+def with_needs(stages: Mapping[str, Stage], names: Sequence[str]) -> dict[str, Stage]:
+    """These stages and all that they need, directly or not, in the order of a run."""
+    wanted: set[str] = set()
+    left = list(names)
+    while left:
+        name = left.pop()
+        if name not in wanted:
+            wanted.add(name)
+            left += stages[name].needs
+    return {name: stage for name, stage in stages.items() if name in wanted}
+
+
+def two_folds(context: Context) -> Iterator[Row]:
     """All stages up to the trainings of two folds, through the executor of `mscs run`."""
     size, source = context.size, context.work / "phantoms"
     write_phantoms(source, PhantomSettings(size=size.scan, lesion_free=0), cases=5, seed=1)
@@ -238,11 +239,7 @@ def two_folds(context: Context) -> list[Row]:
     folders = folders_of(context.work / "workspace")
     stages = build_stages(settings, folders)
     trainings = [name for name, stage in stages.items() if stage.training is not None]
-    needed = {need for name in trainings for need in stages[name].needs}
-    wanted = {name: stage for name, stage in stages.items() if name in {*trainings, *needed}}
-    wanted |= {need: stages[need] for name in list(wanted) for need in stages[name].needs}
-    while missing := {need for stage in wanted.values() for need in stage.needs} - wanted.keys():
-        wanted |= {need: stages[need] for need in missing}
+    wanted = with_needs(stages, trainings)
     run = RunFolder.of(folders, settings.dataset)
     run.path.mkdir(parents=True)
     spans: dict[str, list[float]] = {}
@@ -257,46 +254,42 @@ def two_folds(context: Context) -> list[Row]:
     outcome = run_local(
         run, wanted, slots, Here(max(size.workers, 1), context.device), environment=variables, follower=follower
     )
-    rows = [
-        Row(name, f"{end - begin:.1f} s", {"seconds": end - begin})
-        for name, (begin, end) in ((name, span) for name, span in spans.items() if len(span) == 2)
-    ]
+    for name, span in spans.items():
+        if len(span) == 2:
+            yield Row(name, f"{span[1] - span[0]:.1f} s", {"seconds": span[1] - span[0]})
     if outcome.failed or outcome.blocked:
-        raise Failed("; ".join(outcome.failed.values()) or f"not started: {', '.join(outcome.blocked)}", rows)
+        raise Failed("; ".join(outcome.failed.values()) or f"not started: {', '.join(outcome.blocked)}")
     (a, b), (c, d) = (spans[name] for name in trainings)
     together = max(0.0, min(b, d) - max(a, c))
-    rows.append(Row("both folds at once", f"{together:.1f} s", {"seconds": together}))
+    yield Row("both folds at once", f"{together:.1f} s", {"seconds": together})
     if not together:
-        raise Failed("the two folds were trained one after the other", rows)
-    return rows
+        raise Failed("the two folds were trained one after the other")
 
 
 def parts() -> list[Part]:
     """All of them, the shortest and surest first; their limits add up to less than eight minutes."""
-    compiled = [
-        Part(f"step, compiled: {name}", partial(training_steps, names=[name], compiled=True), 60, needs_gpu=True)
-        for name in NETWORKS
-    ]
     return [
-        Part("step", partial(training_steps, names=NETWORKS, compiled=False), 60),
+        Part("step", partial(training_steps, compiled=False), 60),
         Part("memory", memory, 40),
         Part("agreement with the CPU", agreement, 30, needs_gpu=True),
         Part("prediction", prediction, 50),
         Part("two folds", two_folds, 110),
-        *compiled,
+        Part("step, compiled", partial(training_steps, compiled=True), 170, needs_gpu=True),
     ]
 
 
-def _work(part: Part, context: Context, results) -> None:
-    """What a part's process does."""
+def _work(part: Part, context: Context, messages) -> None:
+    """What a part's process does: it sends its rows, and "" or what has failed at the end."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that commands it has started are ended, too
     try:
-        results.put(("done", "", part.work(context)))
+        for row in part.work(context):
+            messages.put(row)
+        messages.put("")
     except Failed as failure:
-        results.put(("failed", failure.finding, failure.rows))
+        messages.put(str(failure))
     except Exception as error:
         traceback.print_exc()
-        results.put(("failed", f"{type(error).__name__}: {error}"[:400], []))
+        messages.put(f"{type(error).__name__}: {error}"[:LONGEST_REASON])
 
 
 def carried_out(part: Part, context: Context, limit_s: float) -> Outcome:
@@ -306,41 +299,45 @@ def carried_out(part: Part, context: Context, limit_s: float) -> Outcome:
     """
     start = time.perf_counter()
     forking = multiprocessing.get_context("fork")
-    results = forking.Queue()
-    process = forking.Process(target=_work, args=(part, context, results))
+    messages = forking.Queue()
+    process = forking.Process(target=_work, args=(part, context, messages))
     process.start()
-    state, reason, rows = "failed", "", []
+    outcome = Outcome(part.name, FAILED, reason=f"not done within {limit_s:.0f} s")
     while time.perf_counter() - start < limit_s:
+        alive = process.is_alive()
         try:
-            state, reason, rows = results.get(timeout=0.2)
-            break
+            message = messages.get(timeout=POLL_S)
         except queue.Empty:
-            if not process.is_alive():
-                reason = f"its process ended with {process.exitcode}"
-                break
-    else:
-        reason = f"not done within {limit_s:.0f} s"
-    process.join(0 if reason else ENDING_S)
+            if alive:
+                continue
+            message = f"its process ended with {process.exitcode}"
+        if isinstance(message, Row):
+            outcome.rows.append(message)
+            continue
+        outcome.state, outcome.reason = (FAILED, message) if message else (DONE, "")
+        process.join(ENDING_S)
+        break
     for end in (process.terminate, process.kill):
         if process.is_alive():
             end()
             process.join(ENDING_S)
-    return Outcome(part.name, state, time.perf_counter() - start, reason, rows)
+    outcome.seconds = time.perf_counter() - start
+    return outcome
 
 
-def carry_out(context: Context, gpus: Gpus, limit_scale: float) -> list[Outcome]:
+def carry_out(context: Context, gpus: Gpus, start: float, patience: float) -> list[Outcome]:
     """All parts in their order. What is left when the whole time is up is not run, and counts as failed."""
-    deadline = time.perf_counter() + WHOLE_S * limit_scale
+    deadline = start + WHOLE_S * patience
     outcomes = []
     for part in parts():
         left = deadline - time.perf_counter()
         if part.needs_gpu and not context.on_gpu:
             reason = gpus.words if not gpus.found else "--device cpu was asked for"
-            outcome = Outcome(part.name, "not run", reason=f"needs a GPU: {reason}")
+            outcome = Outcome(part.name, NOT_RUN, reason=f"needs a GPU: {reason}")
         elif left < ENDING_S:
-            outcome = Outcome(part.name, "failed", reason="no time was left for it")
+            outcome = Outcome(part.name, FAILED, reason="no time was left for it")
         else:
-            outcome = carried_out(part, context, min(part.limit_s * limit_scale, left))
+            outcome = carried_out(part, context, min(part.limit_s * patience, left))
         print(f"{part.name}: {outcome.state}, {outcome.seconds:.0f} s {outcome.reason}", flush=True)
         outcomes.append(outcome)
     return outcomes
@@ -379,7 +376,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     configurations = planned([BASELINE, PLANNED], size.patch, size.spacing)
     with TemporaryDirectory() as work:
         context = Context(device, gpus.found[0].index if device == "cuda" else None, size, Path(work), configurations)
-        outcomes = carry_out(context, gpus, args.patience)
+        outcomes = carry_out(context, gpus, start, args.patience)
     print()
     print_table(*table(outcomes))
     report = {
@@ -390,7 +387,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "parts": [asdict(outcome) for outcome in outcomes],
     }
     write_json(args.output, report)
-    return 1 if any(outcome.state == "failed" for outcome in outcomes) else 0
+    return 1 if any(outcome.state == FAILED for outcome in outcomes) else 0
 
 
 if __name__ == "__main__":

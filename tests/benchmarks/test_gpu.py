@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from nnunetv2_mscs.pipeline.local import slots_for
+from nnunetv2_mscs.pipeline.state import RunFolder, read_record
+from tests.pipeline.small_stages import by_name, writing_stage
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
@@ -75,6 +79,28 @@ def test_a_part_that_fails_hangs_or_dies_is_recorded_and_the_others_go_on(gpu, t
     assert "ended with 3" in found["dies"]["reason"]
     assert found["hangs"]["reason"] == "not done within 3 s"
     assert "| hangs " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_two_folds_share_one_gpu_and_nothing_beyond_them_is_run(gpu, tmp_path, monkeypatch, at_once):
+    data = writing_stage(tmp_path, "preprocess")
+    folds = [writing_stage(tmp_path, f"fold_{n}", data, seconds=2.0, trains=True, uses_gpu=True) for n in (0, 1)]
+    stages = by_name(data, *folds, writing_stage(tmp_path, "report", *folds))
+    monkeypatch.setattr(gpu, "build_stages", lambda settings, folders: stages)
+    monkeypatch.setattr(gpu, "write_phantoms", lambda *words, **options: None)
+    if not at_once:
+        monkeypatch.setattr(gpu, "slots_for", lambda gpus, per_fold: slots_for(gpus[:1], per_fold))
+    work = gpu.two_folds(gpu.Context("cuda", "5", gpu.SHORT, tmp_path, {}))
+    rows = {row.what: row for row in [next(work) for _ in range(4)]}
+    assert list(rows) == ["preprocess", "fold_0", "fold_1", "both folds at once"]
+    if at_once:
+        assert list(work) == []
+        assert 0 < rows["both folds at once"].figures["seconds"] <= rows["fold_0"].figures["seconds"]
+    else:
+        with pytest.raises(gpu.Failed, match="one after the other"):
+            next(work)
+    (run,) = tmp_path.glob("workspace/*/*/mscs_run")
+    assert [read_record(RunFolder(run), f"fold_{n}").gpus for n in (0, 1)] == ["5", "5"]
 
 
 def test_all_parts_together_take_less_than_eight_minutes(gpu):

@@ -304,7 +304,7 @@ def carried_out(part: Part, context: Context, limit_s: float) -> Outcome:
     process.start()
     outcome = Outcome(part.name, FAILED, reason=f"not done within {limit_s:.0f} s")
     while time.perf_counter() - start < limit_s:
-        alive = process.is_alive()
+        alive = process.is_alive()  # asked before: what it has sent by its end is still read
         try:
             message = messages.get(timeout=POLL_S)
         except queue.Empty:

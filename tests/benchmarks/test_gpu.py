@@ -11,6 +11,7 @@ import pytest
 
 from nnunetv2_mscs.pipeline.local import slots_for
 from nnunetv2_mscs.pipeline.state import RunFolder, read_record
+from nnunetv2_mscs.workplace.devices import Gpus
 from tests.pipeline.small_stages import by_name, writing_stage
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -58,7 +59,6 @@ def test_a_part_that_fails_hangs_or_dies_is_recorded_and_the_others_go_on(gpu, t
         raise ValueError("no such thing")
 
     def hangs(context):
-        yield from rows
         time.sleep(60)
 
     works = {"wrong": wrong, "broken": broken, "dies": lambda context: os._exit(3), "well": lambda context: iter(rows)}
@@ -66,6 +66,7 @@ def test_a_part_that_fails_hangs_or_dies_is_recorded_and_the_others_go_on(gpu, t
     parts += [gpu.Part("hangs", hangs, 3), gpu.Part("compiled", hangs, 20, needs_gpu=True)]
     monkeypatch.setattr(gpu, "parts", lambda: parts)
     monkeypatch.setattr(gpu, "planned", lambda *_: {})
+    monkeypatch.setattr(gpu, "look_for_gpus", lambda: Gpus((), "none here"))
     assert gpu.main(["--device", "cpu", "--shorten", "-o", str(tmp_path / "gpu.json")]) == 1
     found = {part["part"]: part for part in json.loads((tmp_path / "gpu.json").read_text())["parts"]}
     assert {name: part["state"] for name, part in found.items()} == {
@@ -74,7 +75,8 @@ def test_a_part_that_fails_hangs_or_dies_is_recorded_and_the_others_go_on(gpu, t
         "compiled": "not run",
     }
     assert found["wrong"]["reason"] == "not equal"
-    assert [name for name, part in found.items() if part["rows"]] == ["wrong", "well", "hangs"]
+    assert [row["what"] for row in found["wrong"]["rows"] + found["well"]["rows"]] == ["a", "a"]
+    assert found["compiled"]["reason"] == "needs a GPU: none here"
     assert found["broken"]["reason"] == "ValueError: no such thing"
     assert "ended with 3" in found["dies"]["reason"]
     assert found["hangs"]["reason"] == "not done within 3 s"

@@ -32,6 +32,9 @@ from reporting import conditions, print_table, spread, write_json
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from nnunetv2_mscs.network import MSCSNet
+from nnunetv2_mscs.training.nonfinite import drop_gradients_unless_finite
+
 CASES = 250
 CHANNELS = CLASSES = 2
 BASELINE = "PlainConvUNet"
@@ -42,6 +45,7 @@ PLANNERS = {
     "MSCSNet planned": "MSCSPlanner",
 }
 NETWORKS = (BASELINE, "ResidualEncoderUNet", ORIGINAL, "MSCSNet planned")
+PARTS = ("forward", "loss", "backward", "clipping", "finiteness", "optimiser")
 GIGA = 1e9
 
 
@@ -76,8 +80,8 @@ def lay_down_data_set(folder: Path, size: Sequence[int], spacing: Sequence[float
     return dataset_id
 
 
-def planned(names: Sequence[str], size: Sequence[int], spacing: Sequence[float]) -> dict[str, dict]:
-    """Name of a planned network -> the configuration 3d_fullres that its planner writes."""
+def all_plans(names: Sequence[str], size: Sequence[int], spacing: Sequence[float]) -> dict[str, dict[str, dict]]:
+    """Name of a planned network -> the configurations that its planner writes, by name."""
     with tempfile.TemporaryDirectory() as folder:
         for kind in ("raw", "preprocessed", "results"):
             os.environ[f"nnUNet_{kind}"] = str(Path(folder, kind))
@@ -89,8 +93,13 @@ def planned(names: Sequence[str], size: Sequence[int], spacing: Sequence[float])
             with contextlib.redirect_stdout(io.StringIO()):
                 plans_name = plan_experiments([dataset_id], PLANNERS[name])
             plans = json.loads(next(Path(folder, "preprocessed").glob(f"*/{plans_name}.json")).read_text())
-            configurations[name] = plans["configurations"]["3d_fullres"]
+            configurations[name] = plans["configurations"]
     return configurations
+
+
+def planned(names: Sequence[str], size: Sequence[int], spacing: Sequence[float]) -> dict[str, dict]:
+    """Name of a planned network -> the configuration 3d_fullres that its planner writes."""
+    return {name: plans["3d_fullres"] for name, plans in all_plans(names, size, spacing).items()}
 
 
 def smallest_steps(configuration: dict | None) -> list[int]:
@@ -103,8 +112,6 @@ def smallest_steps(configuration: dict | None) -> list[int]:
 def build(configuration: dict | None, base_features: int = 16) -> nn.Module:
     """The network of a planned configuration as nnU-Net builds it for training; without one the paper's of a width."""
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
-
-    from nnunetv2_mscs.network import MSCSNet
 
     if configuration is None:
         return MSCSNet.original(CHANNELS, CLASSES, base_features)
@@ -155,6 +162,8 @@ class Bench:
         ]
         self.loss = self._loss()
         self.optimizer = torch.optim.SGD(network.parameters(), 1e-2, weight_decay=3e-5, momentum=0.99, nesterov=True)
+        # MSCSTrainer looks at the gradients where no scaler of nnU-Net's does.
+        self.checks_gradients = isinstance(network, MSCSNet) and not self.scaler.is_enabled()
 
     def _heads(self) -> list[torch.Tensor]:
         with torch.no_grad():
@@ -178,29 +187,38 @@ class Bench:
         return torch.autocast(self.device.type, enabled=self.amp)
 
     @torch.no_grad()
-    def forward(self) -> None:
+    def forward(self) -> torch.Tensor:
         """A forward pass as in prediction: evaluation mode, one output."""
         self.network.eval()
         self.network.decoder.deep_supervision = False
         with self._precision():
-            self.run(self.image)
+            return self.run(self.image)
 
-    def training_step(self) -> None:
-        """One step as nnU-Net's trainer makes it."""
+    def training_step(self, done: Callable[[str], None] = lambda part: None) -> float:
+        """One step as nnU-Net's trainer makes it; `done` is called behind each part. Returns the loss."""
         self.network.train()
         self.network.decoder.deep_supervision = len(self.targets) > 1
         self.optimizer.zero_grad(set_to_none=True)
         with self._precision():
             output = self.run(self.image)
+            done("forward")
             loss = self.loss(output if isinstance(output, (list, tuple)) else [output], self.targets)
+        done("loss")
         self.scaler.scale(loss).backward()
+        done("backward")
         self.scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 12)
+        done("clipping")
+        if self.checks_gradients:
+            drop_gradients_unless_finite(self.optimizer)
+            done("finiteness")
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        done("optimiser")
+        return float(loss.detach())
 
 
-def seconds(work: Callable[[], None], device: torch.device) -> float:
+def seconds(work: Callable[[], object], device: torch.device) -> float:
     """Wall time of one call, the GPU's work included."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -211,11 +229,39 @@ def seconds(work: Callable[[], None], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
+def parts_of_a_step(bench: Bench, device: torch.device) -> dict[str, float]:
+    """Seconds of every part of a training step: the processor's own, or a GPU's from one synchronisation to the next.
+
+    The processor's seconds are those of all threads, and do not count what other programs take meanwhile.
+    """
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    parts: dict[str, float] = {}
+
+    def now() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return clock()
+
+    begun = [now()]
+
+    def done(part: str) -> None:
+        ended = now()
+        parts[part] = ended - begun[0]
+        begun[0] = ended
+
+    bench.training_step(done)
+    return parts
+
+
 def timings(benches: dict[str, Bench], device: torch.device, rounds: int) -> Iterator[tuple[str, str, float]]:
     """(network, "forward" or "training step", seconds) after a warm-up, one network after the other in each round."""
     for turn in range(rounds + 1):
         for name, bench in benches.items():
-            for kind, work in (("forward", bench.forward), ("training step", bench.training_step)):
+            works: tuple[tuple[str, Callable], ...] = (
+                ("forward", bench.forward),
+                ("training step", bench.training_step),
+            )
+            for kind, work in works:
                 elapsed = seconds(work, device)
                 if turn:
                     yield name, kind, elapsed
@@ -252,6 +298,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--precision", choices=("fp32", "amp"), default="fp32", help="amp: autocast, as nnU-Net on a GPU"
     )
+    parser.add_argument("--parts", action="store_true", help="a second table: where a training step's time goes")
     parser.add_argument("--compile", action="store_true", help="torch.compile, as nnU-Net does on a GPU")
     parser.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's choice)")
     parser.add_argument("-o", "--output", type=Path, default=Path("network.json"), help="the figures as JSON")
@@ -301,6 +348,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                 ratios = [theirs / ours for theirs, ours in zip(times[BASELINE][kind], values, strict=True)]
                 figures[name][kind][f"speed over {BASELINE}"] = median(ratios)
 
+    if args.parts:
+        for name, bench in benches.items():
+            rounds = [parts_of_a_step(bench, device) for _ in range(args.rounds)]
+            figures[name]["parts"] = {part: median(one[part] for one in rounds) for part in rounds[0]}
+
     setting = {
         "patch": list(args.patch),
         "spacing_mm": list(args.spacing),
@@ -311,7 +363,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     print()
     print_table(*table(figures))
+    if args.parts:
+        print()
+        print_table(*table_of_parts(figures))
     write_json(args.output, {"conditions": conditions(device), "setting": setting, "networks": figures})
+
+
+def table_of_parts(figures: dict[str, dict]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: seconds of each part of a training step, and of the whole."""
+    header = ["network", *(f"{part}, s" for part in PARTS), "step, s"]
+    rows = []
+    for name, values in figures.items():
+        parts = values["parts"]
+        rows.append([name, *(f"{parts.get(part, 0):.3f}" for part in PARTS), f"{sum(parts.values()):.3f}"])
+    return header, rows
 
 
 def table(figures: dict[str, dict]) -> tuple[list[str], list[list[str]]]:

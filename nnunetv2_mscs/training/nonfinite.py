@@ -82,14 +82,24 @@ def replace_non_finite(losses: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def drop_gradients_unless_finite(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether gradients were dropped: without them a step changes nothing, neither weights nor momentum."""
+    """Whether clipped gradients were dropped: without them a step changes nothing, neither weights nor momentum.
+
+    Clipping has multiplied all gradients by one factor, which is 0 or NaN if any of them was Inf or NaN. A value that
+    is finite and not 0 thus shows that all are finite. It is sought in the last gradient, which in MSCS-Net is that of
+    the full-resolution head's bias; only where there is none are all gradients looked at.
+    """
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    norms = [parameter.grad.norm() for parameter in parameters]
-    if not norms or bool(torch.isfinite(torch.stack(norms)).all()):
+    if not parameters or _shows_finite_clipping(parameters[-1].grad):
+        return False
+    if bool(torch.isfinite(torch.stack([parameter.grad.norm() for parameter in parameters])).all()):
         return False
     for parameter in parameters:
         parameter.grad = None
     return True
+
+
+def _shows_finite_clipping(gradient: torch.Tensor) -> bool:
+    return bool((torch.isfinite(gradient) & (gradient != 0)).any())
 
 
 def running_statistics(network: nn.Module) -> dict[str, torch.Tensor]:

@@ -20,7 +20,6 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import SimpleITK as sitk
 import torch
 from reporting import conditions, print_table, write_json
@@ -68,7 +67,6 @@ def measured(words: Sequence[str], environment: dict[str, str]) -> dict[str, flo
     return {
         "seconds": time.perf_counter() - begin,
         "cpu_seconds": used.ru_utime + used.ru_stime,
-        "peak_gb": used.ru_maxrss / 1e6,
     }
 
 
@@ -123,11 +121,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     for row in rows:
         row["times_plain_cpu"] = row["cpu_seconds"] / rows[0]["cpu_seconds"]
         row["times_plain"] = row["seconds"] / rows[0]["seconds"]
-    columns = ("seconds", "cpu_seconds", "times_plain", "times_plain_cpu", "peak_gb")
+    columns = ("seconds", "cpu_seconds", "times_plain", "times_plain_cpu")
     print_table(["command", *columns], [[row["command"], *(f"{row[key]:.2f}" for key in columns)] for row in rows])
     report = {"conditions": conditions(torch.device("cpu")), "images_sha256": converted, "rows": rows}
     write_json(args.output, report)
-    print(f"written: {args.output}; images {converted}; NumPy {np.__version__}")
+    print(f"written: {args.output}; images {converted}")
 
 
 if __name__ == "__main__":

@@ -53,6 +53,10 @@ class CaseReport:
     order_assumed: bool = False
 
     @property
+    def name(self) -> str:
+        return self.case.name
+
+    @property
     def warnings(self) -> list[str]:
         return [item.finding for item in self.findings if item.severity == "warning"]
 

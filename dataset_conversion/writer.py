@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from nnunetv2_mscs import __version__
-from nnunetv2_mscs.dataset_conversion.cases import Case
 from nnunetv2_mscs.dataset_conversion.checking import CaseReport
 from nnunetv2_mscs.dataset_conversion.dicom_studies import load_case
 from nnunetv2_mscs.errors import MscsError
@@ -72,15 +71,16 @@ def write_dataset(
     if "test" in role_of.values():
         (folder / LABELS_TS).mkdir()
     work = partial(_write_case, folder=folder, role_of=role_of, rules=facts.rules, axes=facts.axes)
-    run_parallel(work, [report.case for report in reports], processes=processes, description="writing")
+    run_parallel(work, reports, processes=processes, description="writing")
     if folds:
         _write_json(folds, folder / SPLITS)
     write_cases_csv(folder / "cases.csv", reports, role_of, folds, roots)
     _write_json(dataset_json(reports, role_of, facts), folder / DATASET_JSON)
 
 
-def _write_case(case: Case, folder: Path, role_of: Mapping[str, str], rules: ReadingRules, axes: str) -> None:
-    scan, findings = load_case(case, rules, check=False)
+def _write_case(report: CaseReport, folder: Path, role_of: Mapping[str, str], rules: ReadingRules, axes: str) -> None:
+    case = report.case
+    scan, findings = load_case(case, rules, check=False, adc_unit=report.adc_unit)
     if scan is None:
         raise MscsError(
             f"{case.name} changed while it was being converted: {findings[0].finding}.", "Run the command again."

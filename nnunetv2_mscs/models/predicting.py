@@ -1,7 +1,8 @@
-"""`mscs predict`: all studies one after the other, each with its files written whole before its record says so."""
+"""`mscs predict`: all studies in their order, each with its files written whole before its record says so."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,10 +29,11 @@ from nnunetv2_mscs.scans.channels import ADC, B0, DWI
 from nnunetv2_mscs.scans.dicom_study import DicomScan, read_dicom_study
 from nnunetv2_mscs.scans.grid import Grid
 from nnunetv2_mscs.scans.writing import write_volume
+from nnunetv2_mscs.workplace.resources import cores
 from nnunetv2_mscs.workplace.whole_files import whole_file, write_whole
 
 if TYPE_CHECKING:
-    from nnunetv2_mscs.models.predictor import Predictor
+    from nnunetv2_mscs.models.predictor import Predictor, ReadScan
 
 PACKAGES = ("nnunetv2", "torch", "numpy", "SimpleITK")
 THUMBNAIL_HEIGHT = 90
@@ -126,13 +128,16 @@ def _predict_all(
         (results.out / folder).mkdir(exist_ok=True)
     try:
         with tqdm(total=len(studies), initial=len(done), desc="predict", unit="case", delay=1) as bar:
-            for study in (one for one in studies if one.name not in done):
-                bar.set_postfix_str(study.name, refresh=False)
-                record = _predict_one(study, predictor, results, settings, request)
+            command = _Command(predictor, results, settings, request)
+
+            def write(study: Study, predicted: "_Predicted | str") -> None:
+                record = command.write(study, predicted)
                 results.write_record(record)
                 records[study.name] = record
                 results.write_table(records.values())
                 bar.update()
+
+            _run_all([one for one in studies if one.name not in done], command, write)
     finally:
         write_page(results.out / PAGE, list(records.values()), sheets=SHEETS, slices=SLICES, model=predictor.model_name)
     names = [study.name for study in studies]
@@ -229,62 +234,122 @@ def _begin(results: Results, studies: Sequence[Study], settings: Mapping[str, An
     return done
 
 
-def _predict_one(
-    study: Study, predictor: "Predictor", results: Results, settings: Mapping[str, Any], request: PredictRequest
-) -> dict[str, Any]:
-    """Predict a study and write its files; returns its record."""
-    record: dict[str, Any] = {"format": FORMAT, "case": study.name, "status": FAILED, "settings": dict(settings)}
-    results.remove([study.name])
-    try:
+@dataclass(frozen=True)
+class _Read:
+    """A study that is read, and what was chosen of its series if it is DICOM."""
+
+    scan: "ReadScan"
+    dicom: DicomScan | None
+
+
+@dataclass(frozen=True)
+class _Predicted:
+    """A study that is predicted and not yet written."""
+
+    prediction: Prediction
+    dicom: DicomScan | None
+
+
+@dataclass(frozen=True)
+class _Command:
+    """The three steps of a study. Each gives the reason, a string, if it or the one before failed."""
+
+    predictor: "Predictor"
+    results: Results
+    settings: Mapping[str, Any]
+    request: PredictRequest
+
+    def read(self, study: Study) -> _Read | str:
+        return _tried(lambda: self._read(study))
+
+    def predict(self, study: Study, read: _Read | str) -> _Predicted | str:
+        self.results.remove([study.name])
+        if isinstance(read, str):
+            return read
+        return _tried(lambda: _Predicted(self.predictor.predict_read(read.scan), read.dicom))
+
+    def write(self, study: Study, predicted: _Predicted | str) -> dict[str, Any]:
+        """Write the files of a study; returns its record."""
+        record = {"format": FORMAT, "case": study.name, "status": FAILED, "settings": dict(self.settings)}
+        facts = predicted if isinstance(predicted, str) else _tried(lambda: self._write(study, predicted))
+        return record | ({"reason": facts} if isinstance(facts, str) else facts)
+
+    def _read(self, study: Study) -> _Read:
         if study.problem:
             raise study.problem
-        prediction, dicom = _run(study, predictor, request)
+        if study.dicom:
+            check_can_write()
+            dicom = read_dicom_study(study.dicom, chosen=study.chosen, b_value=study.b_value)
+            return _Read(self.predictor.read_dicom(dicom), dicom)
+        assert study.files is not None
+        return _Read(self.predictor.read_files(study.files, b_value=study.b_value, spacing=self.request.spacing), None)
+
+    def _write(self, study: Study, predicted: _Predicted) -> dict[str, Any]:
+        """Write all files but the record; returns what the record says of them."""
         start = perf_counter()
-        _write_arrays(prediction, study.name, results, probabilities=request.probabilities)
+        prediction, dicom, predictor = predicted.prediction, predicted.dicom, self.predictor
+        _write_arrays(prediction, study.name, self.results, probabilities=self.request.probabilities)
         if dicom:
-            with whole_file(results.segmentation(study.name)) as unfinished:
+            with whole_file(self.results.segmentation(study.name)) as unfinished:
                 write_segmentation(prediction.mask, prediction.grid, dicom.dwi_images, unfinished)
-        layout = _draw(prediction, study.name, results)
-        seconds = {**prediction.seconds, "write": round(perf_counter() - start, 3)}
+        layout = _draw(prediction, study.name, self.results)
+        found = [one.finding for one in study.findings if one.severity == "warning"]
+        return {
+            **({"dicom": dicom.identity} if dicom and self.request.keep_ids else {}),
+            "status": OK,
+            **prediction.measurements(),
+            "lesion_volumes_ml": [round(volume, 6) for volume in prediction.lesion_volumes_ml],
+            "threshold": predictor.threshold,
+            "min_lesion_ml": predictor.min_lesion_ml,
+            "adc_unit": prediction.adc_unit,
+            "voxel_size_mm": [round(float(size), 6) for size in prediction.grid.spacing],
+            "shape": list(prediction.grid.size),
+            "warnings": [*found, *prediction.warnings],
+            "picked": dicom.picked if dicom else [],
+            "slices": layout,
+            "notes": list(prediction.notes),
+            "seconds": {**prediction.seconds, "write": round(perf_counter() - start, 3)},
+            "device": predictor.device,
+            "precision": predictor.precision,
+            "versions": versions(),
+            "files": study.fingerprint,
+        }
+
+
+def _run_all(studies: Sequence[Study], command: _Command, write: Callable[[Study, "_Predicted | str"], None]) -> None:
+    """Take all studies through the steps, in their order.
+
+    With several studies and cores the next is read and the last one written, each in a thread of its own, while the
+    network has one. Three studies at most are in memory.
+    """
+    if len(studies) < 2 or cores() < 2:
+        for study in studies:
+            write(study, command.predict(study, command.read(study)))
+        return
+    with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as writing:
+        read, written = reading.submit(command.read, studies[0]), None
+        for study, following in zip(studies, [*studies[1:], None], strict=True):
+            found = read.result()
+            if following:
+                read = reading.submit(command.read, following)
+            predicted = command.predict(study, found)
+            if written:
+                written.result()
+            written = writing.submit(write, study, predicted)
+        if written:
+            written.result()
+
+
+def _tried(step: Callable[[], Any]) -> Any:
+    """What the step gives, or why it failed: one study must not stop the others, whatever a library raises on it."""
+    try:
+        return step()
     except MscsError as error:
-        return record | {"reason": _reason(error)}
+        return _reason(error)
     except MemoryError:
-        return record | {"reason": "there is too little memory for this scan. Free some, or use a smaller scan."}
+        return "there is too little memory for this scan. Free some, or use a smaller scan."
     except Exception as error:
-        # One study must not stop the others, whatever a library raises on it.
-        return record | {"reason": f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"}
-    if dicom and request.keep_ids:
-        record["dicom"] = dicom.identity
-    found = [one.finding for one in study.findings if one.severity == "warning"]
-    return record | {
-        "status": OK,
-        **prediction.measurements(),
-        "lesion_volumes_ml": [round(volume, 6) for volume in prediction.lesion_volumes_ml],
-        "threshold": predictor.threshold,
-        "min_lesion_ml": predictor.min_lesion_ml,
-        "adc_unit": prediction.adc_unit,
-        "voxel_size_mm": [round(float(size), 6) for size in prediction.grid.spacing],
-        "shape": list(prediction.grid.size),
-        "warnings": [*found, *prediction.warnings],
-        "picked": dicom.picked if dicom else [],
-        "slices": layout,
-        "notes": list(prediction.notes),
-        "seconds": seconds,
-        "device": predictor.device,
-        "precision": predictor.precision,
-        "versions": versions(),
-        "files": study.fingerprint,
-    }
-
-
-def _run(study: Study, predictor: "Predictor", request: PredictRequest) -> tuple[Prediction, DicomScan | None]:
-    """The prediction of a study, and what was chosen of its series if it is DICOM."""
-    if study.dicom:
-        check_can_write()
-        dicom = read_dicom_study(study.dicom, chosen=study.chosen, b_value=study.b_value)
-        return predictor.predict_dicom(dicom), dicom
-    assert study.files is not None
-    return predictor.predict_files(study.files, b_value=study.b_value, spacing=request.spacing), None
+        return f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def _reason(error: MscsError) -> str:

@@ -1,6 +1,7 @@
 """A trained model that takes new scans: loaded once, called often."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.models.light_imports import import_for_prediction
 from nnunetv2_mscs.models.prediction import Prediction, mirrored_contrast
 from nnunetv2_mscs.models.ranges import range_warnings
 from nnunetv2_mscs.models.shipped import SHIPPED
@@ -22,9 +24,25 @@ from nnunetv2_mscs.scans.lesions import lesions_of, without_small
 from nnunetv2_mscs.scans.new_scan import NewChannels, NewScan, make_new_scan, read_new_channels
 from nnunetv2_mscs.scans.plausible import LARGEST_LESION_ML
 from nnunetv2_mscs.scans.reading import Volume, volume_of
+from nnunetv2_mscs.scans.scan import Scan
 
 Image = str | Path | np.ndarray | sitk.Image
 DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class ReadScan:
+    """A scan that is read, for `Predictor.predict_read`.
+
+    Args:
+        made: the scan as harmonised.
+        turned: the same along the model's axes.
+        seconds: that reading took.
+    """
+
+    made: NewScan
+    turned: Scan
+    seconds: float
 
 
 class Predictor:
@@ -64,6 +82,7 @@ class Predictor:
     ):
         import torch
 
+        import_for_prediction()
         from nnunetv2_mscs.models.batches import fastest_precision
         from nnunetv2_mscs.models.networks import Networks
 
@@ -122,18 +141,28 @@ class Predictor:
         for name, image in given.items():
             if not isinstance(image, (str, Path)):
                 new.channels[name] = _in_memory(name, image, rules)
-        return self._predict(new, rules, start)
+        return self.predict_read(self._made(new, rules, start))
 
     def predict_files(
         self, files: ScanFiles, *, b_value: float | None = None, spacing: tuple[float, ...] | None = None
     ) -> Prediction:
         """Predict a scan that was found in a folder; as `predict`."""
-        rules, start = self._rules(spacing), perf_counter()
-        return self._predict(self._read(files, rules, b_value), rules, start)
+        return self.predict_read(self.read_files(files, b_value=b_value, spacing=spacing))
 
     def predict_dicom(self, scan: DicomScan) -> Prediction:
         """Predict a DICOM study whose series are chosen; as `predict`."""
-        return self._predict(scan.new, ReadingRules(), perf_counter())
+        return self.predict_read(self.read_dicom(scan))
+
+    def read_files(
+        self, files: ScanFiles, *, b_value: float | None = None, spacing: tuple[float, ...] | None = None
+    ) -> ReadScan:
+        """Read a scan, in any thread, for `predict_read`."""
+        rules, start = self._rules(spacing), perf_counter()
+        return self._made(self._read(files, rules, b_value), rules, start)
+
+    def read_dicom(self, scan: DicomScan) -> ReadScan:
+        """Put a DICOM study together, in any thread, for `predict_read`."""
+        return self._made(scan.new, ReadingRules(), perf_counter())
 
     def _rules(self, spacing: tuple[float, ...] | None) -> ReadingRules:
         """How scans are read; the volumes of a 4D file are this model's channels if it has others than ADC and DWI."""
@@ -142,17 +171,22 @@ class Predictor:
     def _read(self, files: ScanFiles, rules: ReadingRules, b_value: float | None) -> NewChannels:
         return read_new_channels(files, rules, wanted=self.channels, b_value=b_value)
 
-    def _predict(self, new: NewChannels, rules: ReadingRules, start: float) -> Prediction:
+    def _made(self, new: NewChannels, rules: ReadingRules, start: float) -> ReadScan:
         made = make_new_scan(new, self.channels, rules)
-        turned = made.scan.turned_to(self._axes)
+        return ReadScan(made, made.scan.turned_to(self._axes), perf_counter() - start)
+
+    def predict_read(self, read: ReadScan) -> Prediction:
+        """Predict a scan that is read."""
+        made, turned = read.made, read.turned
         array = np.stack([turned.channels[name] for name in self.channels])
-        read_s = perf_counter() - start
         probabilities, seconds = self._networks.probabilities(array, [float(s) for s in turned.grid.spacing[::-1]])
         start = perf_counter()
         labels, lesion = self._labels(probabilities, turned.grid.voxel_volume_ml)
         stored = made.scan.grid
         labels, lesion = (np.ascontiguousarray(turn(one[None], turned.grid, stored)[0][0]) for one in (labels, lesion))
-        return self._measured(made, labels, lesion, {"read": read_s, **seconds, "measure": perf_counter() - start})
+        return self._measured(
+            made, labels, lesion, {"read": read.seconds, **seconds, "measure": perf_counter() - start}
+        )
 
     def _labels(self, probabilities: np.ndarray, voxel_volume_ml: float) -> tuple[np.ndarray, np.ndarray]:
         """Labels, and the lesion probability of each voxel."""

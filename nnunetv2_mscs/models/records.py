@@ -1,13 +1,13 @@
 """The folder that `mscs predict` writes: a record for each case, the table of all, and what continues after a kill."""
 
+import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from nnunetv2_mscs.dataset_conversion.cases import natural_key
 from nnunetv2_mscs.errors import MscsError
@@ -116,18 +116,21 @@ class Results:
     def write_table(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Write cases.csv."""
         ordered = sorted(records, key=lambda one: natural_key(str(one["case"])))
-        write_whole(self.out / TABLE, str(table_of(ordered).to_csv(index=False, lineterminator="\n")))
+        write_whole(self.out / TABLE, table_of(ordered))
 
 
-def table_of(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row per case; with the columns of `IDS` if a record keeps them."""
+def table_of(records: Iterable[Mapping[str, Any]]) -> str:
+    """One row per case as CSV, with the columns of `IDS` if a record keeps them."""
     rows, columns = [], list(COLUMNS)
     for record in records:
         row = {column: record.get(column) for column in COLUMNS}
         row["warnings"] = BETWEEN_WARNINGS.join(record.get("warnings", ()))
-        row["lesion_count"] = "" if row["lesion_count"] is None else str(row["lesion_count"])
         if "dicom" in record:
             row |= {column: record["dicom"][tag] for column, tag in IDS.items()}
             columns = [*COLUMNS, *IDS]
         rows.append(row)
-    return pd.DataFrame(rows, columns=columns)
+    text = StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pandas as pd
 import SimpleITK as sitk
 
 from nnunetv2_mscs.dataset_conversion.cases import Case, Discovery, clean_name, natural_key
@@ -315,6 +314,8 @@ def _refused(path: Path) -> Finding:
 
 def _of_table(table: Path, wanted: Wanted) -> list[Study]:
     """The studies of a table with a column for each channel, and paths relative to the table's folder."""
+    import pandas as pd  # here, as few predictions are of tables
+
     try:
         rows = pd.read_csv(table, sep=None, engine="python", dtype=str, keep_default_na=False)
     except (ValueError, OSError) as error:

@@ -1,7 +1,8 @@
 """Text in the pictures that Pillow draws."""
 
 from functools import lru_cache
-from importlib.resources import as_file, files
+from importlib.util import find_spec
+from pathlib import Path
 
 from PIL import ImageDraw, ImageFont
 
@@ -10,8 +11,10 @@ from PIL import ImageDraw, ImageFont
 def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which comes with matplotlib, so that pictures look alike on every machine."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    with as_file(files("matplotlib") / "mpl-data" / "fonts" / "ttf" / name) as path:
-        return ImageFont.truetype(str(path), size)
+    matplotlib = find_spec("matplotlib")  # its folder, without the import
+    assert matplotlib is not None
+    assert matplotlib.origin is not None
+    return ImageFont.truetype(str(Path(matplotlib.origin).parent / "mpl-data" / "fonts" / "ttf" / name), size)
 
 
 def wrapped(text: str, face: ImageFont.FreeTypeFont, width: float) -> list[str]:

@@ -93,5 +93,4 @@ def _uncompressed(path: Path) -> bytes:
     """The file's content; reading a gzip stream to its end also checks its checksum."""
     if not path.name.lower().endswith(".gz"):
         return path.read_bytes()
-    with gzip.open(path, "rb") as stream:
-        return stream.read()
+    return gzip.decompress(path.read_bytes())

@@ -1,5 +1,6 @@
 """The unit an ADC map is stored in, found from the diffusivity of the brain itself."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,9 @@ from nnunetv2_mscs.scans.findings import ScanError
 PLAUSIBLE_MEDIAN_MM2_PER_S = (0.3e-3, 3.0e-3)
 TO_MICRO = {"10^-6 mm2/s": 1.0, "10^-3 mm2/s": 1e3, "mm2/s": 1e6}
 SCALED = "scaled"
+
+KEPT_MASKS = 8
+_MASKS: dict[bytes, np.ndarray] = {}
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,23 @@ class AdcUnit:
 def head_mask(dwi: np.ndarray) -> np.ndarray:
     """Tissue, apart from air, in a diffusion-weighted volume: Otsu's threshold, the brightest and darkest 1 % clipped.
 
+    Checks, measurements and pictures all ask for it: the last masks are kept, found again by what the volume holds.
+
     Args:
         dwi: (Z, Y, X), finite.
     """
+    content = np.ascontiguousarray(dwi)
+    key = hashlib.blake2b(content.view(np.uint8), key=f"{dwi.dtype.str}{dwi.shape}".encode()).digest()
+    if (bits := _MASKS.get(key)) is not None:
+        return np.unpackbits(bits, count=dwi.size).view(bool).reshape(dwi.shape)
+    mask = _head_mask(dwi)
+    if len(_MASKS) >= KEPT_MASKS:
+        _MASKS.pop(next(iter(_MASKS)), None)
+    _MASKS[key] = np.packbits(mask)
+    return mask
+
+
+def _head_mask(dwi: np.ndarray) -> np.ndarray:
     low, high = np.percentile(dwi, [1, 99])
     if not high > low:
         return dwi > low

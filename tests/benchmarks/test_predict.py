@@ -21,5 +21,5 @@ def test_table_and_json_agree_and_steps_add_up(tmp_path):
     ours = rows[0]
     steps = ("start", "read", "preprocess", "network", "resample", "measure", "write")
     assert ours["whole"] == pytest.approx(sum(ours[step] for step in steps))
-    assert "| mscs predict, 1 x 64x64x12 " in result.stdout
+    assert "| mscs predict, 1 x 64x64x12, 1 thread(s), warm " in result.stdout
     assert f" {ours['whole']:.1f} " in result.stdout

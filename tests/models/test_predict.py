@@ -216,15 +216,15 @@ def test_it_continues_after_an_interruption(predict, predictor, monkeypatch, cap
     for i in range(3):
         write_study(studies / f"p{i}", seed=i)
     calls = []
-    original = type(predictor).predict_files
+    original = type(predictor).predict_read
 
-    def predict_files(self, *args, **options):
+    def predict_read(self, read):
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return original(self, *args, **options)
+        return original(self, read)
 
-    monkeypatch.setattr(type(predictor), "predict_files", predict_files)
+    monkeypatch.setattr(type(predictor), "predict_read", predict_read)
     assert predict(studies) == 130
     assert list(predict.table().index) == ["p0"]
     first = (predict.out / "p0.nii.gz").stat().st_mtime_ns
@@ -240,6 +240,25 @@ def test_it_continues_after_an_interruption(predict, predictor, monkeypatch, cap
     assert predict(studies) == 1
     assert "holds p0 of other files" in capsys.readouterr().err
     assert predict(studies, "--overwrite") == 0
+
+
+def test_studies_side_by_side_are_predicted_as_one_by_one(predict, monkeypatch):
+    studies = predict.out.parent / "in"
+    for i in range(4):
+        write_study(studies / f"p{i}", seed=i)
+    (studies / "p1/adc.nii.gz").write_bytes(b"damaged")
+    results = []
+    for cores in (1, 2):
+        monkeypatch.setattr(predicting, "cores", lambda cores=cores: cores)
+        assert predict("in", "--overwrite") == 1
+        records = [json.loads(file.read_text()) for file in sorted(predict.out.glob("*.json"))]
+        for record in records:
+            assert record.pop("seconds", None) or record["status"] == "failed"
+        masks = [sitk.GetArrayFromImage(sitk.ReadImage(str(file))) for file in sorted(predict.out.glob("*.nii.gz"))]
+        table = (predict.out / "cases.csv").read_text()
+        results.append((records, [mask.tolist() for mask in masks], table))
+    assert results[0] == results[1]
+    assert len(results[0][0]) == 4
 
 
 def test_a_mask_without_its_record_is_predicted_again(predict):

@@ -91,3 +91,15 @@ def test_real_scans(real_folder, case, unit, median):
     assert found.name == unit
     inside = adc[head_mask(dwi) & (adc > 0)]
     assert median[0] < np.median(inside) * found.factor < median[1]
+
+
+def test_a_head_that_was_found_before_is_the_same_and_one_of_other_voxels_is_another(maps):
+    dwi = maps[1]
+    first = head_mask(dwi)
+    np.testing.assert_array_equal(head_mask(dwi.copy(order="F")), first)
+    again = head_mask(dwi)
+    again[:] = False
+    np.testing.assert_array_equal(head_mask(dwi), first)
+    dwi[:, :16] = 0
+    assert not head_mask(dwi)[:, :16].any()
+    assert head_mask(dwi).dtype == bool

@@ -34,6 +34,7 @@ from nnunetv2_mscs.pipeline import run_stage
 from nnunetv2_mscs.pipeline.stage import Here
 from nnunetv2_mscs.pipeline.standing import NOT_YET, RESUMES, Standing
 from nnunetv2_mscs.pipeline.state import RunFolder, State
+from tests.forked_workers import forked_stages
 
 TINY = DemoSettings(cases=10, size=(48, 48, 6), spacing_mm=(4.0, 4.0, 12.0), trainer="MSCSTrainer_6epochs_2iterations")
 RUN = """
@@ -86,7 +87,8 @@ def test_killed_in_its_training_it_goes_on_and_comes_to_its_end(tmp_path, monkey
     kill_in_training(folder)
     assert finished(folder) == set(names[:5])
     said: list[str] = []
-    run_demo(folder, TINY, say=said.append)
+    with forked_stages():
+        run_demo(folder, TINY, say=said.append)
     assert [line.split()[1] for line in said if line.startswith("$")] == [
         "mscs",
         "mscs",

@@ -17,20 +17,25 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	@echo "Two halves of the tests side by side; what each prints appears at its end."
-	@$(MAKE) --jobs=2 --output-sync=target --keep-going test-half test-other-half
+	@echo "Two halves of the tests and what mostly waits, side by side; what each prints appears at its end."
+	@$(MAKE) --jobs=3 --output-sync=target --keep-going test-half test-other-half test-waiting
 
 # Side by side, in processes of their own: nnU-Net forks, which processes with threads such as pytest-xdist's do not bear.
 # On the CPU nnU-Net takes as many threads as there are cores, in each of them: threads that wait must sleep, not spin.
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/pytest --durations=15
-HALF := phantom pipeline slurm training
+HALF := $(addprefix tests/,phantom pipeline slurm/test_whole_run.py training)
+WAITING := $(addprefix tests/slurm/test_,cluster.py job.py jobs.py queue.py)
 
 test-half: $(VENV)/installed-for-tests
-	$(PYTEST) $(addprefix tests/,$(HALF))
+	$(PYTEST) $(HALF)
 
 test-other-half: $(VENV)/installed-for-tests
-	$(PYTEST) $(addprefix --ignore=tests/,$(HALF))
+	$(PYTEST) $(addprefix --ignore=,$(HALF) $(WAITING))
+
+# Jobs of Slurm that sleep; the types are checked beside them.
+test-waiting: $(VENV)/installed-for-tests
+	$(BIN)/mypy
+	$(PYTEST) $(WAITING)
 
 check: $(VENV)/installed-for-tests
 	$(BIN)/ruff format .
@@ -42,13 +47,14 @@ clean:
 
 SOURCES := setup.py pyproject.toml $(shell find nnunetv2_mscs dataset_conversion -name '*.py') $(shell find results_templates -type f)
 
-# What pip prints goes into a file, whose end is shown if it fails.
+# What pip prints goes into a file, whose end is shown if it fails. pip would compile with one core, and tests too.
 define install
 	@rm -rf build *.egg-info
 	@echo "installing $(1) into $(VENV): minutes, and about 6 GB the first time; what pip says: $(VENV)/install.log"
-	@$(BIN)/python -m pip install "$(1)" > $(VENV)/install.log 2>&1 || { tail -n 5 $(VENV)/install.log >&2; \
+	@$(BIN)/python -m pip install --no-compile "$(1)" > $(VENV)/install.log 2>&1 || { tail -n 5 $(VENV)/install.log >&2; \
 		rm -rf build *.egg-info; echo "installing failed: all of it is in $(VENV)/install.log" >&2; exit 1; }
 	@rm -rf build *.egg-info
+	@$(BIN)/python -m compileall -q -j 0 -x /tests/ $(VENV)/lib > $(VENV)/compile.log 2>&1 || true
 	@echo "installed"
 endef
 

@@ -96,6 +96,9 @@ if program != sys.executable:
 elif arguments[0] == "-m":
     sys.argv = arguments[1:]
     runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+elif arguments[0] == "-c":
+    sys.argv = ["-c", *arguments[2:]]
+    exec(arguments[1], {"__name__": "__main__"})
 else:
     sys.argv = arguments
     sys.path.insert(0, os.path.dirname(arguments[0]))

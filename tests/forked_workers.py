@@ -71,9 +71,9 @@ def call_in_workers(file: str | Path, function: str, *arguments: object, workers
 
 
 # What a forked process does to be a command. nnU-Net and our package are imported anew: both read variables then.
-# The workers of its pools are forked, too; no thread runs beside them, as nnU-Net augments data without any here.
+# The workers of its pools are forked, too: beside threads, which OpenMP does not bear. So it has one, and they have one.
 COMMAND = """
-import multiprocessing.context, os, runpy, sys
+import multiprocessing.context, os, runpy, sys, torch
 from importlib.metadata import entry_points
 
 os.setsid()
@@ -86,6 +86,9 @@ os.environ.update(variables, nnUNet_n_proc_DA="0")
 os.chdir(folder)
 for name in [name for name in sys.modules if name.split(".")[0] in ("nnunetv2", "nnunetv2_mscs")]:
     del sys.modules[name]
+torch.set_num_threads(1)
+os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+multiprocessing.cpu_count = lambda: 1
 multiprocessing.context._force_start_method("fork")
 multiprocessing.get_context = lambda method=None: multiprocessing.context._concrete_contexts["fork"]
 program, *arguments = words

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 DEMO ?= mscs_demo
 
-.PHONY: setup demo test test-half test-other-half check clean
+.PHONY: setup demo test types tests-1 tests-2 tests-3 check clean
 
 setup: $(VENV)/installed
 	@echo "next: source $(BIN)/activate && mscs doctor"
@@ -17,25 +17,27 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@echo "Two halves of the tests and what mostly waits, side by side; what each prints appears at its end."
-	@$(MAKE) --jobs=3 --output-sync=target --keep-going test-half test-other-half test-waiting
+	@echo "The types and three parts of the tests side by side; what each prints appears at its end."
+	@$(MAKE) --jobs=4 --output-sync=target --keep-going types tests-1 tests-2 tests-3
+
+types: $(VENV)/installed-for-tests
+	$(BIN)/mypy
 
 # Side by side, in processes of their own: nnU-Net forks, which processes with threads such as pytest-xdist's do not bear.
 # On the CPU nnU-Net takes as many threads as there are cores, in each of them: threads that wait must sleep, not spin.
+# Three, as they wait for jobs of Slurm, the disk and a browser; each takes about as long as the others.
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/pytest --durations=15
-HALF := $(addprefix tests/,phantom pipeline slurm/test_whole_run.py training)
-WAITING := $(addprefix tests/slurm/test_,cluster.py job.py jobs.py queue.py)
+PART_1 := $(addprefix tests/,benchmarks phantom pipeline slurm/test_whole_run.py)
+PART_2 := $(addprefix tests/,$(addprefix slurm/test_,cluster.py job.py jobs.py queue.py) demo end_to_end training)
 
-test-half: $(VENV)/installed-for-tests
-	$(PYTEST) $(HALF)
+tests-1: $(VENV)/installed-for-tests
+	$(PYTEST) $(PART_1)
 
-test-other-half: $(VENV)/installed-for-tests
-	$(PYTEST) $(addprefix --ignore=,$(HALF) $(WAITING))
+tests-2: $(VENV)/installed-for-tests
+	$(PYTEST) $(PART_2)
 
-# Jobs of Slurm that sleep; the types are checked beside them.
-test-waiting: $(VENV)/installed-for-tests
-	$(BIN)/mypy
-	$(PYTEST) $(WAITING)
+tests-3: $(VENV)/installed-for-tests
+	$(PYTEST) $(addprefix --ignore=,$(PART_1) $(PART_2))
 
 check: $(VENV)/installed-for-tests
 	$(BIN)/ruff format .

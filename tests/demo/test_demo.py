@@ -69,6 +69,17 @@ def finished(folder: Path) -> set[str]:
     return {record["stage"] for record in records if record["state"] == State.DONE.value}
 
 
+def run_up_to_the_training(folder: Path) -> None:
+    """Carry out in this process what comes before the training."""
+
+    def say(line: str) -> None:
+        if line.startswith("$ nnUNetv2_train "):
+            raise KeyboardInterrupt
+
+    with forked_stages(), pytest.raises(KeyboardInterrupt):
+        run_demo(folder, TINY, say=say)
+
+
 def kill_in_training(folder: Path) -> None:
     """Start the demo, and kill it as soon as its training has written a checkpoint."""
     process = start(folder)
@@ -84,6 +95,7 @@ def kill_in_training(folder: Path) -> None:
 def test_killed_in_its_training_it_goes_on_and_comes_to_its_end(tmp_path, monkeypatch, capsys):
     names = [stage.name for stage in demo_stages(tmp_path, TINY)]
     folder = tmp_path / "demo"
+    run_up_to_the_training(folder)
     kill_in_training(folder)
     assert finished(folder) == set(names[:5])
     said: list[str] = []

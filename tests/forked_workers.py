@@ -71,7 +71,7 @@ def call_in_workers(file: str | Path, function: str, *arguments: object, workers
 
 
 # What a forked process does to be a command. nnU-Net and our package are imported anew: both read variables then.
-# The workers of its pools are forked, too: beside threads, which OpenMP does not bear. So it has one, and they have one.
+# The workers of its pools are forked too. OpenMP does not bear a fork beside its threads, so each process has only one.
 COMMAND = """
 import multiprocessing.context, os, runpy, sys, torch
 from importlib.metadata import entry_points

@@ -70,8 +70,9 @@ def call_in_workers(file: str | Path, function: str, *arguments: object, workers
     assert codes == [0] * workers
 
 
-# What a forked process does to be a command. nnU-Net and our package are imported anew: both read variables then.
-# The workers of its pools are forked too. OpenMP does not bear a fork beside its threads, so each process has only one.
+# What a forked process does to be a command. nnU-Net and our package are imported anew: both read variables then. It
+# draws a hundredth of the intensities (see `FewSamples`). The workers of its pools are forked too. OpenMP does not bear
+# a fork beside its threads, so each process has only one.
 COMMAND = """
 import multiprocessing.context, os, runpy, sys, torch
 from importlib.metadata import entry_points
@@ -92,6 +93,15 @@ multiprocessing.cpu_count = lambda: 1
 multiprocessing.context._force_start_method("fork")
 multiprocessing.get_context = lambda method=None: multiprocessing.context._concrete_contexts["fork"]
 program, *arguments = words
+if any("fingerprint" in word or "plan_and_preprocess" in word for word in words) and "ALL_SAMPLES" not in variables:
+    from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
+
+    class FewSamples(fingerprint_extractor.DatasetFingerprintExtractor):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.num_foreground_voxels_for_intensitystats = 1e6
+
+    fingerprint_extractor.DatasetFingerprintExtractor = FewSamples
 if program != sys.executable:
     sys.argv = words
     script = next(iter(entry_points(group="console_scripts", name=os.path.basename(program))))

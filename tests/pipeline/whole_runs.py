@@ -66,7 +66,7 @@ def call(words: Sequence[str], folder: Path, **variables: str) -> subprocess.Com
 
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    return {**kept, **FEW_WORKERS}
+    return {**kept, **FEW_WORKERS, "ALL_SAMPLES": "as the run that this is compared with"}
 
 
 def make_phantoms(folder: Path, cases: int = 10) -> Path:

@@ -59,14 +59,9 @@ def _write(array: np.ndarray, file: Path) -> None:
 
 
 def _add_cascade(plans_file: Path) -> None:
-    """Configurations 3d_lowres (here the same data as 3d_fullres) and 3d_cascade_fullres, by hand as nnU-Net allows.
-
-    Batches are of two items, as augmenting takes most of a step.
-    """
+    """Configurations 3d_lowres (here the same data as 3d_fullres) and 3d_cascade_fullres, by hand as nnU-Net allows."""
     plans = json.loads(plans_file.read_text())
     configurations = plans["configurations"]
-    for configuration in ("2d", "3d_fullres"):
-        configurations[configuration]["batch_size"] = 2
     configurations["3d_lowres"] = {"inherits_from": "3d_fullres", "next_stage": "3d_cascade_fullres"}
     configurations["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
     plans_file.write_text(json.dumps(plans))

@@ -30,7 +30,7 @@ PRELOADED = [
 ]
 TAKE_VARIABLES = "import os; os.environ.update(variables)"
 CALL = f"{TAKE_VARIABLES}\nimport runpy; runpy.run_path(file)[function](*arguments)"
-LONGEST_S = 300
+LONGEST_S = 1200
 
 
 class Forked(ForkServerContext):

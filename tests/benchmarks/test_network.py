@@ -14,6 +14,7 @@ def test_table_and_json_agree_and_the_work_is_the_papers(tmp_path):
         *("network.py", "--networks", "MSCSNet original", "MSCSNet planned"),
         *("--patch", "16", "64", "64", "--rounds", "1", "-o", "out/figures.json"),
         cwd=tmp_path,
+        fresh=True,
     )
     assert result.returncode == 0, result.stderr
     report = json.loads((tmp_path / "out/figures.json").read_text())

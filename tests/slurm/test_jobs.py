@@ -42,14 +42,14 @@ class FakeRun:
     def job_of(self, stage: str) -> str:
         return next(one.job for one in read_submission(self.folder)[0] if stage in one.stages)
 
-    def wait(self, seconds: float = 300) -> None:
+    def wait(self, seconds: float = 900) -> None:
         end = time.monotonic() + seconds
         while live_jobs(self.folder):
             assert time.monotonic() < end, job_states(self.folder)
             time.sleep(0.2)
 
     def wait_for_steps(self, fold: int, steps: int) -> None:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 600
         while self.steps(fold) < steps:
             assert time.monotonic() < end, job_states(self.folder)
             time.sleep(0.05)

@@ -51,7 +51,7 @@ class Environment:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1200,
         )
 
     def python(self, code: str, **variables: str) -> str:
@@ -64,7 +64,7 @@ class Environment:
 
     def pip(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "pip", "--python", str(self.folder / "bin" / "python"), *arguments]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=1200)
         assert result.returncode == 0, result.stderr
 
     def install(self, *what: str) -> None:

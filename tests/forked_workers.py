@@ -83,7 +83,8 @@ for output, number in zip(outputs, (1, 2)):
     os.close(output)
 sys.stdin, sys.stdout, sys.stderr = open(os.devnull), open(1, "w", 1, closefd=False), open(2, "w", 1, closefd=False)
 os.environ.clear()
-os.environ.update(variables, nnUNet_n_proc_DA="0")
+trains = "nnUNetv2_train" in map(os.path.basename, words)
+os.environ.update(variables, nnUNet_n_proc_DA="0" if trains else "1")  # by 1 nnU-Net's planner sets PyTorch's threads
 os.chdir(folder)
 for name in [name for name in sys.modules if name.split(".")[0] in ("nnunetv2", "nnunetv2_mscs")]:
     del sys.modules[name]

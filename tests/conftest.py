@@ -1,6 +1,8 @@
 """Where the shared files lie: the original's golden numbers and real scans, by the project or by variables."""
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,25 @@ def pasted_run(tmp_path_factory):
     done = paste_dry_run(source, folder / "workspace")
     assert done.returncode == 0, done.stdout + done.stderr
     return source, folder / "workspace"
+
+
+@pytest.fixture(scope="session")
+def begun_run(pasted_run, tmp_path_factory) -> Callable[[], Path]:
+    """A function that lays a run that was killed in its first training into its place; returns the workspace.
+
+    Its records hold the files' paths: whoever takes it removes what another has made of it.
+    """
+    from tests.pipeline.whole_runs import BEGUN, kill_in_first_epoch
+
+    place = tmp_path_factory.mktemp("begun") / "workspace"
+    kept = place.with_name("kept")
+    place.mkdir()
+    kill_in_first_epoch(pasted_run[0], place, BEGUN)
+    place.rename(kept)
+
+    def lay() -> Path:
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(kept, place)
+        return place
+
+    return lay

@@ -1,18 +1,13 @@
 """The benchmarks of the metrics run as their help says, and what the documentation quotes is what they print."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.programs import run
+
 PROJECT = Path(__file__).resolve().parents[2]
-
-
-def run(script: str, *words: str | Path, cwd: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(PROJECT / "benchmarks" / script), *map(str, words)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.slow

@@ -1,26 +1,20 @@
 """The benchmark of networks runs as its help says, and counts what is known."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "network.py"
-
-
-def run(*words: str, cwd: Path) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, str(SCRIPT), *words], cwd=cwd, capture_output=True, text=True, timeout=600)
+from tests.benchmarks.programs import run
 
 
 @pytest.mark.slow
 def test_table_and_json_agree_and_the_work_is_the_papers(tmp_path):
     """mscs-net.md gives 54.886 GMAC for the original at 192 x 192 x 16: at a ninth of the plane a ninth of it."""
     result = run(
-        *("--networks", "MSCSNet original", "MSCSNet planned"),
+        *("network.py", "--networks", "MSCSNet original", "MSCSNet planned"),
         *("--patch", "16", "64", "64", "--rounds", "1", "-o", "out/figures.json"),
         cwd=tmp_path,
+        fresh=True,
     )
     assert result.returncode == 0, result.stderr
     report = json.loads((tmp_path / "out/figures.json").read_text())
@@ -36,8 +30,8 @@ def test_table_and_json_agree_and_the_work_is_the_papers(tmp_path):
 
 
 def test_wrong_use(tmp_path):
-    assert run("--rounds", "0", cwd=tmp_path).returncode == 2
-    refused = run("--networks", "MSCSNet original", "--patch", "12", "64", "64", cwd=tmp_path)
+    assert run("network.py", "--rounds", "0", cwd=tmp_path).returncode == 2
+    refused = run("network.py", "--networks", "MSCSNet original", "--patch", "12", "64", "64", cwd=tmp_path)
     assert refused.returncode == 1
     assert "multiples of [16, 16, 16]" in refused.stderr
     assert not list(tmp_path.iterdir())

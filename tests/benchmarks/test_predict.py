@@ -1,20 +1,16 @@
 """The benchmark of prediction runs as its help says, and its steps add up."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.benchmarks.programs import run
 
 
 @pytest.mark.slow
 def test_table_and_json_agree_and_steps_add_up(tmp_path):
     words = ("--grids", "64x64x12", "--studies", "1", "--threads", "1", "-o", "figures.json")
-    command = [sys.executable, str(PROJECT / "benchmarks/predict.py"), *words]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    result = run("predict.py", *words, cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     rows = json.loads((tmp_path / "figures.json").read_text())["rows"]
     assert [row["command"] for row in rows] == ["mscs predict", "nnUNetv2_predict", "nnUNetv2_predict, U-Net"]

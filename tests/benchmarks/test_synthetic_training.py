@@ -1,22 +1,17 @@
 """From label maps and lesion masks to a model folder that nnU-Net predicts with, shortened to seconds."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.programs import run
 from tests.phantom.heads.small_sources import write_head, write_masks
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
-
-def program(name: str, *words: str, cwd: Path) -> str:
-    command = [sys.executable, str(BENCHMARKS / name), *words]
-    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=1200)
+def program(name: str, *words: str, cwd: Path) -> None:
+    result = run(name, *words, cwd=cwd)
     assert result.returncode == 0, result.stderr
-    return result.stdout
 
 
 @pytest.mark.slow

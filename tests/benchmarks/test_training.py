@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.programs import run
+
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "training.py"
 SMALL = ("--cases", "6", "--size", "48", "48", "6", "--patch", "32", "32", "--batch-size", "2", "--steps", "40")
 NARROW = (
@@ -16,8 +18,7 @@ NARROW = (
 
 
 def bench(*words: str, cwd: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(SCRIPT), *words, "--processes", "1", "--work", "work"]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=1200)
+    return run("training.py", *words, "--processes", "1", "--work", "work", cwd=cwd)
 
 
 @pytest.mark.slow

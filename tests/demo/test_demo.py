@@ -34,6 +34,7 @@ from nnunetv2_mscs.pipeline import run_stage
 from nnunetv2_mscs.pipeline.stage import Here
 from nnunetv2_mscs.pipeline.standing import NOT_YET, RESUMES, Standing
 from nnunetv2_mscs.pipeline.state import RunFolder, State
+from tests.forked_workers import forked_stages
 
 TINY = DemoSettings(cases=10, size=(48, 48, 6), spacing_mm=(4.0, 4.0, 12.0), trainer="MSCSTrainer_6epochs_2iterations")
 RUN = """
@@ -68,6 +69,17 @@ def finished(folder: Path) -> set[str]:
     return {record["stage"] for record in records if record["state"] == State.DONE.value}
 
 
+def run_up_to_the_training(folder: Path) -> None:
+    """Carry out in this process what comes before the training."""
+
+    def say(line: str) -> None:
+        if line.startswith("$ nnUNetv2_train "):
+            raise KeyboardInterrupt
+
+    with forked_stages(), pytest.raises(KeyboardInterrupt):
+        run_demo(folder, TINY, say=say)
+
+
 def kill_in_training(folder: Path) -> None:
     """Start the demo, and kill it as soon as its training has written a checkpoint."""
     process = start(folder)
@@ -83,10 +95,12 @@ def kill_in_training(folder: Path) -> None:
 def test_killed_in_its_training_it_goes_on_and_comes_to_its_end(tmp_path, monkeypatch, capsys):
     names = [stage.name for stage in demo_stages(tmp_path, TINY)]
     folder = tmp_path / "demo"
+    run_up_to_the_training(folder)
     kill_in_training(folder)
     assert finished(folder) == set(names[:5])
     said: list[str] = []
-    run_demo(folder, TINY, say=said.append)
+    with forked_stages():
+        run_demo(folder, TINY, say=said.append)
     assert [line.split()[1] for line in said if line.startswith("$")] == [
         "mscs",
         "mscs",

@@ -1,12 +1,12 @@
-"""The commands of this environment, run as a user runs them: in processes of their own, with nnU-Net's folders set."""
+"""The commands of this environment, in processes of their own with nnU-Net's folders set."""
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.forked_workers import run_forked
 from tests.kept_variables import kept_variables
 
 # Two cores: without these nnU-Net starts a dozen workers that each import torch.
@@ -35,16 +35,10 @@ def command(folders, variables) -> Callable[..., str]:
 
     def run(*words: str | int | Path) -> str:
         program, *arguments = (str(word) for word in words)
-        result = subprocess.run(
-            [str(Path(sys.executable).parent / program), *arguments],
-            env=variables,
-            cwd=folders,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=1200,
-        )
-        assert result.returncode == 0, result.stdout[-5000:]
-        return result.stdout
+        words = [str(Path(sys.executable).parent / program), *arguments]
+        result = run_forked(words, cwd=folders, env=variables)
+        output = result.stdout + result.stderr
+        assert result.returncode == 0, output[-5000:]
+        return output
 
     return run

@@ -51,7 +51,7 @@ class Environment:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1200,
         )
 
     def python(self, code: str, **variables: str) -> str:
@@ -64,7 +64,7 @@ class Environment:
 
     def pip(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "pip", "--python", str(self.folder / "bin" / "python"), *arguments]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=1200)
         assert result.returncode == 0, result.stderr
 
     def install(self, *what: str) -> None:
@@ -96,12 +96,24 @@ def wheel(sources, tmp_path_factory) -> Path:
 @pytest.fixture
 def environment(tmp_path) -> Environment:
     """A new environment with nnU-Net, without this package, and with nnU-Net's three folders set."""
-    folder = tmp_path / "environment"
+    return make_environment(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def installed(wheel, tmp_path_factory) -> Environment:
+    """An environment with the distribution in it; not to be changed."""
+    environment = make_environment(tmp_path_factory.mktemp("installed"))
+    environment.install(str(wheel))
+    return environment
+
+
+def make_environment(place: Path) -> Environment:
+    folder = place / "environment"
     venv.create(folder, with_pip=False)
     variables = kept_variables() | {"PYTHONDONTWRITEBYTECODE": "1"}
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
-        variables[name] = str(tmp_path / name)
-        (tmp_path / name).mkdir()
+        variables[name] = str(place / name)
+        (place / name).mkdir()
     environment = Environment(folder, variables)
 
     here = Path(sysconfig.get_path("purelib"))
@@ -115,6 +127,5 @@ def environment(tmp_path) -> Environment:
     (environment.site_packages / "others.pth").write_text(f"{others}\n")
     for path in here.glob("nnunetv2*"):
         if not path.name.startswith("nnunetv2_mscs"):
-            ignored = shutil.ignore_patterns("__pycache__", "mscs")
-            shutil.copytree(path, environment.site_packages / path.name, ignore=ignored)
+            shutil.copytree(path, environment.site_packages / path.name, ignore=shutil.ignore_patterns("mscs"))
     return environment

@@ -1,6 +1,7 @@
 """Installing, finding, uninstalling: as a user does it, in environments of the test's own."""
 
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,13 @@ if __name__ == "__main__":
             assert worker.apply(reader, (name,)) == name
             print(name)
         print(worker.apply(recursive_find_trainer_class_by_name, ("MSCSTrainer_5epochs",)).__name__)
+"""
+PICKLE = """
+import pickle
+from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name as find
+trainer = find("MSCSTrainer_3epochs")
+assert pickle.loads(pickle.dumps(trainer)) is trainer is find("MSCSTrainer_3epochs")
+print(trainer.__name__)
 """
 FOUND = """nnunetv2_mscs.training.trainer MSCSTrainer
 nnunetv2_mscs.training.variants MSCSTrainer_3epochs
@@ -108,15 +116,7 @@ def test_an_editable_installation_works_as_doctor_says(environment, sources):
     by_variable = environment.run("mscs", "doctor", **{name: value})
     assert by_variable.returncode == 0, by_variable.stdout
     assert "a training with nnU-Net's own plans could start" in by_variable.stdout
-    pickled = environment.python(
-        "import pickle\n"
-        "from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name as find\n"
-        "trainer = find('MSCSTrainer_3epochs')\n"
-        "assert pickle.loads(pickle.dumps(trainer)) is trainer is find('MSCSTrainer_3epochs')\n"
-        "print(trainer.__name__)",
-        **{name: value},
-    )
-    assert pickled.splitlines()[-1] == "MSCSTrainer_3epochs"
+    assert environment.python(PICKLE, **{name: value}).splitlines()[-1] == "MSCSTrainer_3epochs"
 
     linked = environment.run("mscs", "doctor", "--link")
     assert linked.returncode == 0
@@ -156,18 +156,16 @@ def test_an_editable_nnunet_is_freed_from_the_folder_that_pip_makes(environment,
     assert tree(clone / "nnunetv2") == before
 
 
-def test_doctor_names_what_is_missing(environment, wheel):
-    environment.install(str(wheel))
-    doctor = environment.run("mscs", "doctor", nnUNet_preprocessed="", nnUNet_results="/no/such/folder")
+def test_doctor_names_what_is_missing(installed):
+    doctor = installed.run("mscs", "doctor", nnUNet_preprocessed="", nnUNet_results="/no/such/folder")
     assert doctor.returncode == 1
     assert "export nnUNet_preprocessed=FOLDER" in doctor.stdout
     assert "/no/such/folder does not exist" in doctor.stdout
     assert "2 missing" in doctor.stdout
 
 
-def test_doctor_knows_that_training_needs_no_raw_data(environment, wheel):
-    environment.install(str(wheel))
-    doctor = environment.run("mscs", "doctor", nnUNet_raw="")
+def test_doctor_knows_that_training_needs_no_raw_data(installed):
+    doctor = installed.run("mscs", "doctor", nnUNet_raw="")
     assert doctor.returncode == 0, doctor.stdout
     assert "export nnUNet_raw=FOLDER" in doctor.stdout
 
@@ -184,27 +182,24 @@ def test_linking_leaves_strange_folders_alone(environment, sources):
     assert [path.name for path in strange.iterdir()] == ["notes.py"]
 
 
-def test_converters_and_templates_install_under_the_package_and_nothing_at_the_top(environment, sources, wheel):
-    before = {path.name for path in environment.site_packages.iterdir()}
-    environment.install(str(wheel))
-    new = {path.name for path in environment.site_packages.iterdir()} - before
-    assert {name for name in new if not name.endswith(".dist-info")} == {"nnunetv2_mscs"}
+def test_converters_and_templates_install_under_the_package_and_nothing_at_the_top(installed, sources, wheel):
+    new = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {name for name in new if not name.endswith(".dist-info")} == {"nnunetv2", "nnunetv2_mscs"}
     rooms = {path.parent.relative_to(sources / "nnunetv2_mscs") for path in sources.glob("nnunetv2_mscs/**/*.py")}
-    installed = environment.site_packages / "nnunetv2_mscs"
-    found = {path.parent.relative_to(installed) for path in installed.rglob("*.py")}
+    package = installed.site_packages / "nnunetv2_mscs"
+    found = {path.parent.relative_to(package) for path in package.rglob("*.py")}
     assert found == rooms | {Path("dataset_conversion"), Path("results_templates")}
-    assert environment.run("python", "-c", "import nnunetv2_mscs.dataset_conversion").returncode == 0
+    assert installed.run("python", "-c", "import nnunetv2_mscs.dataset_conversion").returncode == 0
     templates = {path.relative_to(sources) for path in sources.glob("results_templates/**/*.*")}
-    assert {path for path in templates if (installed / path).is_file() and path.suffix != ".pyc"} == {
+    assert {path for path in templates if (package / path).is_file() and path.suffix != ".pyc"} == {
         path for path in templates if path.suffix != ".pyc"
     }
 
 
-def test_help_loads_nothing_heavy(environment, wheel):
-    environment.install(str(wheel))
-    assert environment.python(LOADED_MODULES).splitlines()[-1] == "heavy: []"
-    assert environment.run("mscs").returncode == 0
-    assert environment.run("mscs", "--version").stdout.startswith("nnunetv2-mscs ")
+def test_help_loads_nothing_heavy(installed):
+    assert installed.python(LOADED_MODULES).splitlines()[-1] == "heavy: []"
+    assert installed.run("mscs").returncode == 0
+    assert installed.run("mscs", "--version").stdout.startswith("nnunetv2-mscs ")
 
 
 def test_doctor_without_nnunet_says_so(environment, wheel):

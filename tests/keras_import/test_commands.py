@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerp
 
 from nnunetv2_mscs.cli.main import main
 from tests.few_samples import FewSamples
+from tests.forked_workers import run_forked
 
 CASES = 3
 SIZE = (32, 48, 16)
@@ -28,17 +28,12 @@ def command(nnunet_folders) -> Callable[..., str]:
 
     def run(*words: str | Path) -> str:
         program, *arguments = (str(word) for word in words)
-        result = subprocess.run(
-            [str(Path(sys.executable).parent / program), *arguments],
-            env={**os.environ, "nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"},
-            cwd=nnunet_folders,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=600,
-        )
-        assert result.returncode == 0, result.stdout[-5000:]
-        return result.stdout
+        words = [str(Path(sys.executable).parent / program), *arguments]
+        variables = {**os.environ, "nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"}
+        result = run_forked(words, cwd=nnunet_folders, env=variables)
+        output = result.stdout + result.stderr
+        assert result.returncode == 0, output[-5000:]
+        return output
 
     return run
 

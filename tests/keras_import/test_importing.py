@@ -1,9 +1,9 @@
 """The model folder: what nnU-Net makes of it, and when it is not written."""
 
 import json
+import os
 import shlex
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.keras_import import model_folder
 from nnunetv2_mscs.keras_import.keras_weights import OriginalSize, keras_shapes
 from nnunetv2_mscs.keras_import.plans import dataset_json
+from tests.forked_workers import run_forked
 
 GOLDEN = ["--scaling", "none", "--patch-size", "32", "48", "16"]
 
@@ -224,7 +225,7 @@ def test_a_killed_import_loses_nothing(names, tmp_path):
     assert main(["import-keras", names, str(model), "--scaling", "none"]) == 0
     former = (model / "plans.json").read_text()
     script = [sys.executable, "-c", KILLED_BETWEEN_THE_RENAMES, names, str(model)]
-    assert subprocess.run(script, cwd=tmp_path).returncode == -signal.SIGKILL
+    assert run_forked(script, tmp_path, os.environ).returncode == -signal.SIGKILL
     assert not model.exists()
     assert main(["import-keras", names, str(model)]) == 1  # puts the former back, and finds the place taken
     assert (model / "plans.json").read_text() == former

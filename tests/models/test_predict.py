@@ -4,7 +4,6 @@ import gzip
 import json
 import os
 import shutil
-import subprocess
 import sys
 import zipfile
 
@@ -20,6 +19,7 @@ from nnunetv2_mscs.models.ranges import look_changed_about
 from nnunetv2_mscs.models.records import Results
 from nnunetv2_mscs.models.studies import Study, find_studies
 from nnunetv2_mscs.scans.channels import ScanFiles
+from tests.forked_workers import run_forked
 from tests.kept_variables import kept_variables
 from tests.models.new_scans import AFFINE, scan, write, write_study
 from tests.sharing.tiny_models import DATASET
@@ -362,7 +362,7 @@ def test_a_zip_a_data_set_and_the_command_itself(results, tmp_path, monkeypatch)
     command = [sys.executable, "-m", "nnunetv2_mscs.cli.main", "predict", "in", "-m", "tiny.zip", "-o", "by_zip"]
     place = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
     kept = kept_variables() | place
-    done = subprocess.run(command, cwd=tmp_path, env=kept, capture_output=True, text=True, timeout=300)
+    done = run_forked(command, tmp_path, kept)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "nnUNet_raw is not defined" not in done.stdout + done.stderr
     assert same_place(placed(tmp_path / "by_id/p0.nii.gz"), placed(tmp_path / "by_zip/p0.nii.gz"))

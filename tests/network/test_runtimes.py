@@ -1,7 +1,6 @@
 """The ways in which networks are run: compiled, in mixed precision, distributed, traced, exported."""
 
-import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -12,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from nnunetv2_mscs.network import MSCSNet
 from nnunetv2_mscs.network.topology import features_of_stages
+from tests.forked_workers import call_in_workers
 
 
 def small_network(deep_supervision: bool = False, **arguments) -> MSCSNet:
@@ -36,7 +36,7 @@ def _fresh_compiler():
 @pytest.mark.parametrize("deep_supervision", [False, True])
 def test_compile_gives_the_same_in_one_graph(image, deep_supervision):
     network = small_network(deep_supervision).eval()
-    compiled = torch.compile(network, fullgraph=True)
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
     with torch.no_grad():
         torch.testing.assert_close(compiled(image), network(image), rtol=1e-4, atol=1e-5)
 
@@ -101,7 +101,7 @@ def _two_images() -> torch.Tensor:
     return torch.rand(2, 2, 4, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
-def _train_as_worker(rank: int, deep_supervision: bool, folder: str) -> None:
+def _work(deep_supervision: bool, folder: Path, rank: int) -> None:
     distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     network = DistributedDataParallel(small_network(deep_supervision, dropout=0.0))
     _train(network, _two_images()[rank : rank + 1], deep_supervision)
@@ -111,11 +111,7 @@ def _train_as_worker(rank: int, deep_supervision: bool, folder: str) -> None:
 
 @pytest.mark.parametrize("deep_supervision", [False, True])
 def test_two_distributed_workers_train_as_one_on_both_images(deep_supervision, tmp_path):
-    command = [sys.executable, __file__, str(int(deep_supervision)), str(tmp_path)]
-    workers = [subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(2)]
-    errors = [worker.communicate(timeout=300)[1] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], errors
-
+    call_in_workers(__file__, "_work", deep_supervision, tmp_path)
     network = small_network(deep_supervision, dropout=0.0)
     _train(network, _two_images(), deep_supervision)
     for rank in range(2):
@@ -126,7 +122,3 @@ def test_two_distributed_workers_train_as_one_on_both_images(deep_supervision, t
 def test_synchronised_batch_norm_takes_the_paper_network():
     converted = nn.SyncBatchNorm.convert_sync_batchnorm(MSCSNet.original(base_features=2))
     assert any(isinstance(module, nn.SyncBatchNorm) for module in converted.modules())
-
-
-if __name__ == "__main__":
-    _train_as_worker(int(sys.argv[3]), bool(int(sys.argv[1])), sys.argv[2])

@@ -10,7 +10,7 @@ from nnunetv2_mscs.phantom.ratios import lesion_ratio, mirrored_indices
 from nnunetv2_mscs.workplace.parallel import run_parallel
 
 SETTINGS = PhantomSettings(size=(96, 96, 12), lesion_free=0.0)
-CASES, SEED = 25, 3
+CASES, SEED = 16, 3
 
 
 def measured(case: PhantomCase) -> tuple[float, float, float, int]:
@@ -26,7 +26,7 @@ def measured(case: PhantomCase) -> tuple[float, float, float, int]:
 @pytest.mark.slow
 def test_lesions_stand_out_as_published():
     """ADC 0.63 +- 0.12 and DWI 1.84 +- 0.41 of the mirrored tissue's, volumes log-normal about 7 mL."""
-    cases = run_parallel(partial(phantom_case, SETTINGS, SEED), range(CASES), processes=2, description="cases")
+    cases = run_parallel(partial(phantom_case, SETTINGS, SEED), range(CASES), processes=1, description="cases")
     adc, dwi, volume, pieces = np.array([measured(case) for case in cases]).T
     assert abs(adc.mean() - 0.63) < 0.05
     assert 0.06 < adc.std() < 0.18

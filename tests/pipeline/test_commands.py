@@ -1,6 +1,6 @@
 """Commands as they are typed, and the classes that nnU-Net's commands find when we start them."""
 
-import subprocess
+import os
 import sys
 
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from nnunetv2_mscs.nnunet_files.commands import nnunet_command
 from nnunetv2_mscs.pipeline.commands import as_typed, mscs_command
 from nnunetv2_mscs.workplace.resources import workers_for
+from tests.forked_workers import run_forked
 
 
 def python(code: str) -> list[str]:
@@ -40,7 +41,7 @@ for place, name in [(place, name) for place, names in places.items() for name in
     print(recursive_find_python_class(folder, name, f"nnunetv2.{place}").__name__)
 print(Path(os.environ["nnUNet_extTrainer"]).name)
 """
-    result = subprocess.run(python(code), capture_output=True, text=True, cwd=tmp_path)
+    result = run_forked(python(code), tmp_path, os.environ)
     normalizations = ["ADCNormalization", "DWINormalization", "SliceMinMaxNormalization"]
     found = ["MSCSPlanner", "MSCSPlannerZScore", *normalizations, "trainer"]
     assert result.stdout.split()[-6:] == found, result.stderr
@@ -64,5 +65,5 @@ from nnunetv2_mscs.nnunet_shims import run
 from nnunetv2.preprocessing.normalization import default_normalization_schemes
 print(default_normalization_schemes.ADCNormalization.__name__)
 """
-    result = subprocess.run(python(code), capture_output=True, text=True, cwd=tmp_path)
+    result = run_forked(python(code), tmp_path, os.environ)
     assert result.stdout.split()[-1:] == ["ADCNormalization"], result.stderr

@@ -1,4 +1,4 @@
-"""Whole runs with nnU-Net's real commands: pasted from a dry run, and killed at random moments of several stages."""
+"""Whole runs with nnU-Net's real commands: pasted from a dry run, and killed in their midst."""
 
 import random
 import shutil
@@ -7,11 +7,13 @@ import pytest
 
 from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.nnunet_files.environment import VARIABLES
+from nnunetv2_mscs.pipeline.state import read_record
+from tests.forked_workers import forked_stages
 from tests.pipeline.whole_runs import (
     ALL_STAGES,
+    BEGUN,
     DATASET,
-    MODEL,
-    call,
+    FEW_WORKERS,
     differences,
     run_folder,
     run_with_kills,
@@ -19,41 +21,41 @@ from tests.pipeline.whole_runs import (
     stage_names,
 )
 
-# Stages and the seconds after their beginning within which they are killed: they last longer on any machine.
-KILLED_IN = {f"train_{MODEL}_fold1": 7, "predict": 7}
-
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_again_and_again_makes_what_the_typed_commands_make(pasted_run, tmp_path):
+def test_a_run_that_is_killed_again_and_again_makes_what_the_typed_commands_make(
+    pasted_run, begun_run, monkeypatch, capsys
+):
+    """Killed in its first training, by the fixture, and within the first second of `predict`; then in this process."""
     source, pasted = pasted_run
-    workspace = tmp_path / "killed"
-    workspace.mkdir()
-    rng = random.Random(5)
-    kills = [
-        kill
-        for stage, longest_s in KILLED_IN.items()
-        for kill in run_with_kills(source, workspace, [stage], rng, longest_s)
-    ]
-    assert [kill.stage for kill in kills if kill.in_its_midst] == list(KILLED_IN)
-    last = call(run_words(source, workspace), tmp_path)
-    assert last.returncode == 0, last.stdout + last.stderr
+    workspace = begun_run()
+    (kill,) = run_with_kills(source, workspace, ["predict"], random.Random(5), longest_s=1)
+    assert kill.in_its_midst
+    for name, value in FEW_WORKERS.items():
+        monkeypatch.setenv(name, value)
+    words = run_words(source, workspace)[3:]
+    with forked_stages():
+        assert main(words) == 0
+    last = capsys.readouterr().out
     assert differences(pasted, workspace) == []
     run = run_folder(workspace)
     assert sorted(stage_names(workspace)) == sorted(ALL_STAGES)
-    assert str(run.report) in last.stdout
-    assert "Dice" in last.stdout
+    assert read_record(run, BEGUN).attempts == 2
+    assert str(run.report) in last
+    assert "Dice" in last
 
     shutil.rmtree(workspace / f"nnUNet_preprocessed/{DATASET}/MSCSPlans_2d")
-    again = call(run_words(source, workspace), tmp_path)
-    assert again.returncode == 0, again.stderr
-    assert "only if what they read has then changed" in again.stdout
-    assert "preprocess MSCSPlans 2d: done in" in again.stdout
-    assert again.stdout.count("done before") == len(ALL_STAGES) - 1, "the same data train nothing again"
+    with forked_stages():
+        assert main(words) == 0
+    again = capsys.readouterr().out
+    assert "only if what they read has then changed" in again
+    assert "preprocess MSCSPlans 2d: done in" in again
+    assert again.count("done before") == len(ALL_STAGES) - 1, "the same data train nothing again"
 
-    refused = call(run_words(source, workspace, "--seed", 1), tmp_path)
-    assert refused.returncode == 1
-    assert "--seed 1 instead of 0" in refused.stdout
-    assert "Agree with --yes" in refused.stderr
+    assert main([*words, "--seed", "1"]) == 1
+    refused = capsys.readouterr()
+    assert "--seed 1 instead of 0" in refused.out
+    assert "Agree with --yes" in refused.err
     assert differences(pasted, workspace) == []
 
 

@@ -16,7 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunetv2_mscs.nnunet_files.environment import VARIABLES
 from nnunetv2_mscs.pipeline.state import FOLDER, RunFolder, State, read_record
+from nnunetv2_mscs.workplace.leftovers import end_leftovers, marked
+from tests.forked_workers import programs_that_ask_for_a_fork, run_forked
 
 DATASET_ID, DATASET = 7, "Dataset007_Tiny"
 TRAINER = "MSCSTrainer_2epochs_4iterations"
@@ -24,6 +27,8 @@ MODEL = f"{TRAINER}__MSCSPlans__2d"
 FOLDS = (0, 1)
 FEW_WORKERS = {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"}
 ON_THIS_MACHINE = ("-np", 1)
+# In its first epoch `begun_run` is killed.
+BEGUN = f"train_{MODEL}_fold0"
 LONGEST_S = 900
 # What differs from run to run: times in names and pages, and what says where a run lies.
 VARYING = ("training_log_", "progress.png", "debug.json", ".lock")
@@ -54,15 +59,19 @@ def mscs(*words: object) -> list[str]:
 
 
 def call(words: Sequence[str], folder: Path, **variables: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, **FEW_WORKERS, **variables}
-    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
-        environment.pop(name, None)
+    """A command in a new Python, as a user's."""
+    environment = {**_environment(), **variables}
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=LONGEST_S)
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    return {**kept, **FEW_WORKERS, "ALL_SAMPLES": "as the run that this is compared with"}
 
 
 def make_phantoms(folder: Path, cases: int = 10) -> Path:
     words = ("phantom", folder / "phantoms", "--cases", cases, "--seed", 3, "--size", 48, 48, 6, "--spacing", 4, 4, 10)
-    call(mscs(*words), folder).check_returncode()
+    run_forked(mscs(*words), folder, _environment()).check_returncode()
     return folder / "phantoms"
 
 
@@ -82,11 +91,26 @@ def run_folder(workspace: Path) -> RunFolder:
 
 
 def paste_dry_run(source: Path, workspace: Path) -> subprocess.CompletedProcess:
-    """Print the run's plan, then paste it into a shell in which every error is the end."""
-    plan = call(run_words(source, workspace, "--dry-run"), workspace.parent)
+    """Print the run's plan, then paste it into a shell in which every error is the end; its commands are forked."""
+    plan = run_forked(run_words(source, workspace, "--dry-run"), workspace.parent, _environment())
     plan.check_returncode()
-    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    return call(["bash", "-e", "-c", plan.stdout], workspace.parent, **environment)
+    with programs_that_ask_for_a_fork() as programs:
+        environment = {"PATH": f"{programs}:{os.environ['PATH']}"}
+        return call(["bash", "-e", "-c", plan.stdout], workspace.parent, **environment)
+
+
+def kill_in_first_epoch(source: Path, workspace: Path, stage: str) -> None:
+    """Start the run, kill it with SIGKILL in the first epoch of a training, and end what it leaves running."""
+    run = run_folder(workspace)
+    environment = {**os.environ, **FEW_WORKERS}
+    with subprocess.Popen(
+        run_words(source, workspace), env=environment, stdout=subprocess.DEVNULL, cwd=workspace.parent
+    ) as process:
+        while process.poll() is None and not (run.log(stage).is_file() and "Epoch 0" in run.log(stage).read_text()):
+            time.sleep(0.05)
+        assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+    end_leftovers(marked(run.path))
 
 
 def run_with_kills(

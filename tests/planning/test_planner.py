@@ -49,7 +49,7 @@ def test_topology_and_preprocessing_are_nnunets(fingerprinted, nnunet_folders):
 def test_larger_targets_give_larger_patches_or_batches(fingerprinted, nnunet_folders):
     name = fingerprinted(size=(128, 256, 256), spacing=(1.0, 1.0, 1.0), cases=1000)
     chosen = []
-    for target in (2, 4, 8, 24, 80):
+    for target in (2, 8, 80):
         full = planned(name, nnunet_folders, gpu_memory_target_in_gb=target)["configurations"]["3d_fullres"]
         assert full["mscs_net"]["estimated_memory_gb"] <= 0.9 * target
         chosen.append((voxels(full), full["batch_size"]))

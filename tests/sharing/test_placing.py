@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.sharing.exporting import ExportRequest, export
 from nnunetv2_mscs.sharing.installing import install
 from nnunetv2_mscs.workplace import hidden_places
+from tests.forked_workers import run_forked
 from tests.sharing.tiny_models import DATASET, ENSEMBLE, MSCS, NNUNET, write_best, write_decision
 
 MODELS = (MSCS, NNUNET)
@@ -120,9 +120,7 @@ def test_a_model_that_a_killed_process_was_replacing_comes_back(exported, tmp_pa
         "main(sys.argv[1:])\n"
     )
     words = ["install", str(exported), "--results", str(there), "--overwrite"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words], cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    done = run_forked([sys.executable, "-c", code, *words], tmp_path, os.environ)
     assert done.returncode == -signal.SIGKILL
     assert not (there / DATASET / MSCS).exists()
     with pytest.raises(MscsError, match="there already"):

@@ -2,7 +2,6 @@
 
 import shlex
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from nnunetv2_mscs.cli.main import main
 from nnunetv2_mscs.nnunet_files.commands import nnunet_command, predict_commands
 from nnunetv2_mscs.nnunet_files.environment import VARIABLES
 from nnunetv2_mscs.nnunet_files.model_folder import Model, ModelSet
+from tests.forked_workers import run_forked
 from tests.kept_variables import kept_variables
 from tests.models.conftest import make_coarse
 from tests.models.new_scans import write
@@ -21,15 +21,8 @@ TRAINERS = ("MSCSTrainer", "nnUNetTrainer")
 
 
 def run(words: list[str], folder: Path, results: Path) -> str:
-    few = {"OMP_NUM_THREADS": "1", "nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1"}
-    done = subprocess.run(
-        words,
-        cwd=folder,
-        env={**kept_variables(), **few, "nnUNet_results": str(results)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    few = {"OMP_NUM_THREADS": "1", "nnUNet_def_n_proc": "1"}
+    done = run_forked(words, cwd=folder, env={**kept_variables(), **few, "nnUNet_results": str(results)})
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return done.stdout
 

@@ -19,7 +19,7 @@ PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scont
 CPUS, MEMORY_MB = 4, 64_000
 # Slurm wants a device file for each GPU, any one.
 STAND_INS = ("/dev/null", "/dev/zero")
-SECONDS_TO_START, SECONDS_TO_END = 30, 10
+SECONDS_TO_START, SECONDS_TO_END = 120, 10
 # Seconds between SIGTERM and SIGKILL for a job that ends, and that a requeued job waits (Slurm takes no less than 5).
 KILL_WAIT_S, REQUEUE_WAIT_S = 5, 5
 
@@ -123,7 +123,7 @@ class Cluster:
     def command(self, *words: str) -> str:
         """What one of Slurm's commands prints. Raises CalledProcessError if it fails."""
         return subprocess.run(
-            words, env={**os.environ, **self.environment}, check=True, capture_output=True, text=True, timeout=30
+            words, env={**os.environ, **self.environment}, check=True, capture_output=True, text=True, timeout=120
         ).stdout.strip()
 
     def jobs(self) -> dict[str, str]:
@@ -141,15 +141,6 @@ class Cluster:
         end = time.monotonic() + SECONDS_TO_END
         while self.jobs() and time.monotonic() < end:
             time.sleep(0.2)
-
-    def wait_for(self, job: str, *states: str, seconds: float = 60) -> str:
-        """Wait until a job, or task of an array, is in one of these states, and return that; "" is its end."""
-        end = time.monotonic() + seconds
-        while (state := self.jobs().get(job, "")) not in states:
-            if time.monotonic() > end:
-                raise TimeoutError(f"Job {job} is {state or 'gone'}, not {' or '.join(states)}, after {seconds} s.")
-            time.sleep(0.1)
-        return state
 
     def _start(self, name: str, *words: str) -> None:
         ending_with_us = ("setpriv", "--pdeathsig", "TERM", name)

@@ -16,9 +16,7 @@ from nnunetv2_mscs.training.variants import trainer_by_name
 SHORT = trainer_by_name("MSCSTrainerLesion_2epochs_2iterations")
 
 
-@pytest.mark.parametrize(
-    ("dataset_id", "configuration"), [(601, "2d"), (601, "3d_fullres"), (602, "2d"), (602, "3d_fullres")]
-)
+@pytest.mark.parametrize(("dataset_id", "configuration"), [(601, "2d"), (602, "3d_fullres")])
 def test_it_trains_and_validates(new_trainer, dataset_id, configuration):
     """Data set 602 has regions and an ignore label."""
     trainer = new_trainer(SHORT, configuration, dataset_id, fold="all")

@@ -141,7 +141,7 @@ def test_an_epochs_time_is_that_of_its_training(start, monkeypatch):
     assert seconds == 12
 
 
-@pytest.mark.parametrize("seconds_a_step", [1, 24, 31, 100])
+@pytest.mark.parametrize("seconds_a_step", [1, 24, 31])
 def test_no_more_than_the_limit_and_a_step_are_ever_lost(start, monkeypatch, seconds_a_step):
     now = [0.0]
     monkeypatch.setattr(module, "monotonic", lambda: now[0])

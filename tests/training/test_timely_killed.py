@@ -1,10 +1,10 @@
 """kill -9 of real trainings, with nnU-Net's own trainer and ours, and what the next call makes of what they left."""
 
 import json
+import os
 import re
 import runpy
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from nnunetv2_mscs.nnunet_files.checkpoints import LATEST_CHECKPOINT
 from nnunetv2_mscs.training.timely import MINUTES, TimelyCheckpoints
 from nnunetv2_mscs.training.variants import trainer_by_name
+from tests.forked_workers import ForkedCommand, run_forked
 
 FINDER = "recursive_find_trainer_class_by_name"
 WRAPPED = [sys.executable, "-m", "nnunetv2_mscs.nnunet_shims.run", "nnUNetv2_train"]
@@ -40,7 +41,7 @@ def words(preprocessed, tiny_configuration, tmp_path, monkeypatch) -> list[str]:
 def kill_when(command: list[str], folder: Path, line: str) -> None:
     """Run a training until its log, in `folder`, holds a new line like that, then kill -9."""
     before = {file: file.read_text() for file in folder.glob("training_log*")}
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with ForkedCommand(command, cwd=Path.cwd(), env=os.environ) as process:
         while process.poll() is None:
             new = "".join(file.read_text().removeprefix(before.get(file, "")) for file in folder.glob("training_log*"))
             if re.search(line, new):
@@ -51,7 +52,7 @@ def kill_when(command: list[str], folder: Path, line: str) -> None:
 
 
 def finish(command: list[str]) -> None:
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    result = run_forked(command, Path.cwd(), os.environ)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
 
 

@@ -45,7 +45,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("dataset_id", "configurations"),
-    [(601, ["2d", "3d_lowres", "3d_cascade_fullres"]), (602, ["2d", "3d_fullres"])],
+    [(601, ["2d", "3d_lowres", "3d_cascade_fullres"]), (602, ["2d"])],
     ids=["cascade", "regions and ignore label"],
 )
 def test_configurations_train_and_validate(new_trainer, dataset_id, configurations):

@@ -144,9 +144,11 @@ def _predict(folder: Path, settings: DemoSettings) -> Stage:
         "predict",
         "predict unseen cases",
         lambda here: [
-            nnunet_command(*predict_words(models, model, images, PREDICTIONS, *device_options(here.device, 1)))
+            nnunet_command(
+                *predict_words(models, model, images, PREDICTIONS, "--disable_tta", *device_options(here.device, 1))
+            )
         ],
-        parameters={},
+        parameters={"mirrored": False},
         needs=all_of("convert", "train"),
         makes=(folder / PREDICTIONS,),
     )

@@ -42,7 +42,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="further models on the same cases: model folders, evaluations or predictions; SOURCE is the baseline",
     )
-    add("--names", metavar="NAME", nargs="+", help="of the models, in their order (default: trainer, or folder name)")
+    add(
+        "--names",
+        metavar="NAME",
+        nargs="+",
+        help="names of the models, in their order (default: trainer, or folder name)",
+    )
     add(
         "--references",
         metavar="DIR",
@@ -52,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--images", metavar="DIR", type=Path, help="the scans, for the pictures (default: where they were found before)"
     )
-    add("--title", metavar="TEXT", default="", help="of the page")
+    add("--title", metavar="TEXT", default="", help="title of the page")
     add(
         "--cases",
         metavar="N",

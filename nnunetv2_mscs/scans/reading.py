@@ -88,7 +88,7 @@ def _read_volume(path: Path, spacing: tuple[float, ...] | None, content: str, ch
     if not spacing_is_sane(volume.grid.spacing):
         raise ScanError(f"has an impossible voxel size: {volume.grid}", "Correct the header.", path)
     if stored is not None and stored != volume.array.nbytes:
-        finding = f"is damaged: it holds {stored} bytes of voxels, its header tells of {volume.array.nbytes}"
+        finding = f"is damaged: it holds {stored} bytes of voxels, its header says {volume.array.nbytes}"
         raise ScanError(finding, EXPORT_AGAIN, path)
     if path.name.lower().endswith(NIFTI_ENDINGS):
         volume.grid, volume.forms, warnings = read_orientation(path, volume.grid)

@@ -176,7 +176,7 @@ def _check_parts(plans: Mapping[str, Any], configuration: Mapping[str, Any]) -> 
         else:
             fits = isinstance(found, type) and issubclass(found, kind) and _is_in(found.__module__, KNOWN_PACKAGES)
         if not fits:
-            raise MscsError(f"The {what} {name!r} of the plans is none of nnU-Net's.", ANOTHER)
+            raise MscsError(f"The {what} {name!r} of the plans is not one of nnU-Net's.", ANOTHER)
 
 
 def found_by_nnunet(find: Callable[..., Any], *words: str) -> tuple[Any, bool]:

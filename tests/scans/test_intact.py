@@ -73,10 +73,10 @@ def test_bzip2_voxels_are_checked_too(tmp_path, array):
 def test_voxels_more_or_fewer_than_the_header_tells_are_an_error(tmp_path, array):
     for compressed in (True, False):
         path = write(array, tmp_path / "scan.mha", compressed=compressed)
-        with pytest.raises(ScanError, match=r"holds 2880 bytes of voxels, its header tells of 2520"):
+        with pytest.raises(ScanError, match=r"holds 2880 bytes of voxels, its header says 2520"):
             read_volume(replace(path, b"DimSize = 10 9 8", b"DimSize = 10 9 7"))
     path = write(array, tmp_path / "scan.nrrd")
-    with pytest.raises(ScanError, match=r"holds 2880 bytes of voxels, its header tells of 2304"):
+    with pytest.raises(ScanError, match=r"holds 2880 bytes of voxels, its header says 2304"):
         read_volume(replace(path, b"sizes: 10 9 8", b"sizes: 8 9 8"))
 
 

@@ -131,7 +131,8 @@ def _report_masks_alone(args: argparse.Namespace) -> int:
     )
     written = report_masks_alone(args.out, masks)
     print("no references are known (--references DIR names them): volumes, not metrics")
-    print(f"{written.cases} cases, {written.pictures} with a sheet; {written.megabytes:.1f} MB")
+    cases = "1 case" if written.cases == 1 else f"{written.cases} cases"
+    print(f"{cases}, {written.pictures} with a sheet; {written.megabytes:.1f} MB")
     print(f"written: {args.out}")
     return 0
 

@@ -95,7 +95,7 @@ def report_masks_alone(out: Path, masks: MasksAlone) -> WrittenPage:
         by, notes = str(written[0]["settings"]["model"]), []
     else:
         records, pictures, notes = _measured(masks)
-        by = f"the masks in {masks.place.resolve().name}"
+        by = ""
     ordered = [str(one["case"]) for one in worst_first(records)][: masks.cases]
     shown = _fitting(pictures, ordered, masks.megabytes)
     if left_out := len(ordered) - len(shown):

@@ -88,13 +88,13 @@ def predictions_page(
     Args:
         records: of the cases, as `mscs predict` writes them.
         pictures: by case.
-        by: the model, or in other words who made the masks.
+        by: the model; "" if nothing records it.
         title: of the page.
         generator: the command that writes the page.
         notes: sentences above the table.
         columns: of the table, see `COLUMNS`.
     """
-    from nnunetv2_mscs.reporting.predictions_methods import methods_of_predictions
+    from nnunetv2_mscs.reporting.predictions_methods import methods_of_predictions, volumes_in_words
 
     rows = [_row(record, pictures.get(str(record["case"]), Pictures()), columns) for record in worst_first(records)]
     versions: Mapping[str, str] = next((record["versions"] for record in records if "versions" in record), {})
@@ -107,6 +107,7 @@ def predictions_page(
         generator=generator,
         notes=notes,
         methods=methods_of_predictions(records, by),
+        volumes=volumes_in_words(records),
         versions=", ".join(f"{name} {number}" for name, number in versions.items()),
         failed=sum(row.failed for row in rows),
         warned=sum(bool(row.said) and not row.failed for row in rows),

@@ -14,14 +14,14 @@ def methods_of_predictions(records: Sequence[Mapping[str, Any]], by: str) -> tup
 
     Args:
         records: of the cases, as `mscs predict` writes them.
-        by: the model, or in other words who made the masks.
+        by: the model; "" if nothing records it.
     """
     done = [record for record in records if record["status"] == "ok"]
     if not done:
         return ()
     cited, first = Cited(), done[0]
-    sentences = [f"Lesions were segmented by {by}."]
-    if "versions" in first:
+    sentences = [f"Lesions were segmented by {by}."] if by else []
+    if by and "versions" in first:
         named = ", ".join(f"{name} {first['versions'][name]}" for name in PACKAGES if name in first["versions"])
         sentences = [f"Lesions were segmented by {by} within nnU-Net v2 {cited('nnU-Net')} ({named})."]
         sentences.append(_decisions(first))
@@ -29,7 +29,9 @@ def methods_of_predictions(records: Sequence[Mapping[str, Any]], by: str) -> tup
         "The lesion volume is the number of voxels of the mask times the volume of a voxel. Lesions were counted as "
         "26-connected pieces of the mask."
     )
-    return (" ".join([*sentences, _volumes(done)]), *cited.as_list())
+    filled = sum(record["lesion_volume_ml"] > 0 for record in done)
+    sentences.append(f"Of {len(done)} cases, {filled} had a lesion. {volumes_in_words(records)}")
+    return (" ".join(sentences).strip(), *cited.as_list())
 
 
 def _decisions(record: Mapping[str, Any]) -> str:
@@ -40,10 +42,9 @@ def _decisions(record: Mapping[str, Any]) -> str:
     return f"{words}."
 
 
-def _volumes(records: Sequence[Mapping[str, Any]]) -> str:
-    volumes = [record["lesion_volume_ml"] for record in records]
-    filled = [volume for volume in volumes if volume > 0]
-    words = f"Of {len(volumes)} cases, {len(filled)} had a lesion"
+def volumes_in_words(records: Sequence[Mapping[str, Any]]) -> str:
+    """The volumes of the cases with a lesion in one sentence; empty if there is none."""
+    filled = [record["lesion_volume_ml"] for record in records if record.get("lesion_volume_ml")]
     if not filled:
-        return f"{words}."
-    return f"{words}: median volume {median(filled):.2f} mL, from {min(filled):.2f} to {max(filled):.2f} mL."
+        return ""
+    return f"The median lesion volume is {median(filled):.2f} mL (from {min(filled):.2f} to {max(filled):.2f} mL)."

@@ -403,7 +403,7 @@ def test_a_report_of_masks_that_no_record_describes(tmp_path, monkeypatch, capsy
     assert page.count("data:image/webp") == 0
     assert ">Lesions<" in page
     assert "Largest probability" not in page
-    assert "Of 2 cases, 1 had a lesion" in page
+    assert "Of 2 cases, 1 had a lesion. The median lesion volume is 32.26 mL" in page
     assert main([*words, "--case-pages", "--overwrite"]) == 1
     assert "--case-pages shows metrics" in capsys.readouterr().err
 

@@ -20,26 +20,30 @@ def methods_of_predictions(records: Sequence[Mapping[str, Any]], by: str) -> tup
     if not done:
         return ()
     cited, first = Cited(), done[0]
-    sentences = [f"Lesions were segmented by {by}."] if by else []
-    if by and "versions" in first:
-        named = ", ".join(f"{name} {first['versions'][name]}" for name in PACKAGES if name in first["versions"])
-        sentences = [f"Lesions were segmented by {by} within nnU-Net v2 {cited('nnU-Net')} ({named})."]
+    sentences = []
+    if by:
+        network = f", an MSCS-Net {cited('MSCS-Net')}," if "MSCSTrainer" in by else ""
+        sentences.append(f"Lesions were segmented by the model {by}{network} within nnU-Net v2 {cited('nnU-Net')}.")
         sentences.append(_decisions(first))
     sentences.append(
         "The lesion volume is the number of voxels of the mask times the volume of a voxel. Lesions were counted as "
         "26-connected pieces of the mask."
     )
     filled = sum(record["lesion_volume_ml"] > 0 for record in done)
-    sentences.append(f"Of {len(done)} cases, {filled} had a lesion. {volumes_in_words(records)}")
-    return (" ".join(sentences).strip(), *cited.as_list())
+    sentences.append(f"A lesion was found in {filled} of {len(done)} cases. {volumes_in_words(records)}")
+    return (" ".join(filter(None, sentences)), *cited.as_list())
 
 
 def _decisions(record: Mapping[str, Any]) -> str:
-    """What decided on a voxel and on a piece of the mask."""
-    words = f"A voxel belongs to a lesion at a probability of at least {record['threshold']:g}"
+    """What decided on a voxel and on a piece of the mask, and the versions, as far as the record says it."""
+    words = []
+    if "threshold" in record:
+        words.append(f"A voxel belongs to a lesion at a probability of at least {record['threshold']:g}.")
     if record.get("min_lesion_ml"):
-        words += f"; pieces of less than {record['min_lesion_ml']:g} mL were removed"
-    return f"{words}."
+        words.append(f"Pieces of less than {record['min_lesion_ml']:g} mL were removed.")
+    if named := [f"{name} {record['versions'][name]}" for name in PACKAGES if name in record.get("versions", {})]:
+        words.append(f"The versions were {', '.join(named)}.")
+    return " ".join(words)
 
 
 def volumes_in_words(records: Sequence[Mapping[str, Any]]) -> str:

@@ -372,7 +372,7 @@ def test_sheets_and_the_page(predict):
         record = json.loads((predict.out / f"{case}.json").read_text())
         assert record["slices"]["channels"] == ["DWI", "ADC"]
     assert 'sheets/broken_b.png"' not in page
-    assert "Of 2 cases, " in page, "the methods"
+    assert "A lesion was found in 2 of 2 cases." in page, "the methods"
 
     report = predict.out.parent / "report.html"
     assert main(["report", str(predict.out), "-o", str(report), "-np", "1"]) == 0
@@ -403,7 +403,7 @@ def test_a_report_of_masks_that_no_record_describes(tmp_path, monkeypatch, capsy
     assert page.count("data:image/webp") == 0
     assert ">Lesions<" in page
     assert "Largest probability" not in page
-    assert "Of 2 cases, 1 had a lesion. The median lesion volume is 32.26 mL" in page
+    assert "A lesion was found in 1 of 2 cases. The median lesion volume is 32.26 mL" in page
     assert main([*words, "--case-pages", "--overwrite"]) == 1
     assert "--case-pages shows metrics" in capsys.readouterr().err
 

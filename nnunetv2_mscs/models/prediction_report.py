@@ -89,10 +89,11 @@ def report_masks_alone(out: Path, masks: MasksAlone) -> WrittenPage:
         MscsError: masks or scans cannot be read, or the page cannot be written.
     """
     results = Results(masks.place)
+    notes: list[str] = []
     written = list(results.records().values())
     if written:
         records, pictures = written, {str(one["case"]): _pictures_of(results, str(one["case"]), one) for one in written}
-        by, notes = str(written[0]["settings"]["model"]), []
+        by = str(written[0]["settings"]["model"])
     else:
         records, pictures, notes = _measured(masks)
         by = ""

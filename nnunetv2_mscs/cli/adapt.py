@@ -1,4 +1,4 @@
-"""Adapt a trained model to your own labelled scans, and see by cross-validation whether that pays.
+"""Adapt a trained model to your own labelled scans, and show by cross-validation whether that helps.
 
 Converts the scans, takes over the model's plans, and trains a copy of its weights in every fold, gently and with early
 stopping. The report compares the adapted model with the model as it was, on the same held-out cases. It is mscs run
@@ -12,7 +12,7 @@ import argparse
 from nnunetv2_mscs.cli import run as mscs_run
 from nnunetv2_mscs.models.shipped import SHIPPED
 
-SUMMARY = "a model -> adapted to your own labelled scans, compared with what it was"
+SUMMARY = "a model trained further on your own labelled scans, compared with what it was"
 GOES_ON = mscs_run.GOES_ON
 EXAMPLE = """mscs adapt ./our_scans 601 OurHospital
   mscs adapt ./our_scans 601 OurHospital -m stroke_model.zip --epochs 30"""

@@ -1,4 +1,4 @@
-"""Compare models on the same cases: metrics of each, and what can and what cannot be told apart.
+"""Compare models on the same cases: metrics of each, and which differences are significant.
 
 MODEL is a model folder, a folder of predicted masks, a former evaluation, or a data set whose model is meant; the first
 is the baseline. One data set alone means all of its trained models. This is the comparison of
@@ -27,7 +27,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the truth, for folders of masks (default: those of nnU-Net's data set, for model folders)",
     )
     add("-o", "--out", metavar="OUT", type=Path, help="folder to write, as mscs evaluate does (default: only print)")
-    add("--names", metavar="NAME", nargs="+", help="of the models, in their order (default: trainer, or folder name)")
+    add(
+        "--names",
+        metavar="NAME",
+        nargs="+",
+        help="names of the models, in their order (default: trainer, or folder name)",
+    )
     add("--overwrite", action="store_true", help="replace a former comparison, once the new one is complete")
     add_processes(parser)
     parser.set_defaults(wrong_use=parser.error)

@@ -1,8 +1,8 @@
 """Run the main job on synthetic scans: make, convert, plan, preprocess, train, predict unseen ones, evaluate, report.
 
 Every step is a command of nnU-Net's or ours, which is printed as you would type it for scans of your own. All of it
-stays in one folder, nnU-Net's three folders included. Interrupt it at any time: the next call goes on where it stood.
-Two CPU cores take about ten minutes; where there is a GPU, training takes that.
+stays in one folder, nnU-Net's three folders included. Interrupt it at any time: the same command continues where it
+stopped. Two CPU cores take about six minutes; the training runs on a GPU if there is one.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=whole(0, LARGEST_SEED),
         default=0,
         metavar="N",
-        help="of the scans and of the choice of unseen ones (default 0)",
+        help="seed of the scans and of the choice of unseen ones (default 0)",
     )
     add("--device", choices=("cpu", "cuda", "mps"), help="where to train (default: cuda if there is such a GPU)")
     add("--overwrite", action="store_true", help="start over, if the folder holds a demo")

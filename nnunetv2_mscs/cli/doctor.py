@@ -13,7 +13,7 @@ EXAMPLE = "mscs doctor"
 def configure(parser: argparse.ArgumentParser) -> None:
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--link", action="store_true", help="let stock nnU-Net find an editable installation")
-    action.add_argument("--unlink", action="store_true", help="take back what --link did")
+    action.add_argument("--unlink", action="store_true", help="undo what --link did")
 
 
 def run(args: argparse.Namespace) -> int:

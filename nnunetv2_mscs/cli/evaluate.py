@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="PREDICTIONS",
         nargs="?",
         type=Path,
-        help="a mask, a folder of masks, a model folder, or a data set whose model is meant, by id or name",
+        help="a mask, a folder of masks, a model folder, or a data set (id or name) with one trained model",
     )
     add(
         "references",
@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="the truth: a mask or a folder (default: those of nnU-Net's data set, for a model folder)",
     )
-    add("-o", "--out", metavar="OUT", type=Path, required=True, help="folder to make")
+    add("-o", "--out", metavar="OUT", type=Path, required=True, help="folder to write")
     add(
         "--compare",
         metavar="MODEL",
@@ -56,7 +56,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "is the baseline",
     )
     add("--references", dest="truth", metavar="REFERENCES", type=Path, help="the same, if --compare names all models")
-    add("--names", metavar="NAME", nargs="+", help="of the models, in their order (default: trainer, or folder name)")
+    add(
+        "--names",
+        metavar="NAME",
+        nargs="+",
+        help="names of the models, in their order (default: trainer, or folder name)",
+    )
     add(
         "--labels",
         metavar="L",
@@ -67,8 +72,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "the masks, else all in the references)",
     )
     add("--images", metavar="DIR", type=Path, help="the scans, for pictures (default: beside the references)")
-    add("--partial", action="store_true", help="leave out, with a warning, what has no partner, instead of refusing")
-    add("--folds", metavar="F", nargs="+", type=whole(0), default=[], help="of model folders (default: all validated)")
+    add("--partial", action="store_true", help="leave out masks without a partner and warn, instead of refusing")
+    add(
+        "--folds",
+        metavar="F",
+        nargs="+",
+        type=whole(0),
+        default=[],
+        help="folds of model folders (default: all validated)",
+    )
     add(
         "--table",
         metavar="NAME",
@@ -77,7 +89,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="tables to write: models, lesion_sizes, ablation, original, agreement, or a template of your own",
     )
-    add("--plots", action="store_true", help="write the plots as SVG, PDF and PNG, too")
+    add("--plots", action="store_true", help="also write the plots as SVG, PDF and PNG")
     add("--templates", metavar="DIR", type=Path, help="a folder with table templates of your own")
     add(
         "--threshold-ml",
@@ -91,9 +103,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=whole(FEWEST_SAMPLES, MOST_SAMPLES),
         default=5000,
-        help="of the bootstrap (default 5000)",
+        help="number of bootstrap samples (default 5000)",
     )
-    add("--seed", metavar="S", type=whole(0), default=0, help="of the bootstrap (default 0)")
+    add("--seed", metavar="S", type=whole(0), default=0, help="seed of the bootstrap (default 0)")
     add("--overwrite", action="store_true", help="replace a former evaluation, once the new one is complete")
     add_processes(parser)
     parser.set_defaults(wrong_use=parser.error)

@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_fold,
         metavar="F",
         default=[],
-        help="folds to take, numbers or all (default: those of the best configuration, or all that are trained)",
+        help="folds to export, numbers or all (default: those of the best configuration, or all that are trained)",
     )
     add(
         "--evaluation",
@@ -39,11 +39,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--small",
         action="store_true",
-        help="leave out the optimiser's state: half the size, the same predictions, but a training cannot go on",
+        help="leave out the optimiser's state: half the size, the same predictions, but a training cannot continue",
     )
     add("--title", metavar="TEXT", default="", help="title of the model card")
     add("--author", metavar="TEXT", default="", help="who made it, for the card")
-    add("--licence", "--license", metavar="TEXT", default="", help="of the weights, for the card")
+    add("--licence", "--license", metavar="TEXT", default="", help="licence of the weights, for the card")
     add("--notes", metavar="FILE", type=Path, help="Markdown for the card: scanners, patients, limits, how to cite")
     add("--overwrite", action="store_true", help="replace a former zip file, once the new one is complete")
 

@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--scaling",
         choices=["slice-minmax", "none"],
         default=SCALING,
-        help="of the intensities: as the original's (default), or none for images that are scaled already",
+        help="scaling of the intensities: the original's (default), or none for images that are scaled already",
     )
     add(
         "--patch-size",
@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--dataset",
         type=dataset_id,
         metavar="ID",
-        help="also write KerasPlans for this data set in nnUNet_preprocessed, to train the weights on with it",
+        help="also write KerasPlans for this data set in nnUNet_preprocessed, to train the weights further on it",
     )
     add("--batch-size", type=count, default=2, metavar="N", help="of KerasPlans (default 2; the paper trained with 8)")
     add("--overwrite", action="store_true", help="replace what a former import wrote, never a training")
@@ -89,7 +89,7 @@ def _next_steps(args: argparse.Namespace) -> str:
     lines = ["\nTo predict:", f"  nnUNetv2_predict_from_modelfolder -i SCANS -o MASKS -m {folder} -f 0"]
     if args.dataset is None:
         again = f"{_as_typed(args)} --overwrite --dataset ID"
-        return "\n".join([*lines, "To train on with a data set of yours, first:", f"  {again}"])
+        return "\n".join([*lines, "To train further on a data set of yours, first:", f"  {again}"])
     checkpoint = shlex.quote(str(fold_folder(args.model_folder, 0) / FINAL_CHECKPOINT))
     return "\n".join(
         [

@@ -21,14 +21,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("file", metavar="MODEL.zip", type=Path, help="file to install")
     add("--results", metavar="DIR", type=Path, help="folder of results (default: that of $nnUNet_results)")
-    add("--overwrite", action="store_true", help="replace a model of the same name, and that alone")
+    add("--overwrite", action="store_true", help="replace a model of the same name, and nothing else")
     add(
         "--trust",
         nargs="+",
         type=_package,
         default=[],
         metavar="PACKAGE",
-        help="accept network classes of these installed packages, too: prediction runs their code",
+        help="also accept network classes of these installed packages: prediction runs their code",
     )
 
 

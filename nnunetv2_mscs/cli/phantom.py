@@ -24,14 +24,14 @@ LAYOUTS = ["images-masks", "sample-folders", "array-splits", "unlabelled"]
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("out", metavar="OUT", type=Path, help="folder to make; it must not hold anything yet")
+    add("out", metavar="OUT", type=Path, help="folder to write; it must be new or empty")
     add("--cases", type=whole(1, MOST_CASES), required=True, metavar="N", help="how many scans")
     add(
         "--seed",
         type=whole(0, LARGEST_SEED),
         default=0,
         metavar="S",
-        help="of the set: another seed, other heads (default 0)",
+        help="seed of the set: another seed gives other heads (default 0)",
     )
     add(
         "--first",
@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="I",
         help="number of the first case (default 0); start where a training set ends for unseen cases of the same seed",
     )
-    add("--layout", choices=LAYOUTS, default=LAYOUTS[0], help=f"of the folder (default {LAYOUTS[0]})")
+    add("--layout", choices=LAYOUTS, default=LAYOUTS[0], help=f"layout of the folder (default {LAYOUTS[0]})")
     add(
         "--size",
         nargs=3,

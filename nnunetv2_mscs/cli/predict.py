@@ -1,4 +1,4 @@
-"""Predict new scans: a mask, the lesion's volume and a picture of each, in one page over all.
+"""Predict new scans: a mask, the lesion's volume and a picture of each scan, and one page of all.
 
 INPUT is the folder of a study (NIfTI, other files, DICOM), a folder of studies (flat, nested or BIDS), files, or a
 table with the columns case, adc, dwi, b0 and b_value. Or name the files of one study: --adc FILE --dwi FILE, or --dwi
@@ -49,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("-o", "--out", type=Path, required=True, metavar="OUT", help="folder of the results")
     add("--adc", type=Path, metavar="FILE", help="the ADC map of one study")
     add("--dwi", type=Path, metavar="FILE", help="the DWI of one study, or its 4D series with a .bval file")
-    add("--b0", type=Path, metavar="FILE", help="the b0 of one study, for the ADC where there is no map")
+    add("--b0", type=Path, metavar="FILE", help="the b0 of one study, to compute the ADC if there is no map")
     add(
         "--image",
         action="append",
@@ -58,7 +58,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="CHANNEL=FILE",
         help="another channel of one study, such as FLAIR=flair.nii.gz; may be repeated",
     )
-    add("--b-value", type=number_from(50.1, 10_000), metavar="B", help="of the DWI in s/mm2, where no file records it")
+    add(
+        "--b-value",
+        type=number_from(50.1, 10_000),
+        metavar="B",
+        help="b-value of the DWI in s/mm2, where no file records it",
+    )
     add(
         "--spacing",
         nargs=3,
@@ -71,7 +76,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("auto", "float32", "bfloat16"),
         default="auto",
-        help="of the network on a CPU (default: bfloat16 on CPUs with AMX, else float32)",
+        help="precision of the network on a CPU (default: bfloat16 on CPUs with AMX, else float32)",
     )
     add("--fast", action="store_true", help="one fold of one model, without mirroring: quicker and less accurate")
     add(
@@ -86,14 +91,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="ML",
         help="leave out smaller lesions (default: the model's, 0)",
     )
-    add("--probabilities", action="store_true", help="write CASE_probability.nii.gz, too")
+    add("--probabilities", action="store_true", help="also write CASE_probability.nii.gz")
     add(
         "--keep-ids",
         action="store_true",
-        help="write patient ID, accession number, date and UIDs of DICOM studies, too",
+        help="also write patient ID, accession number, date and UIDs of DICOM studies",
     )
     add("--workspace", type=Path, metavar="DIR", help="where nnU-Net's three folders are, whatever its variables say")
-    add("--overwrite", action="store_true", help="begin anew in a folder of predictions")
+    add("--overwrite", action="store_true", help="start over in a folder of predictions")
 
 
 def _named_file(text: str) -> tuple[str, Path]:

@@ -4,7 +4,8 @@ SOURCE is a model folder of nnU-Net's (its validation predictions are evaluated,
 `mscs evaluate` wrote, of one model or of several, or a folder of predicted masks. The page holds warnings, data set and
 plan in words, metrics with intervals, the comparison, plots, the training, and every case with its sheet: sortable,
 searchable, to be opened larger. It works offline, can be mailed, and prints. The more cases, the smaller
-their sheets; --case-pages writes a page with a large sheet for each of them.
+their sheets; --case-pages writes a page with a large sheet for each of them. Masks without references, such as those of
+`mscs predict`, make a page of volumes, warnings, slices and sheets.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.workplace.arguments import add_processes, count
 
 SUMMARY = "one HTML page of an evaluation or a trained model: numbers, plots, every case"
@@ -40,7 +42,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="further models on the same cases: model folders, evaluations or predictions; SOURCE is the baseline",
     )
-    add("--names", metavar="NAME", nargs="+", help="of the models, in their order (default: trainer, or folder name)")
+    add(
+        "--names",
+        metavar="NAME",
+        nargs="+",
+        help="names of the models, in their order (default: trainer, or folder name)",
+    )
     add(
         "--references",
         metavar="DIR",
@@ -50,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--images", metavar="DIR", type=Path, help="the scans, for the pictures (default: where they were found before)"
     )
-    add("--title", metavar="TEXT", default="", help="of the page")
+    add("--title", metavar="TEXT", default="", help="title of the page")
     add(
         "--cases",
         metavar="N",
@@ -71,12 +78,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.names and len({name.lower() for name in args.names}) < len(args.names):
         args.wrong_use("--names gives one name twice")
+    from nnunetv2_mscs.models.prediction_report import are_masks_alone
     from nnunetv2_mscs.reporting.report.assembling import ReportRequest
     from nnunetv2_mscs.reporting.report.case_pages import case_pages_beside
     from nnunetv2_mscs.reporting.report.case_pictures import PAGE_MB
-    from nnunetv2_mscs.reporting.report.making import make_report
+    from nnunetv2_mscs.reporting.report.making import check_place, make_report
     from nnunetv2_mscs.workplace.resources import default_processes
 
+    check_place(args.out, overwrite=args.overwrite)
+    if args.references is None and not args.compare and not args.names and are_masks_alone(args.source):
+        return _report_masks_alone(args)
     request = ReportRequest(
         models=(args.source, *args.compare),
         names=tuple(args.names or ()),
@@ -96,6 +107,32 @@ def run(args: argparse.Namespace) -> int:
     if written.case_pages:
         pages = "1 page of a case" if written.case_pages == 1 else f"{written.case_pages} pages of cases"
         print(f"written: {case_pages_beside(args.out)}, {pages}")
+    print(f"written: {args.out}")
+    return 0
+
+
+def _report_masks_alone(args: argparse.Namespace) -> int:
+    from nnunetv2_mscs.models.prediction_report import MasksAlone, report_masks_alone
+    from nnunetv2_mscs.reporting.report.case_pictures import PAGE_MB
+    from nnunetv2_mscs.workplace.resources import default_processes
+
+    if args.case_pages:
+        raise MscsError(
+            f"--case-pages shows metrics, and no references to {args.source} are known.",
+            "Leave it out, or name the references with --references.",
+        )
+    masks = MasksAlone(
+        args.source,
+        images=args.images,
+        title=args.title,
+        cases=args.cases if isinstance(args.cases, int) else None,
+        megabytes=math.inf if args.cases == ALL else PAGE_MB,
+        processes=args.processes or default_processes(),
+    )
+    written = report_masks_alone(args.out, masks)
+    print("no references are known (--references DIR names them): volumes, not metrics")
+    cases = "1 case" if written.cases == 1 else f"{written.cases} cases"
+    print(f"{cases}, {written.pictures} with a sheet; {written.megabytes:.1f} MB")
     print(f"written: {args.out}")
     return 0
 

@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--config", type=Path, metavar="FILE.yaml", help="a YAML file with any of these options; the command line wins")
     add("--yes", action="store_true", help="agree to all replacements")
     add("--dry-run", action="store_true", help="print what would be done as commands that you can type, and end")
-    add("--wait", action="store_true", help="with --executor slurm: wait for the jobs and print what becomes of them")
+    add("--wait", action="store_true", help="with --executor slurm: wait for the jobs and print every change")
     _options(parser)
 
 
@@ -59,7 +59,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     where("--executor", choices=("local", "slurm"), help="this machine, or a Slurm cluster (default local)")
     where("--gpus", type=_gpus, metavar="0,1", help="GPUs of this machine to use (default: all), a fold on each")
     where("--gpus-per-fold", type=count, metavar="N", help="train each fold on N GPUs (nnU-Net's DDP; default 1)")
-    where("-np", "--processes", type=count, metavar="N", help="processes (default: the cores that are really there)")
+    where("-np", "--processes", type=count, metavar="N", help="processes (default: the available cores)")
     where(
         "--slurm",
         nargs="+",

@@ -27,17 +27,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--in", dest="source", metavar="DATA", help="number of a data set in nnUNet_raw, or a folder of any kind")
     add("-o", "--out", metavar="OUT", type=Path, default=Path("sheets"), help="folder to write to (default ./sheets)")
     add("--reference", metavar="MASKS", type=Path, help="the truth: a mask, or a folder of masks named <case>")
-    add("--prediction", metavar="MASKS", type=Path, help="predicted mask, or a folder of them, likewise")
+    add("--prediction", metavar="MASKS", type=Path, help="the prediction: a mask, or a folder of masks named <case>")
     add("--labels", metavar="L", nargs="+", type=whole(1, 255), default=[], help="values to show (default: all)")
     add("--random", metavar="N", type=whole(1), help="choose N of the cases")
-    add("--seed", metavar="S", type=whole(0), default=0, help="of the choice (default 0)")
-    add("--slices", metavar="N", type=whole(1, 40), default=SLICES, help=f"on a sheet, at most (default {SLICES})")
+    add("--seed", metavar="S", type=whole(0), default=0, help="seed of the choice (default 0)")
+    add(
+        "--slices",
+        metavar="N",
+        type=whole(1, 40),
+        default=SLICES,
+        help=f"most slices on a sheet (default {SLICES})",
+    )
     add(
         "--height",
         metavar="PIXELS",
         type=whole(50, 2000),
         default=PANEL_HEIGHT,
-        help=f"of a slice on the sheet (default {PANEL_HEIGHT})",
+        help=f"height of a slice in pixels (default {PANEL_HEIGHT})",
     )
     add("--voxels", action="store_true", help="show every voxel as it is, instead of interpolated images")
     add_spacing(parser, "voxel size in mm of .npy and .npz files, which carry none")

@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--watch", action="store_true", help="keep the table up to date until the run ends (or Ctrl-C)")
     way.add_argument("--json", action="store_true", help="for machines; times in seconds since 1970")
-    way.add_argument("--log", metavar="STAGE", help="print what a stage printed; a part of its name is enough")
+    way.add_argument("--log", metavar="STAGE", help="print the log of a stage; a part of its name is enough")
     parser.set_defaults(wrong_use=parser.error)
 
 

@@ -57,7 +57,7 @@ class PredictRequest:
         b_value: of all DWIs in s/mm2, where no file says it.
         spacing: voxel size x, y, z in mm of array files.
         probabilities: write the lesion probability of every voxel, too.
-        overwrite: begin anew in a folder of predictions.
+        overwrite: start over in a folder of predictions.
         keep_ids: write into the records of DICOM studies what finds them in a picture archive.
         workspace: the folder in which nnU-Net's three folders are, whatever its variables say.
     """
@@ -217,7 +217,7 @@ def _begin(results: Results, studies: Sequence[Study], settings: Mapping[str, An
         changed = ", ".join(key for key in settings if other.get("settings", {}).get(key) != settings[key])
         raise MscsError(
             f"{results.out} holds predictions with other settings ({changed}).",
-            "Choose another folder, or begin anew with --overwrite.",
+            "Choose another folder, or start over with --overwrite.",
         )
     done = set()
     for study in studies:
@@ -227,7 +227,7 @@ def _begin(results: Results, studies: Sequence[Study], settings: Mapping[str, An
         if record.get("files") != study.fingerprint:
             raise MscsError(
                 f"{results.out} holds {study.name} of other files, or of files that have changed.",
-                "Choose another folder, or begin anew with --overwrite.",
+                "Choose another folder, or start over with --overwrite.",
             )
         if results.mask(study.name).is_file():
             done.add(study.name)

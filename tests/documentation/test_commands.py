@@ -76,7 +76,7 @@ NOT_RUN = {
     "apptainer": "needs Apptainer; tests/installation/test_container.py parses what it passes on",
     "docker": "needs a Docker that runs; tests/installation/test_container.py builds the image where there is one",
     "make check": "would change the files that are being tested; `make test` runs the same tools",
-    "make demo": "takes ten minutes; tests/demo runs `mscs demo` with a smaller demo",
+    "make demo": "takes minutes; tests/demo runs `mscs demo` with a smaller demo",
     "make setup": "the first part of `make test`",
     "benchmarks/scaling.py": "takes minutes; its stages are those of `mscs run`",
     "pip install": "needs a network; tests/installation installs without one",

@@ -391,6 +391,43 @@ def test_sheets_and_the_page(predict):
         record = json.loads((predict.out / f"{case}.json").read_text())
         assert record["slices"]["channels"] == ["DWI", "ADC"]
     assert 'sheets/broken_b.png"' not in page
+    assert "A lesion was found in 2 of 2 cases." in page, "the methods"
+
+    report = predict.out.parent / "report.html"
+    assert main(["report", str(predict.out), "-o", str(report), "-np", "1"]) == 0
+    text = report.read_text()
+    assert [text.count(start) for start in ('src="data:', 'href="data:image', "data:image/webp")] == [2, 2, 2]
+    assert "sheets/" not in text, "the file needs none beside it"
+    assert "Failed: " in text
+    assert main(["report", str(predict.out), "-o", str(report), "-np", "1"]) == 1, "it is there already"
+    assert main(["report", str(predict.out), "-o", str(report), "-np", "1", "--cases", "1", "--overwrite"]) == 0
+    assert report.read_text().count('href="data:image') == 0, "the worst case failed, and has no picture"
+
+
+def test_a_report_of_masks_that_no_record_describes(tmp_path, monkeypatch, capsys):
+    for variable in ("nnUNet_raw", "nnUNet_preprocessed"):
+        monkeypatch.setenv(variable, str(tmp_path / variable))
+    mask = np.zeros((20, 24, 6), np.uint8)
+    mask[4:8, 4:8, 2:4] = mask[12:14, 12:14, 3] = 1
+    write(tmp_path / "scans", {"adc": "a_adc.nii.gz", "dwi": "a_dwi.nii.gz"})
+    (tmp_path / "masks").mkdir()
+    for case, array in (("a", mask), ("b", mask * 0)):
+        write_nifti(tmp_path / f"masks/{case}.nii.gz", array, AFFINE)
+    out = tmp_path / "report.html"
+    words = ["report", str(tmp_path / "masks"), "-o", str(out), "-np", "1"]
+    assert main(words) == 0
+    assert "no references are known" in capsys.readouterr().out
+    page = out.read_text()
+    assert "The scans are not shown: name their folder with --images." in page
+    assert page.count("data:image/webp") == 0
+    assert ">Lesions<" in page
+    assert "Largest probability" not in page
+    assert "A lesion was found in 1 of 2 cases. The median lesion volume is 32.26 mL" in page
+    assert main([*words, "--case-pages", "--overwrite"]) == 1
+    assert "--case-pages shows metrics" in capsys.readouterr().err
+
+    assert main([*words, "--images", str(tmp_path / "scans"), "--overwrite"]) == 0
+    assert out.read_text().count("data:image/webp") == 1, "the slices of a; b has no scan"
 
 
 def test_a_study_is_known_by_its_files_whatever_their_form(tmp_path):

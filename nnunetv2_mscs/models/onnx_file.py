@@ -93,7 +93,7 @@ def export_onnx(file: Path, model: str, *, folds: Sequence[str] = (), overwrite:
             "sha256": digest,
             "input": {"name": IMAGE, "type": "float32", "shape": [BATCH, *shape]},
             "output": {"name": LOGITS, "type": "float32", "shape": [BATCH, facts["heads"], *facts["patch_size"]]},
-            "output_is": f"the mean logits of {len(chosen)} fold(s); softmax or sigmoid comes later, see postprocessing",
+            "output_is": f"the mean logits of {len(chosen)} fold(s), without softmax or sigmoid: see postprocessing",
         },
         "channels": _channels(source, facts),
         "preprocessing": _preprocessing(source, facts),
@@ -214,8 +214,8 @@ def _normalisation(scheme: str, intensities: Mapping[str, Any], *, mask: bool) -
     if scheme == "DWINormalization":
         return {
             "formula": "scale * clip(dwi / level, low, high); voxels that are not finite are 0",
-            "level": "the median of parenchyma: of the voxels between the bounds times the level itself, from a start at "
-            "the fullest such window (nnunetv2_mscs.planning.normalization.parenchyma_level)",
+            "level": "the median of the voxels between the bounds times the level itself; it starts at the fullest such "
+            "window (nnunetv2_mscs.planning.normalization.parenchyma_level)",
             "bounds": list(PARENCHYMA),
             "low": 0.0,
             "high": LARGEST_DWI,
@@ -257,8 +257,10 @@ def _sliding_window(mirroring: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
         "step_is": "of the patch, at most; windows are spread evenly, the last ends at the image's end",
         "gaussian": {
             "sigma": SIGMA,
-            "sigma_is": "of the patch along each axis, centred at patch // 2, largest value 10, none below its smallest "
-            "value above 0",
+            "sigma_is": "of the patch along each axis",
+            "centre": "patch // 2",
+            "largest": 10,
+            "zeros": "become its smallest value above 0",
         },
         "sum": "logits times Gaussian, over the sum of Gaussians",
         "mirroring_axes": list(mirroring) if mirroring else [],

@@ -17,7 +17,7 @@ class InferenceNet(nn.Module):
     """A copy of a trained `MSCSNet` that gives the same logits for images of one size, apart from rounding.
 
     Taps of a kernel that see nothing but padding at this size are gone: along an axis of one voxel a kernel of 7 is one
-    of 1. Each batch norm behind a convolution is part of the convolution. Instance norms stay: they depend on the image.
+    of 1. Each batch norm behind a convolution is part of it. Instance norms stay, because they depend on the image.
 
     Args:
         network: the network; it is not changed.

@@ -35,4 +35,10 @@ def model(results) -> Path:
 def predictor(model):
     from nnunetv2_mscs import Predictor
 
-    return Predictor(model, "cpu", precision="float32")
+    return Predictor(model, "cpu", precision="float32", engine="torch")
+
+
+@pytest.fixture(autouse=True)
+def _torch_unless_asked_for(monkeypatch):
+    """OpenVINO counts as not installed, so that the other tests compare PyTorch's numbers with nnU-Net's."""
+    monkeypatch.setattr("nnunetv2_mscs.models.engines.find_spec", lambda name: None)

@@ -214,8 +214,8 @@ def _normalisation(scheme: str, intensities: Mapping[str, Any], *, mask: bool) -
     if scheme == "DWINormalization":
         return {
             "formula": "scale * clip(dwi / level, low, high); voxels that are not finite are 0",
-            "level": "the median of the voxels between the bounds times the level itself; it starts at the fullest such "
-            "window (nnunetv2_mscs.planning.normalization.parenchyma_level)",
+            "level": "median of the voxels between the bounds times the level itself, which starts at the fullest such "
+            "window: nnunetv2_mscs.planning.normalization.parenchyma_level",
             "bounds": list(PARENCHYMA),
             "low": 0.0,
             "high": LARGEST_DWI,

@@ -58,7 +58,8 @@ class OpenVINONetwork(nn.Module):
         settings = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": cores(),
+            # PyTorch's number is that of OMP_NUM_THREADS, by which users leave cores to others.
+            "INFERENCE_NUM_THREADS": min(cores(), torch.get_num_threads()),
             # Several commands may run side by side; the system moves their threads to free cores.
             "ENABLE_CPU_PINNING": False,
         }
@@ -117,7 +118,7 @@ def on_openvino(
     def converted(state: Mapping[str, torch.Tensor]) -> Callable[[Path], None]:
         def write(file: Path) -> None:
             network.load_state_dict(state)
-            _convert(network, (batch_size(shape), *shape), file)
+            write_openvino(network, (batch_size(shape), *shape), file)
 
         return write
 
@@ -204,7 +205,7 @@ def user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
-def _convert(network: nn.Module, shape: Sequence[int], file: Path) -> None:
+def write_openvino(network: nn.Module, shape: Sequence[int], file: Path) -> None:
     """Write a network for inputs of a shape in OpenVINO's form, with all digits of its weights.
 
     By the frontend itself: `openvino.convert_model` would report its use to the makers over the internet.

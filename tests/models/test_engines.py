@@ -83,7 +83,7 @@ def test_the_exported_network_follows_the_checkpoint(own_model, files, monkeypat
     (kept,) = (own_model / "fold_0/openvino").iterdir()
     assert {file.name for file in kept.iterdir()} == {"network.xml", "network.bin", "facts.json"}
     with monkeypatch.context() as patched:
-        patched.setattr(openvino_network, "_convert", None)
+        patched.setattr(openvino_network, "write_openvino", None)
         np.testing.assert_array_equal(with_engine(own_model, fast=True).predict(**files).probabilities, first)
 
     (kept / "network.bin").write_bytes((kept / "network.bin").read_bytes()[:-4])

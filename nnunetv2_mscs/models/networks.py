@@ -176,15 +176,14 @@ def _use_openvino(predictor: InBatches, checkpoints: list[Path], source: ModelSo
 
     plans, configuration = predictor.plans_manager, predictor.configuration_manager
     channels = determine_num_input_channels(plans, configuration, predictor.dataset_json)
-    with quiet():
-        predictor.network = on_openvino(
-            predictor.network,
-            predictor.list_of_parameters,
-            checkpoints,
-            (channels, *configuration.patch_size),
-            predictor.precision,
-            beside=source.is_folder_of_user,
-        )
+    predictor.network = on_openvino(
+        getattr(predictor.network, "_orig_mod", predictor.network),  # without nnU-Net's torch.compile
+        predictor.list_of_parameters,
+        checkpoints,
+        (channels, *configuration.patch_size),
+        predictor.precision,
+        beside=source.is_folder_of_user,
+    )
     predictor.list_of_parameters = list(range(len(checkpoints)))
 
 

@@ -23,6 +23,7 @@ from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
 from nnunetv2_mscs.nnunet_files.json_files import read_json_if_there
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.sharing.manifest import facts_of
+from nnunetv2_mscs.sharing.plans import quiet
 from nnunetv2_mscs.workplace.hidden_places import clear_leftovers, hidden_place
 from nnunetv2_mscs.workplace.resources import cores, write_failure
 from nnunetv2_mscs.workplace.whole_files import DISK_FULL, write_whole
@@ -219,7 +220,7 @@ def write_openvino(network: nn.Module, shape: Sequence[int], file: Path) -> None
 
     prepared = InferenceNet(network, shape[2:]) if isinstance(network, MSCSNet) else network.eval()
     try:
-        with torch.no_grad():
+        with quiet(), torch.no_grad():
             decoder = TorchScriptPythonDecoder(prepared, example_input=(torch.zeros(tuple(shape)),))
         frontend = FrontEndManager().load_by_framework("pytorch")
         model = frontend.convert(frontend.load(decoder))

@@ -223,8 +223,10 @@ def write_openvino(network: nn.Module, shape: Sequence[int], file: Path) -> None
         with quiet(), torch.no_grad():
             decoder = TorchScriptPythonDecoder(prepared, example_input=(torch.zeros(tuple(shape)),))
         frontend = FrontEndManager().load_by_framework("pytorch")
-        model = frontend.convert(frontend.load(decoder))
-        model.reshape(list(shape))
-        openvino.save_model(model, file, compress_to_fp16=False)
+        loaded = frontend.load(decoder)
+        image = loaded.get_place_by_input_index(0)
+        loaded.set_partial_shape(image, openvino.PartialShape(list(shape)))
+        loaded.set_element_type(image, openvino.Type.f32)
+        openvino.save_model(frontend.convert(loaded), file, compress_to_fp16=False)
     except RuntimeError as error:
         raise MscsError(f"OpenVINO cannot take the network: {str(error).splitlines()[0]}", OTHER_ENGINE) from error

@@ -34,6 +34,7 @@ PRECISIONS = {FLOAT32: "f32", BFLOAT16: "bf16"}
 SLICES = 4
 FOLDER, PREFIX = "openvino", ".mscs-openvino-"
 NETWORK, WEIGHTS, FACTS = "network.xml", "network.bin", "facts.json"
+PACKAGES = ("nnunetv2", "torch", "openvino")
 # Another number makes all networks be exported anew.
 FORMAT = "nnunetv2-mscs network in OpenVINO 1"
 OTHER_ENGINE = "Choose --engine torch."
@@ -138,7 +139,7 @@ def _facts(checkpoint: Path, shape: Sequence[int]) -> dict[str, Any]:
         "format": FORMAT,
         "sha256": {file.name: _sha256(file) for file in files},
         "shape": [batch_size(shape), *shape],
-        "versions": {"nnunetv2-mscs": __version__, **{name: version(name) for name in ("nnunetv2", "torch", FOLDER)}},
+        "versions": {"nnunetv2-mscs": __version__, **{name: version(name) for name in PACKAGES}},
     }
 
 
@@ -212,7 +213,7 @@ def write_openvino(network: nn.Module, shape: Sequence[int], file: Path) -> None
     By the frontend itself: `openvino.convert_model` would report its use to the makers over the internet.
 
     Raises:
-        MscsError: OpenVINO has no form for an operation of it.
+        MscsError: OpenVINO has no form for an operation of it, or the file cannot be written.
     """
     import openvino
     from openvino.frontend import FrontEndManager
@@ -227,6 +228,11 @@ def write_openvino(network: nn.Module, shape: Sequence[int], file: Path) -> None
         image = loaded.get_place_by_input_index(0)
         loaded.set_partial_shape(image, openvino.PartialShape(list(shape)))
         loaded.set_element_type(image, openvino.Type.f32)
-        openvino.save_model(frontend.convert(loaded), file, compress_to_fp16=False)
+        model = frontend.convert(loaded)
+    except Exception as error:
+        # The frontend raises errors of its own for operations that it does not know.
+        raise MscsError(f"OpenVINO cannot take the network: {type(error).__name__}: {error}", OTHER_ENGINE) from error
+    try:
+        openvino.save_model(model, file, compress_to_fp16=False)
     except RuntimeError as error:
-        raise MscsError(f"OpenVINO cannot take the network: {str(error).splitlines()[0]}", OTHER_ENGINE) from error
+        raise MscsError(f"{file} could not be written: {error}", DISK_FULL) from error

@@ -29,11 +29,11 @@ class InferenceNet(nn.Module):
         self.size = tuple(size)
         self.network = copy.deepcopy(network).eval()
         self.network.decoder.deep_supervision = False
+        self.requires_grad_(False)
         for conv, seen in _input_sizes(self.network, self.size).items():
             drop_padding_taps(conv, seen)
         for module in self.network.modules():
             _fold_norms(module)
-        self.requires_grad_(False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not torch.jit.is_tracing() and tuple(x.shape[2:]) != self.size:
@@ -75,7 +75,8 @@ def drop_padding_taps(same_conv: SameConv, size: Sequence[int]) -> None:
         total = max(kernel - stride, 0)
         before, beyond = total // 2, kernel - taps.stop
         padding.append((before - taps.start, max(total - before - beyond, 0)))
-    conv.weight = nn.Parameter(conv.weight[(slice(None), slice(None), *kept)].clone())
+    weight = conv.weight[(slice(None), slice(None), *kept)]
+    conv.weight = nn.Parameter(weight.clone(), requires_grad=False)
     conv.kernel_size = tuple(taps.stop - taps.start for taps in kept)  # type: ignore[assignment]
     symmetric = all(low == high for low, high in padding)
     conv.padding = tuple(low if symmetric else 0 for low, _ in padding)  # type: ignore[assignment]
@@ -115,6 +116,6 @@ def _folded(same_conv: SameConv, norm: nn.Module) -> nn.Module:
     conv = fuse_conv_bn_eval(same_conv.conv, batch_norm)  # type: ignore[type-var]
     if isinstance(norm, ShiftOnlyNorm):
         assert conv.bias is not None
-        conv.bias = nn.Parameter(conv.bias + norm.shift.flatten())
+        conv.bias = nn.Parameter(conv.bias + norm.shift.flatten(), requires_grad=False)
     same_conv.conv = conv
     return nn.Identity()

@@ -42,7 +42,7 @@ def _network(kind: str) -> MSCSNet:
     return MSCSNet(2, 2, [1, [1, 2, 2], 2, 2], [[1, 3, 3], 3, 3, 3], features_of_stages(4, 4), deep_supervision=True)
 
 
-def _gigaflop(network: nn.Module, image: torch.Tensor) -> float:
+def _operations(network: nn.Module, image: torch.Tensor) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(image)
     return counter.get_total_flops()
@@ -57,7 +57,8 @@ def test_the_golden_numbers(golden_folder):
         with torch.no_grad():
             assert (found - network(image)).abs().max() < 1e-5
         golden = np.load(golden_folder / f"{place.split('_')[0]}_output.npy")
-        assert np.abs(found.softmax(1).movedim(1, -1).numpy() - golden).max() < 1e-5
+        lesion = golden if golden.ndim == 4 else golden[..., 1]
+        assert np.abs(found.softmax(1)[:, 1].numpy() - lesion).max() < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_the_same_logits_in_fewer_operations(kind, size, fewer):
     with torch.no_grad():
         expected = network(image)
         assert (prepared(image) - expected).abs().max() < 1e-5 * expected.abs().max()
-    assert _gigaflop(prepared, image) <= fewer * _gigaflop(network, image)
+    assert _operations(prepared, image) <= fewer * _operations(network, image)
     assert saves_operations(network, size)
 
 

@@ -15,6 +15,7 @@ from nnunetv2_mscs.models import engines, openvino_network
 from nnunetv2_mscs.models.engines import TorchNetwork, choose_engine, with_fewer_operations
 from nnunetv2_mscs.models.openvino_network import OpenVINONetwork, on_openvino
 from nnunetv2_mscs.network import MSCSNet
+from tests.models.conftest import write_cascade
 from tests.models.new_scans import write_study
 from tests.sharing.tiny_models import DATASET, MSCS
 
@@ -75,6 +76,15 @@ def test_the_golden_numbers_in_3d(golden_folder, tmp_path):
     assert np.abs(found[:1].softmax(1).movedim(1, -1).numpy() - golden).max() < 1e-5
     with torch.no_grad():
         torch.testing.assert_close(found[1:], network.eval()(image.flip(-1)), rtol=0, atol=1e-4)
+
+
+@needs_openvino
+def test_a_cascade_is_pytorchs(files, tmp_path):
+    """Its second stage sees the labels of the first as a channel more."""
+    fine = write_cascade(tmp_path)[1]
+    found, expected = (with_engine(fine, engine=engine).predict(**files) for engine in ("openvino", "torch"))
+    assert np.abs(found.probabilities - expected.probabilities).max() < 1e-3
+    assert expected.mask.any()
 
 
 @needs_openvino

@@ -13,6 +13,7 @@ from nnunetv2_mscs.network import MSCSNet
 from nnunetv2_mscs.network.inference import InferenceNet, saves_operations
 
 AUTO, TORCH, OPENVINO = "auto", "torch", "openvino"
+CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 EXTRA = 'Type: pip install "nnunetv2-mscs[openvino]"'
 
 
@@ -46,11 +47,15 @@ def choose_engine(wanted: str, device: torch.device) -> Engine:
 
 
 class TorchNetwork(nn.Module):
-    """An `MSCSNet` as nnU-Net's predictor calls it, in fewer operations for windows of one size (`InferenceNet`)."""
+    """An `MSCSNet` as nnU-Net's predictor calls it, in fewer operations for windows of one size (`InferenceNet`).
+
+    The channels of a voxel lie side by side in memory, with which CPUs compute bfloat16 faster.
+    """
 
     def __init__(self, network: MSCSNet, size: Sequence[int]):
         super().__init__()
         self._network, self._size = network, tuple(size)
+        self._layout = torch.channels_last_3d if len(self._size) == 3 else torch.channels_last
         self._loaded: Any = None
         self._inference: InferenceNet | None = None
 
@@ -59,10 +64,13 @@ class TorchNetwork(nn.Module):
         if self._loaded is not state_dict:
             self._network.load_state_dict(state_dict, strict)
             self._inference, self._loaded = InferenceNet(self._network, self._size), state_dict
+            for module in self._inference.modules():
+                if isinstance(module, CONVOLUTIONS):
+                    module.to(memory_format=self._layout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         assert self._inference is not None
-        return self._inference(x)
+        return self._inference(x.contiguous(memory_format=self._layout))
 
 
 def with_fewer_operations(network: nn.Module, size: Sequence[int]) -> nn.Module:

@@ -176,8 +176,9 @@ def _use_openvino(predictor: InBatches, checkpoints: list[Path], source: ModelSo
 
     plans, configuration = predictor.plans_manager, predictor.configuration_manager
     channels = determine_num_input_channels(plans, configuration, predictor.dataset_json)
+    network: Any = getattr(predictor.network, "_orig_mod", predictor.network)  # without nnU-Net's torch.compile
     predictor.network = on_openvino(
-        getattr(predictor.network, "_orig_mod", predictor.network),  # without nnU-Net's torch.compile
+        network,
         predictor.list_of_parameters,
         checkpoints,
         (channels, *configuration.patch_size),

@@ -75,7 +75,8 @@ def drop_padding_taps(same_conv: SameConv, size: Sequence[int]) -> None:
         total = max(kernel - stride, 0)
         before, beyond = total // 2, kernel - taps.stop
         padding.append((before - taps.start, max(total - before - beyond, 0)))
-    weight = conv.weight[(slice(None), slice(None), *kept)]
+    all_channels = [slice(None), slice(None)]
+    weight = conv.weight[tuple(all_channels + kept)]
     conv.weight = nn.Parameter(weight.clone(), requires_grad=False)
     conv.kernel_size = tuple(taps.stop - taps.start for taps in kept)  # type: ignore[assignment]
     symmetric = all(low == high for low, high in padding)
@@ -113,7 +114,7 @@ def _folded(same_conv: SameConv, norm: nn.Module) -> nn.Module:
     batch_norm = norm.norm if isinstance(norm, ShiftOnlyNorm) else norm
     if not isinstance(batch_norm, BATCH_NORMS):
         return norm
-    conv = fuse_conv_bn_eval(same_conv.conv, batch_norm)  # type: ignore[type-var]
+    conv: nn.Conv3d = fuse_conv_bn_eval(same_conv.conv, batch_norm)  # type: ignore[type-var, assignment]
     if isinstance(norm, ShiftOnlyNorm):
         assert conv.bias is not None
         conv.bias = nn.Parameter(conv.bias + norm.shift.flatten(), requires_grad=False)

@@ -53,10 +53,12 @@ setup(
     extras_require={
         "dicom": ["pydicom>=3", "highdicom>=0.24", "dcm2niix>=1.0.20240202"],
         "keras": ["h5py"],
+        "onnx": ["onnx", "onnxscript"],
+        "openvino": ["openvino>=2025.0"],
         "slurm": ["submitit>=1.5"],
         "test": [
             *("pytest>=8", "ruff", "mypy", "setuptools>=70", "wheel"),
-            *("h5py", "onnx", "onnxruntime", "onnxscript"),
+            *("h5py", "onnx", "onnxruntime", "onnxscript", "openvino>=2025.0"),
             *("pydicom>=3", "highdicom>=0.24", "dcm2niix>=1.0.20240202"),
             # what reads the DICOM segmentations independently, and checks them against the standard
             *("dcmqi>=1.5", "dicom3tools"),

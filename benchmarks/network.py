@@ -7,8 +7,10 @@ The planned networks are what the real planners (nnU-Net's default, its ResEnc M
 of the given size and spacing; the original is the paper's. The networks take turns in every round, so that a noisy
 machine disturbs them alike, and a ratio is one of the same round. A forward pass is prediction's, with one output. A
 training step is nnU-Net's: Dice and cross entropy on all heads of deep supervision (the original has one head),
-backward pass, clipped gradients, SGD. Peak memory is measured in a process of its own: on the CPU what its resident
-memory grows by during two steps, on a GPU what PyTorch's allocator held.
+backward pass, clipped gradients, SGD. On a CPU rows follow for the engines of `mscs predict`: PyTorch with what is left
+of the operations at this size, and OpenVINO where it is installed, in float32 and, with AMX, in bfloat16. Peak memory
+is measured in a process of its own: on the CPU what its resident memory grows by during two steps, on a GPU what
+PyTorch's allocator held.
 """
 
 import argparse
@@ -22,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
@@ -47,6 +50,7 @@ PLANNERS = {
 NETWORKS = (BASELINE, "ResidualEncoderUNet", ORIGINAL, "MSCSNet planned")
 PARTS = ("forward", "loss", "backward", "clipping", "finiteness", "optimiser")
 GIGA = 1e9
+FORWARD, STEP = "forward", "training step"
 
 
 def lay_down_data_set(folder: Path, size: Sequence[int], spacing: Sequence[float]) -> int:
@@ -218,6 +222,46 @@ class Bench:
         return float(loss.detach())
 
 
+class EngineBench:
+    """A forward pass of a bench's network by an engine of `mscs predict`, on the bench's image."""
+
+    def __init__(self, bench: Bench, engine: str, precision: str):
+        from nnunetv2_mscs.models.engines import OPENVINO, with_fewer_operations
+        from nnunetv2_mscs.models.openvino_network import OpenVINONetwork, write_openvino
+
+        bench.network.eval()
+        bench.network.decoder.deep_supervision = False
+        self.image, self.bfloat16 = bench.image, engine != OPENVINO and precision == "bfloat16"
+        shape = bench.image.shape[1:]
+        if engine == OPENVINO:
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder, "network.xml")
+                write_openvino(bench.network, (1, *shape), file)
+                self.network: nn.Module = OpenVINONetwork([file], shape, precision)
+        else:
+            self.network = with_fewer_operations(bench.network, shape[1:])
+            self.network.load_state_dict(bench.network.state_dict())
+
+    @torch.inference_mode()
+    def forward(self) -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            self.network(self.image)
+
+
+def engines_of(name: str, bench: Bench) -> dict[str, EngineBench]:
+    """The engines that this machine has, by the names of their rows."""
+    from nnunetv2_mscs.models.batches import FLOAT32, fastest_precision
+    from nnunetv2_mscs.models.engines import OPENVINO, TORCH
+
+    precisions = dict.fromkeys([FLOAT32, fastest_precision(torch.device("cpu"))])
+    names = [TORCH, *([OPENVINO] if find_spec(OPENVINO) else [])]
+    return {
+        f"{name}, {engine} {precision}": EngineBench(bench, engine, precision)
+        for engine in names
+        for precision in precisions
+    }
+
+
 def seconds(work: Callable[[], object], device: torch.device) -> float:
     """Wall time of one call, the GPU's work included."""
     if device.type == "cuda":
@@ -253,18 +297,17 @@ def parts_of_a_step(bench: Bench, device: torch.device) -> dict[str, float]:
     return parts
 
 
-def timings(benches: dict[str, Bench], device: torch.device, rounds: int) -> Iterator[tuple[str, str, float]]:
+def timings(
+    benches: dict[str, Bench], engines: dict[str, EngineBench], device: torch.device, rounds: int
+) -> Iterator[tuple[str, str, float]]:
     """(network, "forward" or "training step", seconds) after a warm-up, one network after the other in each round."""
     for turn in range(rounds + 1):
-        for name, bench in benches.items():
-            works: tuple[tuple[str, Callable], ...] = (
-                ("forward", bench.forward),
-                ("training step", bench.training_step),
-            )
-            for kind, work in works:
-                elapsed = seconds(work, device)
-                if turn:
-                    yield name, kind, elapsed
+        works = [(name, FORWARD, bench.forward) for name, bench in {**benches, **engines}.items()]
+        works += [(name, STEP, bench.training_step) for name, bench in benches.items()]
+        for name, kind, work in works:
+            elapsed = seconds(work, device)
+            if turn:
+                yield name, kind, elapsed
 
 
 def peak_memory(configuration: dict | None, shape: Sequence[int], device: str, amp: bool, compiled: bool) -> float:
@@ -336,13 +379,19 @@ def main(argv: Sequence[str] | None = None) -> None:
                 peak_memory, configurations.get(name), shape, args.device, amp, args.compile
             ),
         }
-    times: dict[str, dict[str, list[float]]] = {name: {"forward": [], "training step": []} for name in names}
+    times: dict[str, dict[str, list[float]]] = {name: {FORWARD: [], STEP: []} for name in names}
     benches = {name: Bench(configurations.get(name), shape, device, amp, args.compile) for name in names}
-    for name, kind, elapsed in timings(benches, device, args.rounds):
+    engines: dict[str, EngineBench] = {}
+    for name, bench in benches.items() if args.device == "cpu" else ():
+        rows = engines_of(name, bench)
+        engines |= rows
+        times |= {row: {FORWARD: []} for row in rows}
+        figures |= {row: {key: figures[name][key] for key in ("parameters", "gigaflop")} for row in rows}
+    for name, kind, elapsed in timings(benches, engines, device, args.rounds):
         times[name][kind].append(elapsed)
         print(f"{name}: {kind} {elapsed:.3f} s", flush=True)
-    for name in names:
-        for kind, values in times[name].items():
+    for name, by_kind in times.items():
+        for kind, values in by_kind.items():
             figures[name][kind] = spread(values)
             if BASELINE in times:
                 ratios = [theirs / ours for theirs, ours in zip(times[BASELINE][kind], values, strict=True)]
@@ -385,10 +434,13 @@ def table(figures: dict[str, dict]) -> tuple[list[str], list[list[str]]]:
     rows = []
     for name, values in figures.items():
         cells = [name, f"{values['parameters'] / 1e6:.1f}", f"{values['gigaflop']:.1f}"]
-        for kind in ("forward", "training step"):
-            ratio = values[kind].get(f"speed over {BASELINE}")
-            cells.append(f"{values[kind]['median']:.3f}" + ("" if ratio is None else f" ({ratio:.2f}x)"))
-        rows.append([*cells, f"{values['peak_memory_gb']:.2f}"])
+        for kind in (FORWARD, STEP):
+            measured = values.get(kind, {})
+            ratio = measured.get(f"speed over {BASELINE}")
+            cells.append(
+                (f"{measured['median']:.3f}" if measured else "") + ("" if ratio is None else f" ({ratio:.2f}x)")
+            )
+        rows.append([*cells, f"{values['peak_memory_gb']:.2f}" if "peak_memory_gb" in values else ""])
     return header, rows
 
 

@@ -5,6 +5,9 @@ then the best configuration or ensemble that nnUNetv2_find_best_configuration fo
 own zip, so nnUNetv2_install_pretrained_model_from_zip installs it, too. It also holds a model card (model_card.md), an
 evaluation if there is one, and a manifest with versions and the SHA-256 of every file. Like nnU-Net's own, it holds
 names of training cases: see docs/sharing.md.
+
+With --onnx the network is written for other runtimes: FILE.onnx, whose batch is of any size, and FILE.onnx.json with
+channels, units, spacing, normalisation, sliding window, labels and threshold. Several folds become one network.
 """
 
 import argparse
@@ -15,13 +18,16 @@ from pathlib import Path
 
 SUMMARY = "a trained model as one zip file, with model card, metrics and checksums"
 EXAMPLE = """mscs export 501 stroke.zip --author "A. Author, Hospital" --licence CC-BY-4.0
-  mscs export ./Dataset501_Stroke/MSCSTrainer__MSCSPlans__3d_fullres stroke.zip --evaluation ./evaluation"""
+  mscs export ./Dataset501_Stroke/MSCSTrainer__MSCSPlans__3d_fullres stroke.zip --evaluation ./evaluation
+  mscs export 501 --onnx stroke.onnx"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(refuse=parser.error)
     add = parser.add_argument
     add("model", metavar="MODEL", help="a model folder, or a data set by id, name or folder")
-    add("out", metavar="OUT.zip", type=Path, help="file to write")
+    add("out", metavar="OUT.zip", type=Path, nargs="?", help="file to write")
+    add("--onnx", metavar="FILE.onnx", type=Path, help="write the network as ONNX, with a JSON beside it")
     add(
         "--folds",
         nargs="+",
@@ -49,6 +55,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if bool(args.out) == bool(args.onnx):
+        args.refuse("name either OUT.zip or --onnx FILE.onnx")
+    if args.onnx:
+        return _export_onnx(args)
     from nnunetv2_mscs.sharing.card import Words
     from nnunetv2_mscs.sharing.exporting import ExportRequest, export, read_notes
 
@@ -69,6 +79,19 @@ def run(args: argparse.Namespace) -> int:
     print(f"sha256 {exported.sha256}")
     print(f"written: {args.out}")
     print(f"\nTo install it, anywhere with this package:\n  mscs install {shlex.quote(args.out.name)}")
+    return 0
+
+
+def _export_onnx(args: argparse.Namespace) -> int:
+    of_zip = ("evaluation", "small", "title", "author", "licence", "notes")
+    given = next((name for name in of_zip if getattr(args, name)), None)
+    if given:
+        args.refuse(f"--{given} belongs to OUT.zip, not to --onnx")
+    from nnunetv2_mscs.models.onnx_file import export_onnx
+
+    written = export_onnx(args.onnx, args.model, folds=args.folds, overwrite=args.overwrite)
+    print(f"{written.model}\nwritten: {written.network} ({written.network.stat().st_size / 1e6:.1f} MB)")
+    print(f"what happens before and after it: {written.description}")
     return 0
 
 

@@ -78,6 +78,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="precision of the network on a CPU (default: bfloat16 on CPUs with AMX, else float32)",
     )
+    add(
+        "--engine",
+        choices=("auto", "torch", "openvino"),
+        default="auto",
+        help="of the network (default: openvino on a CPU where it is installed, else torch)",
+    )
     add("--fast", action="store_true", help="one fold of one model, without mirroring: quicker and less accurate")
     add(
         "--threshold",
@@ -126,6 +132,7 @@ def run(args: argparse.Namespace) -> int:
             out=args.out,
             device=args.device,
             precision=args.precision,
+            engine=args.engine,
             fast=args.fast,
             threshold=args.threshold,
             min_lesion_ml=args.min_lesion,

@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -10,11 +11,12 @@ import numpy as np
 import torch
 from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
 from nnunetv2.postprocessing.remove_connected_components import apply_postprocessing
-from nnunetv2.utilities.label_handling.label_handling import convert_labelmap_to_one_hot
+from nnunetv2.utilities.label_handling.label_handling import convert_labelmap_to_one_hot, determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.models.batches import FLOAT32, InBatches
+from nnunetv2_mscs.models.engines import OPENVINO, TORCH, with_fewer_operations
 from nnunetv2_mscs.models.source import ModelSource
 from nnunetv2_mscs.nnunet_files.checkpoints import WEIGHTS, read_checkpoint
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
@@ -36,12 +38,21 @@ class Networks:
         device: such as "cpu" or "cuda".
         fast: the first fold of the first model alone, without mirroring.
         precision: of a CPU's network, float32 or bfloat16.
+        engine: what computes them, torch or openvino.
 
     Raises:
-        MscsError: a checkpoint cannot be read safely, or does not fit the network.
+        MscsError: a checkpoint cannot be read safely, or does not fit the network; or OpenVINO cannot take the network.
     """
 
-    def __init__(self, source: ModelSource, device: torch.device, *, fast: bool = False, precision: str = FLOAT32):
+    def __init__(
+        self,
+        source: ModelSource,
+        device: torch.device,
+        *,
+        fast: bool = False,
+        precision: str = FLOAT32,
+        engine: str = TORCH,
+    ):
         make_findable()
         models = source.selection.models
         self._models = models.models[:1] if fast else models.models
@@ -51,8 +62,14 @@ class Networks:
             name: _load(source, model, folds, models.checkpoint, device, mirror=not fast)
             for name, model in needed.items()
         }
-        for predictor in self._predictors.values():
+        for name, predictor in self._predictors.items():
             predictor.precision = precision
+            if engine == OPENVINO:
+                folder = source.selection.folders[name]
+                _use_openvino(predictor, [fold_folder(folder, fold) / models.checkpoint for fold in folds], source)
+            elif device.type == "cpu":
+                size = predictor.configuration_manager.patch_size
+                predictor.network = with_fewer_operations(predictor.network, size)
         self.count = len(folds) * len(needed)
         file = source.postprocessing
         # Only after `read_postprocessing` has found nothing but nnU-Net's own functions in it.
@@ -151,6 +168,24 @@ def _load(
             tuple(mirrored) if mirrored else None,
         )
     return predictor
+
+
+def _use_openvino(predictor: InBatches, checkpoints: list[Path], source: ModelSource) -> None:
+    """Let OpenVINO compute the networks of a predictor."""
+    from nnunetv2_mscs.models.openvino_network import on_openvino
+
+    plans, configuration = predictor.plans_manager, predictor.configuration_manager
+    channels = determine_num_input_channels(plans, configuration, predictor.dataset_json)
+    network: Any = getattr(predictor.network, "_orig_mod", predictor.network)  # without nnU-Net's torch.compile
+    predictor.network = on_openvino(
+        network,
+        predictor.list_of_parameters,
+        checkpoints,
+        (channels, *configuration.patch_size),
+        predictor.precision,
+        beside=source.is_folder_of_user,
+    )
+    predictor.list_of_parameters = list(range(len(checkpoints)))
 
 
 @contextmanager

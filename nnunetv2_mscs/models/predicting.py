@@ -51,6 +51,7 @@ class PredictRequest:
         out: the folder of the results.
         device: as of `Predictor`.
         precision: as of `Predictor`.
+        engine: as of `Predictor`.
         fast: as of `Predictor`.
         threshold: as of `Predictor`.
         min_lesion_ml: as of `Predictor`.
@@ -68,6 +69,7 @@ class PredictRequest:
     given: Mapping[str, Path] = field(default_factory=dict)
     device: str = "auto"
     precision: str = "auto"
+    engine: str = "auto"
     fast: bool = False
     threshold: float | None = None
     min_lesion_ml: float | None = None
@@ -111,7 +113,7 @@ def predict(request: PredictRequest) -> Predicted:
     studies = find_studies(request.places, _given(request.given, wanted), b_value=request.b_value, wanted=wanted)
     _check_any(studies)
     predictor = _load(source, request)
-    print(_introduction(source, predictor.device), flush=True)
+    print(_introduction(source, predictor), flush=True)
     with results.alone():
         return _predict_all(studies, predictor, results, request)
 
@@ -169,11 +171,12 @@ def _given(files: Mapping[str, Path], wanted: Wanted) -> dict[str, Path]:
     return found
 
 
-def _introduction(source: ModelSource, device: str) -> str:
-    """The model and the device in one line."""
+def _introduction(source: ModelSource, predictor: "Predictor") -> str:
+    """The model, the device and the engine in one line."""
     dice = source.cross_validated_dice
     quality = "" if math.isnan(dice) else f", mean Dice {dice:.2f} in cross-validation"
-    return f"{source.name}{quality}; on {device}"
+    engine = predictor.engine
+    return f"{source.name}{quality}; on {predictor.device} in {predictor.precision} by {engine.name} ({engine.reason})"
 
 
 def _load(source: ModelSource, request: PredictRequest) -> "Predictor":
@@ -183,6 +186,7 @@ def _load(source: ModelSource, request: PredictRequest) -> "Predictor":
         source,
         request.device,
         precision=request.precision,
+        engine=request.engine,
         fast=request.fast,
         threshold=request.threshold,
         min_lesion_ml=request.min_lesion_ml,
@@ -311,7 +315,8 @@ class _Command:
             "seconds": {**prediction.seconds, "write": round(perf_counter() - start, 3)},
             "device": predictor.device,
             "precision": predictor.precision,
-            "versions": versions(),
+            "engine": predictor.engine.name,
+            "versions": versions(predictor.engine.name),
             "files": study.fingerprint,
         }
 
@@ -400,10 +405,10 @@ def _write(array: np.ndarray, grid: Grid, file: Path) -> None:
         write_volume(array, grid, unfinished)
 
 
-def versions() -> dict[str, str]:
+def versions(engine: str) -> dict[str, str]:
     """Of this package and those that decide on numbers."""
     found = {"nnunetv2-mscs": __version__}
-    for package in PACKAGES:
+    for package in dict.fromkeys((*PACKAGES, engine)):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -55,13 +55,16 @@ class Predictor:
         device: "cpu", "cuda", "cuda:1", "mps", or "auto" for a GPU of CUDA if there is one.
         precision: of a network on a CPU: "float32", "bfloat16", or "auto" for bfloat16 where the CPU has tiles for it
             (Intel's AMX), which halves the time and changes masks by few voxels.
+        engine: what computes the networks: "torch", "openvino" (a CPU, and the extra of that name), or "auto" for
+            OpenVINO where it is installed and the device is a CPU. In float32 the probabilities are the same within
+            1e-3. OpenVINO takes a network in a form of its own, which is made once for each model and kept.
         fast: predict with the first fold of the first model alone, without mirroring.
         threshold: the lesion probability from which a voxel is lesion; None for the model's own, which is 0.5 if it
             has none.
         min_lesion_ml: smaller lesions are left out; None for the model's own, which is 0 if it has none.
 
     Raises:
-        MscsError: there is no such model, or it is incomplete.
+        MscsError: there is no such model, or it is incomplete; or OpenVINO is asked for and cannot be used.
 
     Example:
         >>> predictor = Predictor("Dataset501_Stroke")  # doctest: +SKIP
@@ -76,6 +79,7 @@ class Predictor:
         device: str = "auto",
         *,
         precision: str = "auto",
+        engine: str = "auto",
         fast: bool = False,
         threshold: float | None = None,
         min_lesion_ml: float | None = None,
@@ -84,6 +88,7 @@ class Predictor:
 
         import_for_prediction()
         from nnunetv2_mscs.models.batches import fastest_precision
+        from nnunetv2_mscs.models.engines import choose_engine
         from nnunetv2_mscs.models.networks import Networks
 
         source = model if isinstance(model, ModelSource) else find_model(model)
@@ -102,7 +107,10 @@ class Predictor:
         self._trained_adc_unit = source.dataset_json.get("adc_unit")
         self.weights_digest = source.weights_digest(fast=fast)
         self.precision = fastest_precision(torch.device(device)) if precision == "auto" else precision
-        self._networks = Networks(source, torch.device(device), fast=fast, precision=self.precision)
+        self.engine = choose_engine(engine, torch.device(device))
+        self._networks = Networks(
+            source, torch.device(device), fast=fast, precision=self.precision, engine=self.engine.name
+        )
 
     def predict(
         self,

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.models.shipped import place_of
+from nnunetv2_mscs.models.shipped import FOLDER, place_of
 from nnunetv2_mscs.nnunet_files.best_configuration import BEST_RECORD
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, READER
 from nnunetv2_mscs.nnunet_files.json_files import read_json
@@ -46,6 +46,11 @@ class ModelSource:
     @property
     def first_folder(self) -> Path:
         return self.selection.folders[self.selection.models.models[0].identifier]
+
+    @property
+    def is_folder_of_user(self) -> bool:
+        """Whether it lies in a folder that stays and is not this package's own."""
+        return self.unpacked is None and FOLDER not in self.first_folder.parents
 
     @property
     def dataset_json(self) -> dict[str, Any]:

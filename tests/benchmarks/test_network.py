@@ -1,6 +1,7 @@
 """The benchmark of networks runs as its help says, and counts what is known."""
 
 import json
+from importlib.util import find_spec
 
 import pytest
 
@@ -23,7 +24,14 @@ def test_table_and_json_agree_and_the_work_is_the_papers(tmp_path):
     assert original["gigaflop"] == pytest.approx(2 * 54.886 / 9, rel=1e-3)
     assert report["conditions"]["device"] == "cpu"
     assert report["setting"]["patch"] == [16, 64, 64]
+    engines = [name for name in report["networks"] if name.startswith("MSCSNet planned, ")]
+    assert {"MSCSNet planned, torch float32"} <= set(engines)
+    assert (find_spec("openvino") is None) == (not any("openvino" in name for name in engines))
     for name, figures in report["networks"].items():
+        if "," in name:
+            row = next(line for line in result.stdout.splitlines() if line.startswith(f"| {name} "))
+            assert f"{figures['forward']['median']:.3f}" in row
+            continue
         row = next(line for line in result.stdout.splitlines() if line.startswith(f"| {name} "))
         assert f"{figures['training step']['median']:.3f}" in row
         assert figures["peak_memory_gb"] > 12 * figures["parameters"] / 1e9  # weights, gradients and momentum alone

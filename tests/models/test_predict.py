@@ -359,7 +359,19 @@ def test_a_zip_a_data_set_and_the_command_itself(results, tmp_path, monkeypatch)
     assert zipfile.is_zipfile(tmp_path / "tiny.zip")
     write_study(tmp_path / "in/p0")
     assert main(["predict", str(tmp_path / "in"), "-m", "901", "-o", str(tmp_path / "by_id")]) == 0
-    command = [sys.executable, "-m", "nnunetv2_mscs.cli.main", "predict", "in", "-m", "tiny.zip", "-o", "by_zip"]
+    command = [
+        sys.executable,
+        "-m",
+        "nnunetv2_mscs.cli.main",
+        "predict",
+        "in",
+        "--engine",
+        "torch",
+        "-m",
+        "tiny.zip",
+        "-o",
+        "by_zip",
+    ]
     place = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
     kept = kept_variables() | place
     done = run_forked(command, tmp_path, kept)

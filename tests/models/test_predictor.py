@@ -1,20 +1,15 @@
 """`Predictor`: one scan in any form gives one mask, on the grid as stored."""
 
-import json
-import shutil
-
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from scipy import ndimage
 
 from nnunetv2_mscs import Predictor
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.nnunet_files.model_folder import Model, ModelSet
 from nnunetv2_mscs.scans.grid import Grid, distance_mm
-from nnunetv2_mscs.training import MSCSTrainer
-from tests.models.conftest import make_coarse
+from tests.models.conftest import make_coarse, write_cascade
 from tests.models.new_scans import AFFINE, scan, write, write_study
 from tests.sharing.tiny_models import DATASET, write_best, write_decision, write_model
 from tests.stored_scans import ALL_AXES, along, oblique, placed, same_place, write_nifti
@@ -82,21 +77,7 @@ def test_a_cascade_is_nnunets(tmp_path):
     import torch
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-    coarse = write_model(tmp_path, "MSCSTrainer", steps=0)
-    make_coarse(coarse)
-    fine = coarse.with_name("MSCSTrainer__nnUNetPlans__fine")
-    shutil.copytree(coarse, fine)
-    plans = json.loads((fine / "plans.json").read_text())
-    plans["configurations"]["fine"] = {"inherits_from": "2d", "previous_stage": "2d"}
-    manager = PlansManager(plans)
-    network = MSCSTrainer.build_network_architecture(manager, manager.get_configuration("fine"), 3, 2, False)
-    for folder in (coarse, fine):
-        (folder / "plans.json").write_text(json.dumps(plans))
-    for fold in (0, 1):
-        file = fine / f"fold_{fold}/checkpoint_final.pth"
-        checkpoint = torch.load(file, weights_only=False) | {"network_weights": network.state_dict()}
-        checkpoint["init_args"] |= {"plans": plans, "configuration": "fine"}
-        torch.save(checkpoint, file)
+    coarse, fine = write_cascade(tmp_path)
     scan = write(tmp_path / "scan", {"adc": "s_0000.nii.gz", "dwi": "s_0001.nii.gz"}, axes="LAS", tilt=TILT)
     places = [tmp_path / name for name in ("first", "second")]
     for model, place in zip((coarse, fine), places, strict=True):

@@ -20,7 +20,7 @@ LARGEST_BYTES = 20e6
 
 @pytest.fixture(scope="module")
 def shipped() -> Predictor:
-    return Predictor(device="cpu")
+    return Predictor(device="cpu", engine="torch")
 
 
 def test_they_are_small_and_in_half_precision():

@@ -69,6 +69,8 @@ def test_the_ensemble_predicts_the_masks_of_nnunets_commands_where_it_is_install
         "cpu",
         "--precision",
         "float32",
+        "--engine",
+        "torch",
     ]
     assert main(["predict-best", *words]) == 0
     assert same_place(placed(tmp_path / "there/MASKS/p1.nii.gz"), before)

@@ -44,7 +44,7 @@ def head_mask(dwi: np.ndarray) -> np.ndarray:
         dwi: (Z, Y, X), finite.
     """
     content = np.ascontiguousarray(dwi)
-    key = hashlib.blake2b(content.view(np.uint8), key=f"{dwi.dtype.str}{dwi.shape}".encode()).digest()
+    key = hashlib.blake2b(content.view(np.uint8).data, key=f"{dwi.dtype.str}{dwi.shape}".encode()).digest()
     if (bits := _MASKS.get(key)) is not None:
         return np.unpackbits(bits, count=dwi.size).view(bool).reshape(dwi.shape)
     mask = _head_mask(dwi)

@@ -2,14 +2,17 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import nn
 
+from nnunetv2_mscs.network import MSCSNet
 from nnunetv2_mscs.nnunet_files.checkpoints import WEIGHTS
 from nnunetv2_mscs.nnunet_files.plans import WEIGHTS_THRESHOLD, weights_beside
 from nnunetv2_mscs.training.early_stopping_trainer import MSCSTrainerEarlyStopping
 
+ConvNd = nn.Conv2d | nn.Conv3d
 LEARNING_RATE, WARM_UP_STEPS = 0.002, 50
 # Of the adapted weights in those that are kept. Half is what Wortsman et al. (Robust fine-tuning of zero-shot models,
 # CVPR 2022) recommend where no data are left to choose it on.
@@ -54,11 +57,11 @@ class MSCSTrainerAdapt(MSCSTrainerEarlyStopping):
     def _restore_best(self) -> None:
         # The best epoch's checkpoint is never averaged, so that a training that ends twice ends the same way.
         super()._restore_best()
-        beginning, network = self._beginning(), self._bare_network()
+        beginning, network = self._beginning(), cast(MSCSNet, self._bare_network())
         for name, tensor in network.state_dict().items():
             tensor.lerp_(beginning[WEIGHTS][name].to(tensor.dtype), 1 - ADAPTED_SHARE)
         threshold = beginning.get(WEIGHTS_THRESHOLD, 0.5)
-        shift_threshold(network.decoder.seg_layers[-1], threshold, regions=self.label_manager.has_regions)
+        shift_threshold(cast(ConvNd, network.decoder.seg_layers[-1]), threshold, regions=self.label_manager.has_regions)
         self.print_to_log_file(
             f"checkpoint_final.pth holds the mean of these weights and those that the training began with; a "
             f"probability of {threshold:g} of the model is 0.5 of it."
@@ -74,7 +77,7 @@ class MSCSTrainerAdapt(MSCSTrainerEarlyStopping):
             group["lr"] = self.lr_scheduler.get_last_lr()[0] * min(1.0, (step + 1) / WARM_UP_STEPS)
 
 
-def shift_threshold(head: torch.nn.Module, threshold: float, *, regions: bool) -> None:
+def shift_threshold(head: ConvNd, threshold: float, *, regions: bool) -> None:
     """Make 0.5 of what was this probability of lesion, by the bias of the foreground's logits.
 
     nnU-Net's validation, prediction and ensembles cut at 0.5. A logit that is higher by a constant commutes with the
@@ -86,4 +89,5 @@ def shift_threshold(head: torch.nn.Module, threshold: float, *, regions: bool) -
         regions: whether every label is a region with a sigmoid of its own; else the first is background.
     """
     with torch.no_grad():
+        assert head.bias is not None
         head.bias[0 if regions else 1 :] += math.log((1 - threshold) / threshold)

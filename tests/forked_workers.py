@@ -29,7 +29,9 @@ PRELOADED = [
     *("matplotlib.pyplot", "nibabel", "pandas", "scipy.stats", "SimpleITK"),
 ]
 TAKE_VARIABLES = "import os; os.environ.update(variables)"
-CALL = f"{TAKE_VARIABLES}\nimport runpy; runpy.run_path(file)[function](*arguments)"
+# At the end of the path: the package is the installed one.
+CALL = f"{TAKE_VARIABLES}\nimport runpy, sys; sys.path.append(root); runpy.run_path(file)[function](*arguments)"
+ROOT = str(Path(__file__).parents[1])
 LONGEST_S = 1200
 
 
@@ -59,7 +61,7 @@ def call_in_workers(file: str | Path, function: str, *arguments: object, workers
     """Call a function of a file in several processes side by side, with each one's number behind the arguments."""
     started = []
     for rank in range(workers):
-        values = {"variables": dict(os.environ), "file": str(file), "function": function}
+        values = {"variables": dict(os.environ), "file": str(file), "function": function, "root": ROOT}
         started.append(FORKED.Process(target=exec, args=(CALL, {**values, "arguments": (*arguments, rank)})))
         started[-1].start()
     for process in started:

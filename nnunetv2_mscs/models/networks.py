@@ -66,7 +66,7 @@ class Networks:
             predictor.precision = precision
             if engine == OPENVINO:
                 folder = source.selection.folders[name]
-                _use_openvino(predictor, [fold_folder(folder, fold) / models.checkpoint for fold in folds], source)
+                _use_openvino(predictor, [fold_folder(folder, fold) / models.checkpoint for fold in folds])
             elif device.type == "cpu":
                 size = predictor.configuration_manager.patch_size
                 predictor.network = with_fewer_operations(predictor.network, size)
@@ -170,7 +170,7 @@ def _load(
     return predictor
 
 
-def _use_openvino(predictor: InBatches, checkpoints: list[Path], source: ModelSource) -> None:
+def _use_openvino(predictor: InBatches, checkpoints: list[Path]) -> None:
     """Let OpenVINO compute the networks of a predictor."""
     from nnunetv2_mscs.models.openvino_network import on_openvino
 
@@ -183,7 +183,6 @@ def _use_openvino(predictor: InBatches, checkpoints: list[Path], source: ModelSo
         checkpoints,
         (channels, *configuration.patch_size),
         predictor.precision,
-        beside=source.is_folder_of_user,
     )
     predictor.list_of_parameters = list(range(len(checkpoints)))
 

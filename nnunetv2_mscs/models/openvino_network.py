@@ -1,4 +1,4 @@
-"""A model's networks in OpenVINO: exported once, kept beside the checkpoint, called in PyTorch's place."""
+"""A model's networks in OpenVINO: exported once, kept in the user's cache, called in PyTorch's place."""
 
 import hashlib
 import json
@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ PRECISIONS = {FLOAT32: "f32", BFLOAT16: "bf16"}
 # Windows of a 2D network at once: OpenVINO computes a number that never changes fastest, and zeros fill the last batch.
 SLICES = 4
 FOLDER, PREFIX = "openvino", ".mscs-openvino-"
+MOST_KEPT = 30
 NETWORK, WEIGHTS, FACTS = "network.xml", "network.bin", "facts.json"
 PACKAGES = ("nnunetv2", "torch", "openvino")
 # Another number makes all networks be exported anew.
@@ -103,8 +105,6 @@ def on_openvino(
     checkpoints: Sequence[Path],
     shape: Sequence[int],
     precision: str,
-    *,
-    beside: bool,
 ) -> OpenVINONetwork:
     """The networks of all folds in OpenVINO, exported where that has not been done.
 
@@ -114,7 +114,6 @@ def on_openvino(
         checkpoints: the files of the weights, in the folders of the folds.
         shape: of a window, (C, *space).
         precision: float32 or bfloat16.
-        beside: keep the exported networks beside the checkpoints, if that can be written; else in the user's cache.
     """
 
     def converted(state: Mapping[str, torch.Tensor]) -> Callable[[Path], None]:
@@ -124,10 +123,7 @@ def on_openvino(
 
         return write
 
-    files = [
-        _kept(file, _facts(file, shape), converted(state), beside=beside)
-        for file, state in zip(checkpoints, weights, strict=True)
-    ]
+    files = [_kept(_facts(file, shape), converted(state)) for file, state in zip(checkpoints, weights, strict=True)]
     return OpenVINONetwork(files, shape, precision)
 
 
@@ -148,44 +144,52 @@ def _sha256(file: Path) -> str:
         return facts_of(stream).sha256
 
 
-def _kept(checkpoint: Path, facts: dict[str, Any], convert: Callable[[Path], None], *, beside: bool) -> Path:
+def _kept(facts: dict[str, Any], convert: Callable[[Path], None]) -> Path:
     """The file of an exported network that is there, or is made by `convert`.
 
+    It lies in the user's cache: what lies in a model's folder is part of the model to `mscs run` and `mscs export`.
+
     Raises:
-        MscsError: no folder for it can be written.
+        MscsError: the cache cannot be written.
     """
-    name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-    places = [*([checkpoint.parent / FOLDER] if beside else []), user_cache() / "nnunetv2-mscs" / FOLDER]
-    there = next((place / name / NETWORK for place in places if _is_whole(place / name, facts)), None)
-    if there:
-        return there
-    place = next((place for place in places if not write_failure(place)), None)
-    if place is None:
+    place = user_cache() / "nnunetv2-mscs" / FOLDER
+    kept = place / hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    if _is_whole(kept, facts):
+        with suppress(OSError):
+            os.utime(kept)
+        return kept / NETWORK
+    if write_failure(place):
         raise MscsError(
-            f"The network in OpenVINO's form can be kept neither in {' nor in '.join(map(str, places))}.",
+            f"The network in OpenVINO's form cannot be kept in {place}.",
             "Let XDG_CACHE_HOME name a folder that can be written, or choose --engine torch.",
         )
     try:
         place.mkdir(parents=True, exist_ok=True)
         clear_leftovers(place, PREFIX)
         with hidden_place(place, PREFIX) as hidden:
-            new = hidden / name
+            new = hidden / kept.name
             new.mkdir()
             convert(new / NETWORK)
             whole = {**facts, "files": {file: _sha256(new / file) for file in (NETWORK, WEIGHTS)}}
             write_whole(new / FACTS, json.dumps(whole, indent=2) + "\n")
-            outdated = [place / name, *(place.iterdir() if place.parent == checkpoint.parent else ())]
-            for old in outdated:
-                if not old.name.startswith("."):
-                    shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(kept, ignore_errors=True)
             try:
-                new.rename(place / name)
+                new.rename(kept)
             except OSError:
-                if not _is_whole(place / name, facts):  # else another command was quicker
+                if not _is_whole(kept, facts):  # else another command was quicker
                     raise
+        _drop_oldest(place)
     except OSError as error:
         raise MscsError(f"{place} could not be written: {error.strerror or error}.", DISK_FULL) from error
-    return place / name / NETWORK
+    return kept / NETWORK
+
+
+def _drop_oldest(place: Path) -> None:
+    """Keep the networks that were used last."""
+    with suppress(OSError):
+        networks = sorted((one for one in place.iterdir() if not one.name.startswith(".")), key=os.path.getmtime)
+        for old in networks[:-MOST_KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _is_whole(folder: Path, facts: Mapping[str, Any]) -> bool:

@@ -48,11 +48,6 @@ class ModelSource:
         return self.selection.folders[self.selection.models.models[0].identifier]
 
     @property
-    def is_folder_of_user(self) -> bool:
-        """Whether it lies in a folder that stays and is not this package's own."""
-        return self.unpacked is None and FOLDER not in self.first_folder.parents
-
-    @property
     def dataset_json(self) -> dict[str, Any]:
         return read_json(self.first_folder / DATASET_JSON)
 

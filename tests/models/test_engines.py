@@ -1,5 +1,6 @@
 """OpenVINO in PyTorch's place: the same masks, a copy of the network that follows the checkpoint, clear refusals."""
 
+import os
 import shutil
 from importlib.util import find_spec
 
@@ -69,7 +70,6 @@ def test_the_golden_numbers_in_3d(golden_folder, tmp_path):
         [tmp_path / "model/fold_0/checkpoint_final.pth"],
         image.shape[1:],
         "float32",
-        beside=True,
     )
     found = compiled(torch.cat([image, image.flip(-1)]))
     golden = np.load(golden_folder / "small_output.npy")
@@ -88,9 +88,11 @@ def test_a_cascade_is_pytorchs(files, tmp_path):
 
 
 @needs_openvino
-def test_the_exported_network_follows_the_checkpoint(own_model, files, monkeypatch):
+def test_the_exported_network_follows_the_checkpoint(own_model, files, tmp_path, monkeypatch):
+    cache, before = tmp_path / "cache/nnunetv2-mscs/openvino", sorted(own_model.rglob("*"))
     first = with_engine(own_model, fast=True).predict(**files).probabilities
-    (kept,) = (own_model / "fold_0/openvino").iterdir()
+    assert sorted(own_model.rglob("*")) == before, "a model's folder is its content"
+    (kept,) = cache.iterdir()
     assert {file.name for file in kept.iterdir()} == {"network.xml", "network.bin", "facts.json"}
     with monkeypatch.context() as patched:
         patched.setattr(openvino_network, "write_openvino", None)
@@ -101,21 +103,28 @@ def test_the_exported_network_follows_the_checkpoint(own_model, files, monkeypat
 
     shutil.copy(own_model / "fold_1/checkpoint_final.pth", own_model / "fold_0/checkpoint_final.pth")
     second = with_engine(own_model, fast=True).predict(**files).probabilities
-    assert [place.name for place in (own_model / "fold_0/openvino").iterdir()] != [kept.name]
+    assert len(list(cache.iterdir())) == 2
     assert np.abs(second - first).max() > 1e-3
     expected = Predictor(own_model, "cpu", precision="float32", engine="torch", fast=True).predict(**files)
     assert np.abs(second - expected.probabilities).max() < 1e-3
 
 
 @needs_openvino
-def test_a_folder_that_cannot_be_written_is_left_alone(own_model, tmp_path, monkeypatch):
-    monkeypatch.setattr(openvino_network, "write_failure", lambda place: "x" if own_model in place.parents else "")
+def test_networks_that_were_used_last_are_kept(own_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(openvino_network, "MOST_KEPT", 1)
+    cache = tmp_path / "cache/nnunetv2-mscs/openvino"
     with_engine(own_model, fast=True)
-    assert not (own_model / "fold_0/openvino").exists()
-    assert len(list((tmp_path / "cache/nnunetv2-mscs/openvino").glob("*/network.xml"))) == 1
+    (first,) = cache.iterdir()
+    os.utime(first, (0, 0))
+    shutil.copy(own_model / "fold_1/checkpoint_final.pth", own_model / "fold_0/checkpoint_final.pth")
+    with_engine(own_model, fast=True)
+    assert [place.name for place in cache.iterdir()] != [first.name]
+
+
+@needs_openvino
+def test_a_cache_that_cannot_be_written_is_refused(own_model, monkeypatch):
     monkeypatch.setattr(openvino_network, "write_failure", lambda place: "x")
-    shutil.rmtree(tmp_path / "cache")
-    with pytest.raises(MscsError, match="can be kept neither in"):
+    with pytest.raises(MscsError, match="cannot be kept in"):
         with_engine(own_model, fast=True)
 
 

@@ -63,7 +63,7 @@ def test_a_prediction_imports_nothing_that_it_does_not_use(tmp_path):
         image = sitk.GetImageFromArray((head * (value + 5 * z + x)).astype(np.float32))
         image.SetSpacing((3.0, 3.0, 14.0))
         sitk.WriteImage(image, tmp_path / f"scan_{number:04d}.nii.gz")
-    words = ("predict", tmp_path, "-o", tmp_path / "out", "--device", "cpu")
+    words = ("predict", tmp_path, "-o", tmp_path / "out", "--device", "cpu", "--engine", "torch")
     said = python(PREDICT.format(names=NOT_NEEDED), *words)
     assert json.loads(said.splitlines()[-1]) == [0, []]
     assert (tmp_path / "out" / "scan.nii.gz").is_file()

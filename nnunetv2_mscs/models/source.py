@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.models.shipped import FOLDER, place_of
+from nnunetv2_mscs.models.shipped import place_of
 from nnunetv2_mscs.nnunet_files.best_configuration import BEST_RECORD
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, READER
 from nnunetv2_mscs.nnunet_files.json_files import read_json

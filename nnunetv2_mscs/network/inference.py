@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -43,8 +44,14 @@ class InferenceNet(nn.Module):
 
 def saves_operations(network: MSCSNet, size: Sequence[int]) -> bool:
     """Whether an `InferenceNet` for images of a size has fewer operations than the network."""
-    has_batch_norm = any(isinstance(module, BATCH_NORMS) for module in network.modules())
-    return has_batch_norm or any(
+    if any(isinstance(module, BATCH_NORMS) for module in network.modules()):
+        return True
+    widths = [module.conv.weight.shape[2:] for module in network.modules() if isinstance(module, SameConv)]
+    widest = np.max(np.array(widths), axis=0)
+    smallest_map = np.array(size) // network.divisors
+    if (widest // 2 < smallest_map).all():  # what follows makes PyTorch import its compiler, which takes seconds
+        return False
+    return any(
         _seen_taps(conv, seen) != [slice(0, width) for width in conv.conv.kernel_size]  # type: ignore[union-attr]
         for conv, seen in _input_sizes(network, size).items()
     )

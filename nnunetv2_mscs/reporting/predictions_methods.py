@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from nnunetv2_mscs.reporting.report.methods import Cited
+from nnunetv2_mscs.reporting.report.citations import Cited
 
 PACKAGES = ("nnunetv2-mscs", "nnunetv2", "torch")
 

@@ -59,6 +59,7 @@ RUN = {
     "nnUNetv2_preprocess": "tests/end_to_end/test_real_scans.py",
     "nnUNetv2_train": "tests/end_to_end/test_real_scans.py",
     "benchmarks/choose_threshold.py": "tests/benchmarks/test_synthetic_training.py",
+    "benchmarks/convert.py": "tests/benchmarks/test_convert.py",
     "benchmarks/evaluation.py": "tests/benchmarks/test_evaluation.py",
     "benchmarks/gpu.py": "tests/benchmarks/test_gpu.py",
     "benchmarks/lesion_rules.py": "tests/benchmarks/test_evaluation.py",

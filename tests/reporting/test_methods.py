@@ -7,7 +7,8 @@ import re
 import pytest
 
 from nnunetv2_mscs.evaluation.statistics import StatisticsSettings, summarise
-from nnunetv2_mscs.reporting.report.methods import REFERENCES, methods_of
+from nnunetv2_mscs.reporting.report.citations import CITATIONS
+from nnunetv2_mscs.reporting.report.methods import methods_of
 
 VERSIONS = ["torch 2.9"]
 PLANS = {
@@ -95,5 +96,5 @@ def test_references_are_cited_and_numbered_in_order(evaluations, model):
         dict.fromkeys(int(number) for group in re.findall(r"\[([\d, ]+)\]", text) for number in group.split(","))
     )
     assert cited == list(range(1, len(listed) + 1))
-    assert [one.split("] ", 1)[1] for one in listed if "Wilcoxon" in one] == [REFERENCES["Wilcoxon"]]
+    assert [one.split("] ", 1)[1] for one in listed if "Wilcoxon" in one] == [CITATIONS["Wilcoxon"]]
     assert f"{evaluations[0].model}: Lesions were segmented" in text

@@ -46,8 +46,8 @@ def saves_operations(network: MSCSNet, size: Sequence[int]) -> bool:
     """Whether an `InferenceNet` for images of a size has fewer operations than the network."""
     if any(isinstance(module, BATCH_NORMS) for module in network.modules()):
         return True
-    widths = [module.conv.weight.shape[2:] for module in network.modules() if isinstance(module, SameConv)]
-    widest = np.max(np.array(widths), axis=0)
+    convolutions: list[nn.Conv3d] = [m.conv for m in network.modules() if isinstance(m, SameConv)]  # type: ignore[misc]
+    widest = np.max([conv.kernel_size for conv in convolutions], axis=0)
     smallest_map = np.array(size) // network.divisors
     if (widest // 2 < smallest_map).all():  # what follows makes PyTorch import its compiler, which takes seconds
         return False

@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import SimpleITK as sitk
 import torch
 from reporting import conditions, print_table, write_json
@@ -49,7 +50,7 @@ def make_source(folder: Path, cases: int, phantoms: int, size: Sequence[int], sp
                 image = sitk.ReadImage(str(file))
                 if kind == "images":
                     array = sitk.GetArrayFromImage(image)
-                    brighter = sitk.GetImageFromArray((array * (1 + number / 5000)).astype(array.dtype))
+                    brighter = sitk.GetImageFromArray(np.rint(array * (1 + number / 1000)).astype(array.dtype))
                     brighter.CopyInformation(image)
                     image = brighter
                 sitk.WriteImage(image, str(copy), useCompression=True)

@@ -1,4 +1,4 @@
-"""How large the demo is: chosen so that two CPU cores finish it in about seven minutes."""
+"""How large the demo is: chosen so that two CPU cores finish it in about eight minutes."""
 
 from dataclasses import dataclass
 

@@ -30,6 +30,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 from reporting import conditions, print_table, write_json
+from unet import with_unet
 
 from nnunetv2_mscs.models.shipped import shipped_folder
 from nnunetv2_mscs.nnunet_files.commands import nnunet_command
@@ -40,7 +41,6 @@ SPACINGS_MM = {"192x192x20": (1.2, 1.2, 6.0), "112x112x73": (2.0, 2.0, 2.0)}
 HEAD_MM = (230.0, 230.0, 140.0)
 STEPS = ("read", "preprocess", "network", "resample", "measure", "write")
 OURS, NNUNET, UNET = "mscs predict", "nnUNetv2_predict", "nnUNetv2_predict, U-Net"
-FEATURES, CONVOLUTIONS = (32, 64, 128, 256, 512, 512, 512), 2
 
 
 def make_scans(folder: Path, grid: str, studies: int, times: int) -> None:
@@ -77,28 +77,7 @@ def write_unet(folder: Path) -> Path:
 
     shutil.copytree(shipped_folder(), folder)
     plans, dataset = (json.loads((folder / name).read_text()) for name in ("plans.json", "dataset.json"))
-    strides = plans["configurations"]["2d"]["architecture"]["arch_kwargs"]["strides"]
-    n = len(strides)
-    plans["configurations"]["2d"]["architecture"] = {
-        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-        "arch_kwargs": {
-            "n_stages": n,
-            "features_per_stage": FEATURES[:n],
-            "conv_op": "torch.nn.modules.conv.Conv2d",
-            "kernel_sizes": [[3, 3]] * n,
-            "strides": strides,
-            "n_conv_per_stage": [CONVOLUTIONS] * n,
-            "n_conv_per_stage_decoder": [CONVOLUTIONS] * (n - 1),
-            "conv_bias": True,
-            "norm_op": "torch.nn.modules.instancenorm.InstanceNorm2d",
-            "norm_op_kwargs": {"eps": 1e-05, "affine": True},
-            "dropout_op": None,
-            "dropout_op_kwargs": None,
-            "nonlin": "torch.nn.LeakyReLU",
-            "nonlin_kwargs": {"inplace": True},
-        },
-        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
-    }
+    plans = with_unet(plans)
     manager = PlansManager(plans)
     network = nnUNetTrainer.build_network_architecture(manager, manager.get_configuration("2d"), 2, 2, False)
     (folder / "plans.json").write_text(json.dumps(plans))

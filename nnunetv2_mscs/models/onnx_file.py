@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.models.predictor import DEFAULT_THRESHOLD
 from nnunetv2_mscs.models.source import MIN_LESION, THRESHOLD, ModelSource, find_model
 from nnunetv2_mscs.nnunet_files.checkpoints import WEIGHTS, read_checkpoint
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
@@ -27,7 +28,7 @@ IMAGE, LOGITS, BATCH = "image", "logits", "batch"
 # An ONNX file is a message of at most 2 GiB.
 LARGEST_BYTES = 2_000_000_000
 # As nnU-Net predicts.
-STEP, SIGMA, DEFAULT_THRESHOLD = 0.5, 1 / 8, 0.5
+STEP, SIGMA = 0.5, 1 / 8
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from nnunetv2_mscs.sharing.manifest import facts_of
 from nnunetv2_mscs.sharing.plans import quiet
 from nnunetv2_mscs.workplace.hidden_places import clear_leftovers, hidden_place
 from nnunetv2_mscs.workplace.resources import cores, write_failure
-from nnunetv2_mscs.workplace.whole_files import DISK_FULL, write_whole
+from nnunetv2_mscs.workplace.whole_files import DISK_FULL, write_whole, writing
 
 # What OpenVINO calls the precisions. Without being asked it computes in bfloat16 where the CPU does.
 PRECISIONS = {FLOAT32: "f32", BFLOAT16: "bf16"}
@@ -163,7 +163,7 @@ def _kept(facts: dict[str, Any], convert: Callable[[Path], None]) -> Path:
             f"The network in OpenVINO's form cannot be kept in {place}.",
             "Let XDG_CACHE_HOME name a folder that can be written, or choose --engine torch.",
         )
-    try:
+    with writing(place):
         place.mkdir(parents=True, exist_ok=True)
         clear_leftovers(place, PREFIX)
         with hidden_place(place, PREFIX) as hidden:
@@ -179,8 +179,6 @@ def _kept(facts: dict[str, Any], convert: Callable[[Path], None]) -> Path:
                 if not _is_whole(kept, facts):  # else another command was quicker
                     raise
         _drop_oldest(place)
-    except OSError as error:
-        raise MscsError(f"{place} could not be written: {error.strerror or error}.", DISK_FULL) from error
     return kept / NETWORK
 
 

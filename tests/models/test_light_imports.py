@@ -44,6 +44,7 @@ splits = nnUNetTrainer.generate_crossval_split([f"case_{n}" for n in range(10)])
 assert len(splits) == 5
 assert isinstance(blosc2.asarray(torch.ones(3).numpy()), bounding_boxes.blosc2.ndarray.NDArray)
 assert nibabel.nifti1.pdcm.Dataset is not None
+print("all of it works")
 """
 
 
@@ -70,7 +71,7 @@ def test_a_prediction_imports_nothing_that_it_does_not_use(tmp_path):
 
 
 def test_what_was_left_out_works_afterwards():
-    python(AFTERWARDS)
+    assert python(AFTERWARDS).splitlines()[-1] == "all of it works"
 
 
 def test_a_version_that_needs_a_module_at_once_is_imported_as_it_is(tmp_path, monkeypatch):

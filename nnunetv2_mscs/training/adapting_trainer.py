@@ -1,6 +1,7 @@
 """`MSCSTrainerAdapt`: goes on from another model's weights on a user's own scans."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,8 +59,7 @@ class MSCSTrainerAdapt(MSCSTrainerEarlyStopping):
         # The best epoch's checkpoint is never averaged, so that a training that ends twice ends the same way.
         super()._restore_best()
         beginning, network = self._beginning(), cast(MSCSNet, self._bare_network())
-        for name, tensor in network.state_dict().items():
-            tensor.lerp_(beginning[WEIGHTS][name].to(tensor.dtype), 1 - ADAPTED_SHARE)
+        go_half_way_back(network, beginning[WEIGHTS])
         threshold = beginning.get(WEIGHTS_THRESHOLD, 0.5)
         shift_threshold(cast(ConvNd, network.decoder.seg_layers[-1]), threshold, regions=self.label_manager.has_regions)
         self.print_to_log_file(
@@ -75,6 +75,13 @@ class MSCSTrainerAdapt(MSCSTrainerEarlyStopping):
         step = self.current_epoch * self.num_iterations_per_epoch + len(self.steps.training.outputs)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr_scheduler.get_last_lr()[0] * min(1.0, (step + 1) / WARM_UP_STEPS)
+
+
+def go_half_way_back(network: nn.Module, beginning: Mapping[str, torch.Tensor]) -> None:
+    """Give a network the mean of its weights and those that it began with."""
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point():  # a batch norm counts its batches, too
+            tensor.lerp_(beginning[name].to(tensor.dtype), 1 - ADAPTED_SHARE)
 
 
 def shift_threshold(head: ConvNd, threshold: float, *, regions: bool) -> None:

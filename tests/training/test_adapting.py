@@ -8,7 +8,7 @@ import torch
 
 from nnunetv2_mscs.nnunet_files.plans import weights_beside
 from nnunetv2_mscs.training import MSCSTrainer
-from nnunetv2_mscs.training.adapting_trainer import LEARNING_RATE, WARM_UP_STEPS, shift_threshold
+from nnunetv2_mscs.training.adapting_trainer import LEARNING_RATE, WARM_UP_STEPS, go_half_way_back, shift_threshold
 from nnunetv2_mscs.training.variants import trainer_by_name
 
 SHORT = trainer_by_name("MSCSTrainerAdapt_2epochs_3iterations")
@@ -56,6 +56,16 @@ def _assert_half_way(trainer, beginning):
             expected[1:] += math.log(0.8 / 0.2)
         torch.testing.assert_close(tensor, expected)
         torch.testing.assert_close(trainer.network.state_dict()[name], tensor)
+
+
+def test_a_network_with_batch_norms_goes_half_way_back():
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2))
+    beginning = {name: tensor.float() + 1 for name, tensor in network.state_dict().items()}
+    trained = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    go_half_way_back(network, beginning)
+    for name, tensor in network.state_dict().items():
+        added = 0 if name.endswith("num_batches_tracked") else 0.5
+        torch.testing.assert_close(tensor, trained[name] + added, check_dtype=False)
 
 
 def test_half_of_the_new_scale_is_the_threshold_of_the_old():

@@ -82,7 +82,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--engine",
         choices=("auto", "torch", "openvino"),
         default="auto",
-        help="of the network (default: openvino on a CPU where it is installed, else torch)",
+        help="what computes the network (default: openvino on a CPU where it is installed, else torch)",
     )
     add("--fast", action="store_true", help="one fold of one model, without mirroring: quicker and less accurate")
     add(

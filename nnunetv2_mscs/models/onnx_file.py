@@ -115,11 +115,8 @@ def write_network(networks: Sequence[Any], shape: Sequence[int], file: Path) -> 
         file: to write.
 
     Raises:
-        MscsError: the packages that write ONNX are missing, or the networks are too large for one file.
+        MscsError: the networks are too large for one file.
     """
-    for package in ("onnx", "onnxscript"):
-        if find_spec(package) is None:
-            raise MscsError(f"{package} is not installed, which writes ONNX files.", EXTRA)
     import torch
     from torch import nn
 
@@ -166,6 +163,9 @@ def _refuse(file: Path, description: Path, *, overwrite: bool) -> None:
         raise MscsError(f"{file} does not end in .onnx.", f"Name the file, such as {file.with_suffix('.onnx').name}.")
     if not file.parent.is_dir():
         raise MscsError(f"{file.parent} is not there.", f"Type: mkdir -p {shlex.quote(str(file.parent))}")
+    for package in ("onnx", "onnxscript"):
+        if find_spec(package) is None:
+            raise MscsError(f"{package} is not installed, which writes ONNX files.", EXTRA)
     taken = next((one for one in (file, description) if one.exists()), None)
     if taken and (taken.is_dir() or not overwrite):
         raise MscsError(f"{taken} is there already.", "Choose another name, or replace it with --overwrite.")

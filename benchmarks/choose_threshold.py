@@ -39,7 +39,7 @@ def figures(model: Path, scans: Path) -> dict[tuple[float, float], tuple[float, 
     dice: dict[tuple[float, float], list[float]] = {pair: [] for pair in pairs}
     few: dict[tuple[float, float], list[bool]] = {pair: [] for pair in pairs}
     for files in cases_of(scans):
-        scan, _ = load_scan(files, ReadingRules(), check=False)
+        scan, _ = load_scan(files, ReadingRules())
         if scan is None or scan.labels is None:
             continue  # a scan without an ADC map: constant channels are refused
         truth, volume_ml = scan.labels > 0, scan.grid.voxel_volume_ml

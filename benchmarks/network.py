@@ -250,8 +250,8 @@ class EngineBench:
 
 def engines_of(name: str, bench: Bench) -> dict[str, EngineBench]:
     """The engines that this machine has, by the names of their rows."""
-    from nnunetv2_mscs.models.batches import FLOAT32, fastest_precision
     from nnunetv2_mscs.models.engines import OPENVINO, TORCH
+    from nnunetv2_mscs.network.precision import FLOAT32, fastest_precision
 
     precisions = dict.fromkeys([FLOAT32, fastest_precision(torch.device("cpu"))])
     names = [TORCH, *([OPENVINO] if find_spec(OPENVINO) else [])]

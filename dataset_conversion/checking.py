@@ -1,4 +1,4 @@
-"""Check every case before anything is written, by its files and by its names."""
+"""Check every case, by its files and by its names, and keep what was read of it for the data set."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ import numpy as np
 
 from nnunetv2_mscs.dataset_conversion.cases import Case
 from nnunetv2_mscs.dataset_conversion.dicom_studies import load_case
+from nnunetv2_mscs.dataset_conversion.kept_scans import KeptScans
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ReadingRules, channel_order
 from nnunetv2_mscs.scans.contrast import Contrast, lesion_contrast
 from nnunetv2_mscs.scans.findings import Finding, Findings, shown
@@ -28,7 +29,8 @@ class CaseReport:
         case: the case.
         findings: of this case alone.
         channels: the channels' names in nnU-Net's order; empty if the case has errors.
-        grid: where its voxels lie.
+        grid: where its voxels lie in the data set.
+        turned_from: where they lie in the source, if the data set stores them along other axes.
         adc_unit: the unit its ADC is stored in, None without ADC.
         labels: the label values of its mask.
         volume_ml: lesion volume, None without a mask.
@@ -43,6 +45,7 @@ class CaseReport:
     findings: tuple[Finding, ...] = ()
     channels: tuple[str, ...] = ()
     grid: Grid | None = None
+    turned_from: Grid | None = None
     adc_unit: str | None = None
     labels: tuple[int, ...] = ()
     volume_ml: float | None = None
@@ -61,12 +64,14 @@ class CaseReport:
         return [item.finding for item in self.findings if item.severity == "warning"]
 
 
-def check_case(case: Case, rules: ReadingRules) -> CaseReport:
-    """Read and harmonise one case and report on it."""
+def check_case(case: Case, rules: ReadingRules, kept: KeptScans) -> CaseReport:
+    """Read and harmonise one case, report on it, and keep it."""
     scan, items = load_case(case, rules)
     findings = tuple(replace(item, case=case.name) for item in items)
     if scan is None:
+        kept.give_up()
         return CaseReport(case, findings)
+    kept.put(case.name, scan)
     upright = scan.turned_to(UPRIGHT)
     report = CaseReport(
         case=case,
@@ -81,7 +86,7 @@ def check_case(case: Case, rules: ReadingRules) -> CaseReport:
         return report
     return replace(
         report,
-        labels=tuple(sorted({0, *np.unique(scan.labels).tolist()})),
+        labels=(0, *np.unique(scan.labels[scan.labels > 0]).tolist()),
         volume_ml=lesion_volume_ml(scan.labels, scan.grid.voxel_volume_ml),
         pieces=count_pieces(scan.labels),
         mask_digest=_digest(upright.labels) if scan.labels.any() else "",
@@ -96,12 +101,13 @@ def _contrast(scan: Scan, labels: np.ndarray) -> Contrast | None:
 
 
 def _digest(array: np.ndarray) -> str:
-    return hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest()
+    return hashlib.sha256(array.tobytes()).hexdigest()
 
 
-def check_cases(cases: Sequence[Case], rules: ReadingRules, *, processes: int) -> list[CaseReport]:
-    """Reports of all cases, in their order."""
-    return run_parallel(partial(check_case, rules=rules), cases, processes=processes, description="checking")
+def check_cases(cases: Sequence[Case], rules: ReadingRules, kept: KeptScans, *, processes: int) -> list[CaseReport]:
+    """Reports of all cases, in their order; their scans are kept until one of them has an error."""
+    work = partial(check_case, rules=rules, kept=kept)
+    return run_parallel(work, cases, processes=processes, description="reading")
 
 
 def settle_channels(cases: Sequence[Case], wanted: Sequence[str], findings: Findings) -> list[Case]:

@@ -1,4 +1,4 @@
-"""The whole way from a source folder to nnU-Net's raw dataset: find, check, split, write."""
+"""The whole way from a source folder to nnU-Net's raw dataset: find, read and check, split, put together."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -22,6 +22,7 @@ from nnunetv2_mscs.dataset_conversion.destination import (
 )
 from nnunetv2_mscs.dataset_conversion.folders import Folder
 from nnunetv2_mscs.dataset_conversion.former_data import warn_of_former_data
+from nnunetv2_mscs.dataset_conversion.kept_scans import KeptScans
 from nnunetv2_mscs.dataset_conversion.layouts import (
     check_source,
     check_unlabelled,
@@ -119,29 +120,50 @@ def convert(request: ConversionRequest) -> Conversion:
         layout, cases = _find_labelled(request, findings)
     check_apart(destination, _files(cases))
     _check_dicom(cases)
-    reports = check_cases(cases, request.rules, processes=request.processes)
+    with _writing(), staged(destination, overwrite=request.overwrite) as folder:
+        kept = KeptScans.beside(folder)
+        if findings.errors:
+            kept.give_up()
+        reports = _read(request, destination, cases, kept, findings)
+        axes, reports = settle_axes(reports, findings)
+        role_of = settle_roles(reports, request.test_fraction, request.seed)
+        warn_of_leaks(reports, role_of, findings)
+        folds = settle_folds(reports, role_of, request.seed, findings)
+        needs_clean = warn_of_former_data(destination.name, folds, findings)
+        facts = DatasetFacts(
+            destination.name, str(request.source), layout, request.rules, axes, str(request.unlabelled or "")
+        )
+        write_dataset(folder, reports, role_of, folds, facts, request.roots, kept, processes=request.processes)
+    return Conversion(destination, layout, reports, role_of, folds, findings.items, needs_clean)
+
+
+def _read(
+    request: ConversionRequest,
+    destination: Destination,
+    cases: Sequence[Case],
+    kept: KeptScans,
+    findings: Findings,
+) -> list[CaseReport]:
+    """Reports of all cases, labelled or not, none with an error.
+
+    Raises:
+        SourceRefused: with all findings.
+    """
+    reports = check_cases(cases, request.rules, kept, processes=request.processes)
     if request.unlabelled:
         new = _find_unlabelled(request.unlabelled, _channels(request, reports), reports, findings)
         check_apart(destination, _files(new))
         _check_dicom(new)
-        reports += check_cases(new, request.rules, processes=request.processes)
+        if findings.errors:
+            kept.give_up()
+        reports += check_cases(new, request.rules, kept, processes=request.processes)
     check_spacing([report.case for report in reports], request.spacing, findings)
     for report in reports:
         findings.items += report.findings
     check_together(reports, findings)
     if findings.errors:
         raise SourceRefused(findings.items)
-    axes, reports = settle_axes(reports, findings)
-    role_of = settle_roles(reports, request.test_fraction, request.seed)
-    warn_of_leaks(reports, role_of, findings)
-    folds = settle_folds(reports, role_of, request.seed, findings)
-    needs_clean = warn_of_former_data(destination.name, folds, findings)
-    facts = DatasetFacts(
-        destination.name, str(request.source), layout, request.rules, axes, str(request.unlabelled or "")
-    )
-    with _writing(), staged(destination, overwrite=request.overwrite) as folder:
-        write_dataset(folder, reports, role_of, folds, facts, request.roots, processes=request.processes)
-    return Conversion(destination, layout, reports, role_of, folds, findings.items, needs_clean)
+    return reports
 
 
 @contextmanager

@@ -44,22 +44,18 @@ def is_one_study(folder: Path) -> bool:
         return False
 
 
-def load_case(
-    case: Case, rules: ReadingRules, *, check: bool = True, adc_unit: str | None = None
-) -> tuple[Scan | None, list[Finding]]:
+def load_case(case: Case, rules: ReadingRules) -> tuple[Scan | None, list[Finding]]:
     """Read and harmonise a case, from files or from a DICOM study.
 
     Args:
         case: where it lies.
         rules: how to read it.
-        check: also check that files are complete, and note what was picked from a study.
-        adc_unit: as of `load_scan`.
 
     Returns:
         The scan, or None when errors leave none, and all findings.
     """
     if not case.is_dicom:
-        return load_scan(case.files, rules, check=check, adc_unit=adc_unit)
+        return load_scan(case.files, rules)
     findings = Findings()
     wanted = rules.channel_names or case.channel_names or (ADC, DWI)
     try:
@@ -71,8 +67,8 @@ def load_case(
         return None, findings.items
     for sentence in picked:
         findings.note(sentence)
-    mask = read_mask(case.mask, rules, findings, check)
-    scan = put_together(used, rules, findings, mask=mask, adc_unit=adc_unit)
+    mask = read_mask(case.mask, rules, findings)
+    scan = put_together(used, rules, findings, mask=mask)
     if scan is not None and set(used) != set(wanted):
         try:
             scan = with_computed_adc(scan, used, new, findings)

@@ -30,6 +30,6 @@ def settle_axes(reports: Sequence[CaseReport], findings: Findings) -> tuple[str,
                 f"stored along the axes {report.grid.axes}, most cases along {axes}: turned to {axes}",
                 case=report.case.name,
             )
-            report = replace(report, grid=along(axes, report.grid))
+            report = replace(report, grid=along(axes, report.grid), turned_from=report.grid)
         settled.append(report)
     return axes, settled

@@ -7,12 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.dataset_conversion.checking import CaseReport
-from nnunetv2_mscs.dataset_conversion.dicom_studies import load_case
-from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.dataset_conversion.kept_scans import FILE_ENDING, KeptScans
 from nnunetv2_mscs.nnunet_files.dataset import (
     DATASET_JSON,
     IMAGES_TR,
@@ -25,10 +22,8 @@ from nnunetv2_mscs.nnunet_files.dataset import (
 )
 from nnunetv2_mscs.scans.channels import ReadingRules
 from nnunetv2_mscs.scans.units import SCALED
-from nnunetv2_mscs.scans.writing import write_volume
 from nnunetv2_mscs.workplace.parallel import run_parallel
 
-FILE_ENDING = ".nii.gz"
 IMAGES = {"train": IMAGES_TR, "test": IMAGES_TS, "unlabelled": IMAGES_TS}
 LABELS = {"train": LABELS_TR, "test": LABELS_TS}
 
@@ -52,10 +47,11 @@ def write_dataset(
     folds: Folds,
     facts: DatasetFacts,
     roots: Sequence[Path],
+    kept: KeptScans,
     *,
     processes: int,
 ) -> None:
-    """Write the whole dataset into an empty folder.
+    """Write the whole dataset into an empty folder; the scans are moved into it.
 
     Args:
         folder: where to.
@@ -64,34 +60,29 @@ def write_dataset(
         folds: nnU-Net's splits; without any, no splits_final.json is written.
         facts: the rest of dataset.json.
         roots: folders that file names in cases.csv are relative to.
+        kept: all scans.
         processes: how many to use.
     """
     for name in (IMAGES_TR, LABELS_TR, *(IMAGES[role] for role in set(role_of.values()))):
         (folder / name).mkdir(exist_ok=True)
     if "test" in role_of.values():
         (folder / LABELS_TS).mkdir()
-    work = partial(_write_case, folder=folder, role_of=role_of, rules=facts.rules, axes=facts.axes)
-    run_parallel(work, reports, processes=processes, description="writing")
+    turned = [report for report in reports if report.turned_from]
+    work = partial(_turn, kept=kept, axes=facts.axes)
+    run_parallel(work, turned, processes=processes, description="turning")
+    for report in reports:
+        role = role_of[report.name]
+        labels = folder / LABELS[role] if role in LABELS and report.volume_ml is not None else None
+        kept.move(report.name, len(report.channels), folder / IMAGES[role], labels)
     if folds:
         _write_json(folds, folder / SPLITS)
     write_cases_csv(folder / "cases.csv", reports, role_of, folds, roots)
     _write_json(dataset_json(reports, role_of, facts), folder / DATASET_JSON)
 
 
-def _write_case(report: CaseReport, folder: Path, role_of: Mapping[str, str], rules: ReadingRules, axes: str) -> None:
-    case = report.case
-    scan, findings = load_case(case, rules, check=False, adc_unit=report.adc_unit)
-    if scan is None:
-        raise MscsError(
-            f"{case.name} changed while it was being converted: {findings[0].finding}.", "Run the command again."
-        )
-    role = role_of[case.name]
-    if role in LABELS:
-        scan = scan.turned_to(axes)
-    for index, channel in enumerate(scan.channels.values()):
-        write_volume(channel, scan.grid, folder / IMAGES[role] / f"{case.name}_{index:04d}{FILE_ENDING}")
-    if scan.labels is not None and role in LABELS:
-        write_volume(scan.labels.astype(np.uint8), scan.grid, folder / LABELS[role] / f"{case.name}{FILE_ENDING}")
+def _turn(report: CaseReport, kept: KeptScans, axes: str) -> None:
+    assert report.turned_from is not None
+    kept.turn(report.name, report.channels, report.turned_from, axes)
 
 
 def label_names(reports: Sequence[CaseReport]) -> dict[str, int]:

@@ -7,17 +7,10 @@ import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.inference.sliding_window_prediction import compute_gaussian
 
+from nnunetv2_mscs.network.precision import BFLOAT16, FLOAT32
+
 # Slices at once: more are no faster on a CPU, and take more memory.
 SLICES = 8
-FLOAT32, BFLOAT16, FLOAT16 = "float32", "bfloat16", "float16"
-
-
-def fastest_precision(device: torch.device) -> str:
-    """Half precision on GPUs, as nnU-Net has it; bfloat16 on CPUs with tiles for it (Intel's AMX); else float32."""
-    if device.type == "cuda":
-        return FLOAT16
-    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    return BFLOAT16 if device.type == "cpu" and has_tiles() else FLOAT32
 
 
 class InBatches(nnUNetPredictor):

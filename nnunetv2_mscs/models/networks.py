@@ -15,9 +15,10 @@ from nnunetv2.utilities.label_handling.label_handling import convert_labelmap_to
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.models.batches import FLOAT32, InBatches
+from nnunetv2_mscs.models.batches import InBatches
 from nnunetv2_mscs.models.engines import OPENVINO, TORCH, with_fewer_operations
 from nnunetv2_mscs.models.source import ModelSource
+from nnunetv2_mscs.network.precision import FLOAT32
 from nnunetv2_mscs.nnunet_files.checkpoints import WEIGHTS, read_checkpoint
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
 from nnunetv2_mscs.nnunet_files.json_files import read_json

@@ -17,9 +17,9 @@ from torch import nn
 
 from nnunetv2_mscs import __version__
 from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.models.batches import BFLOAT16, FLOAT32
 from nnunetv2_mscs.network import MSCSNet
 from nnunetv2_mscs.network.inference import InferenceNet
+from nnunetv2_mscs.network.precision import BFLOAT16, FLOAT32
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON
 from nnunetv2_mscs.nnunet_files.json_files import read_json_if_there
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON

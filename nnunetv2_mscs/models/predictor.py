@@ -87,9 +87,9 @@ class Predictor:
         import torch
 
         import_for_prediction()
-        from nnunetv2_mscs.models.batches import fastest_precision
         from nnunetv2_mscs.models.engines import choose_engine
         from nnunetv2_mscs.models.networks import Networks
+        from nnunetv2_mscs.network.precision import fastest_precision
 
         source = model if isinstance(model, ModelSource) else find_model(model)
         self.model_name = source.name

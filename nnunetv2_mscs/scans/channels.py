@@ -71,7 +71,7 @@ def channel_order(names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: ({ADC: 0, DWI: 1}.get(name, 2), name))
 
 
-def read_channels(files: ScanFiles, rules: ReadingRules, findings: Findings, check: bool) -> dict[str, Channel]:
+def read_channels(files: ScanFiles, rules: ReadingRules, findings: Findings, check: bool = True) -> dict[str, Channel]:
     """Each channel by its name; empty if any file fails."""
     channels: dict[str, Channel] = {}
     for name, path in files.images.items():

@@ -33,7 +33,7 @@ def to_labels(channels: np.ndarray, *, most: int = MOST_LABELS) -> np.ndarray:
         )
     if len(rounded) > 1:
         return _from_one_hot(rounded)
-    values = np.unique(rounded)
+    values = np.unique(np.append(rounded[rounded != 0], 0))  # nearly all voxels are 0: sorting them takes long
     if set(values.tolist()) <= {0, 255}:
         return (rounded == 255).astype(np.uint8)
     if values[0] < 0 or values[-1] > most:

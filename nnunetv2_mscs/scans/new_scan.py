@@ -95,7 +95,7 @@ def read_new_channels(
     if B0 in images:
         new.channels[B0] = _mean_b0(images.pop(B0), rules, new.findings)
     if images:
-        new.channels |= read_channels(replace(files, images=images), rules, new.findings, check=True)
+        new.channels |= read_channels(replace(files, images=images), rules, new.findings)
     raise_first(new.findings)
     return new
 

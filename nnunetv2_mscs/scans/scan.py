@@ -26,7 +26,7 @@ from nnunetv2_mscs.scans.nifti import ANALYZE
 from nnunetv2_mscs.scans.orientation import NO_ORIENTATION
 from nnunetv2_mscs.scans.plausible import bright_air, check_adc, check_mask_extent
 from nnunetv2_mscs.scans.reading import Volume, read_volume
-from nnunetv2_mscs.scans.units import TO_MICRO, AdcUnit, find_adc_unit
+from nnunetv2_mscs.scans.units import AdcUnit, find_adc_unit
 
 LARGEST_VOLUME_CHANGE = 0.1
 # Shares of voxels below 0 that noise alone brings into an ADC map, of the head and of the whole volume.
@@ -61,26 +61,22 @@ class Scan:
         return replace(self, channels=channels, labels=labels, grid=grid)
 
 
-def load_scan(
-    files: ScanFiles, rules: ReadingRules, *, check: bool = True, adc_unit: str | None = None
-) -> tuple[Scan | None, list[Finding]]:
+def load_scan(files: ScanFiles, rules: ReadingRules) -> tuple[Scan | None, list[Finding]]:
     """Read and harmonise one scan.
 
     Args:
         files: where it lies.
         rules: how to read it.
-        check: also check that the files are complete; not needed for files checked before.
-        adc_unit: of the scan's ADC, if it was found before; then values and mask are not checked again either.
 
     Returns:
         The scan, or None when errors leave none, and all findings.
     """
     findings = Findings()
-    found = read_channels(files, rules, findings, check)
+    found = read_channels(files, rules, findings)
     if not found:
         return None, findings.items
-    mask = read_mask(files.mask, rules, findings, check)
-    return put_together(found, rules, findings, mask=mask, adc_unit=adc_unit), findings.items
+    mask = read_mask(files.mask, rules, findings)
+    return put_together(found, rules, findings, mask=mask), findings.items
 
 
 def put_together(
@@ -89,7 +85,6 @@ def put_together(
     findings: Findings,
     *,
     mask: Placed | None = None,
-    adc_unit: str | None = None,
 ) -> Scan | None:
     """Harmonise the channels of one scan that are read already.
 
@@ -98,7 +93,6 @@ def put_together(
         rules: how they are read.
         findings: takes what is found.
         mask: the scan's labels.
-        adc_unit: as of `load_scan`.
 
     Returns:
         The scan, or None when errors leave none.
@@ -109,12 +103,12 @@ def put_together(
     channels: dict[str, np.ndarray] = {}
     for name, (path, volume, _) in found.items():
         aligned = _align(volume, reference, name, reference_name, path, rules, findings)
-        if aligned is not None and (adc_unit or _check_values(aligned[0], name, path, findings)):
+        if aligned is not None and _check_values(aligned[0], name, path, findings):
             channels[name] = aligned[0].astype(np.float32)
     complete = len(channels) == len(found)
-    unit = _harmonise_adc(channels, found, findings, adc_unit) if complete else None
+    unit = _harmonise_adc(channels, found, findings) if complete else None
     labels = _align_mask(mask, reference, reference_name, rules, findings) if mask else None
-    if labels is not None and mask is not None and not adc_unit:
+    if labels is not None and mask is not None:
         usable = {name: channel for name, channel in channels.items() if name != ADC or unit}
         volume_ml = reference.grid.voxel_volume_ml
         check_mask_extent(labels, usable, volume_ml, mask.path, findings, allow_large=rules.allow_large_masks)
@@ -188,15 +182,10 @@ def _check_values(array: np.ndarray, name: str, path: Path, findings: Findings) 
     return True
 
 
-def _harmonise_adc(
-    channels: dict[str, np.ndarray], found: Mapping[str, Channel], findings: Findings, known: str | None
-) -> str | None:
-    """Bring the ADC, if there is one, to 10^-6 mm2/s in place; returns the unit, found here unless it is known."""
+def _harmonise_adc(channels: dict[str, np.ndarray], found: Mapping[str, Channel], findings: Findings) -> str | None:
+    """Bring the ADC, if there is one, to 10^-6 mm2/s in place; returns the unit that it is stored in."""
     if ADC not in channels:
         return None
-    if known:
-        channels[ADC] = _scaled(channels[ADC], TO_MICRO.get(known, 1.0))
-        return known
     path = found[ADC].path
     try:
         unit: AdcUnit = find_adc_unit(channels[ADC], channels.get(DWI))
@@ -218,12 +207,8 @@ def _harmonise_adc(
             "Noise is kept as it is; look at the map if the share is large.",
             file=path,
         )
-    channels[ADC] = _scaled(channels[ADC], unit.factor)
+    channels[ADC] = (channels[ADC] * np.float64(unit.factor)).astype(np.float32)
     return unit.name
-
-
-def _scaled(adc: np.ndarray, factor: float) -> np.ndarray:
-    return (adc * np.float64(factor)).astype(np.float32)
 
 
 def _is_adc(array: np.ndarray, dwi: np.ndarray) -> bool:
@@ -249,12 +234,12 @@ def _settle_forms(
     return True
 
 
-def read_mask(path: Path | None, rules: ReadingRules, findings: Findings, check: bool) -> Placed | None:
+def read_mask(path: Path | None, rules: ReadingRules, findings: Findings) -> Placed | None:
     """The mask as labels, (1, Z, Y, X) uint8, where it lies; None without one, or with a reason in the findings."""
     if path is None:
         return None
     try:
-        volume = read_volume(path, spacing=rules.spacing, content="mask", check=check)
+        volume = read_volume(path, spacing=rules.spacing, content="mask")
         volume.array = to_labels(volume.array)
     except ScanError as error:
         findings.error(error.finding, error.remedy, file=path)

@@ -10,6 +10,7 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import distributed, nn
 
+from nnunetv2_mscs.network.precision import BFLOAT16, compute_in_bfloat16, fastest_precision
 from nnunetv2_mscs.nnunet_files.model_folder import fold_folders
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.planning.topology import (
@@ -131,6 +132,9 @@ class MSCSTrainer(BeginsAnew):
                 "more reliably (docs/training.md): plan anew, under another name if you keep models of these plans."
             )
         self._watch_gradients()
+        if fastest_precision(self.device) == BFLOAT16:
+            compute_in_bfloat16(self._bare_network())
+            self.print_to_log_file("The network is computed in bfloat16, for which this CPU has tiles (AMX)")
         count = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
         self.print_to_log_file(f"MSCS-Net with {count:,} parameters", add_timestamp=False)
 

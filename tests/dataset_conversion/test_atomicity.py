@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunetv2_mscs.dataset_conversion import writer
+from nnunetv2_mscs.dataset_conversion import kept_scans, writer
 from nnunetv2_mscs.dataset_conversion.destination import Destination
 from nnunetv2_mscs.dataset_conversion.staging import PREFIX, staged
 from nnunetv2_mscs.errors import MscsError
@@ -23,12 +23,12 @@ from tests.interrupts import heed_interrupts
 # The command with its writing slowed down, in the workers too, so that a signal meets it in the middle.
 SLOW = """
 import sys, time
-from nnunetv2_mscs.dataset_conversion import writer
-write = writer.write_volume
+from nnunetv2_mscs.dataset_conversion import kept_scans
+write = kept_scans.write_volume
 def slow_write(*args):
     write(*args)
     time.sleep(0.4)
-writer.write_volume = slow_write
+kept_scans.write_volume = slow_write
 if __name__ == "__main__":
     from nnunetv2_mscs.cli.main import main
     sys.exit(main(sys.argv[1:]))
@@ -53,7 +53,7 @@ def wait_for_writing(raw: Path, process: subprocess.Popen, files: int = 2) -> Pa
     """The hidden folder, once a few of its files are written."""
     deadline = time.monotonic() + 40
     while time.monotonic() < deadline and process.poll() is None:
-        if len(list(raw.glob(f"{PREFIX}*/new/*/*.nii.gz"))) >= files:
+        if len(list(raw.glob(f"{PREFIX}*/kept/*/*.nii.gz"))) >= files:
             return next(raw.glob(f"{PREFIX}*"))
         time.sleep(0.02)
     raise AssertionError(f"no file was written: {process.communicate(timeout=10)}")
@@ -127,8 +127,8 @@ def test_an_error_while_writing_leaves_no_trace(raw, source, mscs, monkeypatch):
             raise OSError(28, "No space left on device")
         return write(*args)
 
-    write = writer.write_volume
-    monkeypatch.setattr(writer, "write_volume", fail)
+    write = kept_scans.write_volume
+    monkeypatch.setattr(kept_scans, "write_volume", fail)
     outcome = mscs("convert", source, 1, "X")
     assert outcome.code == 1
     assert "No space left on device" in outcome.err

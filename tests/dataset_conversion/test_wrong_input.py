@@ -12,7 +12,10 @@ CONVERT = ("convert", "SOURCE", "1", "X")
 
 
 def listing(folder: Path) -> list[tuple[str, int]]:
-    return sorted((str(path.relative_to(folder)), path.stat().st_mtime_ns) for path in folder.rglob("*"))
+    """All files and folders by name, files with the time of their last change; a folder's is that of a hidden place."""
+    return sorted(
+        (str(path.relative_to(folder)), path.stat().st_mtime_ns if path.is_file() else 0) for path in folder.rglob("*")
+    )
 
 
 def adc(source: Path) -> Path:

@@ -6,7 +6,8 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from nnunetv2_mscs import Predictor
 from nnunetv2_mscs.models import batches
-from nnunetv2_mscs.models.batches import SLICES, InBatches, fastest_precision
+from nnunetv2_mscs.models.batches import SLICES, InBatches
+from nnunetv2_mscs.network.precision import fastest_precision
 from tests.models.new_scans import write_study
 
 

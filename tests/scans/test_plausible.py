@@ -205,18 +205,3 @@ def test_numbers_beyond_float32_are_errors(tmp_path, scan):
     scan["DWI"][12, 10, 6] = 1e300
     [(severity, text)] = findings(tmp_path, scan, dtype=np.float64)
     assert (severity, text) == ("error", "DWI holds 1e+300, beyond 32-bit numbers")
-
-
-@pytest.mark.parametrize("factor", [1.0, 1e-3, 1e-6])
-def test_a_scan_read_again_with_its_unit_is_the_same(tmp_path, scan, factor):
-    scan["ADC"] = scan["ADC"] * factor
-    assert findings(tmp_path, scan) == []
-    files = ScanFiles({name: tmp_path / f"{name}.nii" for name in ("ADC", "DWI")}, tmp_path / "mask.nii")
-    checked, _ = load_scan(files, ReadingRules())
-    assert checked is not None
-    again, items = load_scan(files, ReadingRules(), check=False, adc_unit=checked.adc_unit)
-    assert again is not None
-    assert (again.adc_unit, again.grid, items) == (checked.adc_unit, checked.grid, [])
-    for name, array in checked.channels.items():
-        np.testing.assert_array_equal(again.channels[name], array)
-    np.testing.assert_array_equal(again.labels, checked.labels)

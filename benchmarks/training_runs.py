@@ -126,6 +126,7 @@ def new_trainer(task: Task, variant: Variant):
         trainer = trainer_class(plans, task.configuration, task.fold, dataset, torch.device(task.device))
         if issubclass(trainer_class, MSCSTrainer) and trainer._architecture != architecture:
             raise ValueError(f"{variant.trainer} decides on its network itself: {variant.network} would be ignored")
+        trainer.precision = "float32"  # of all networks alike; see `precision`
         for key, value in variant.attributes.items():
             if not hasattr(trainer, key):
                 raise ValueError(f"{variant.trainer} has no attribute {key!r}")

@@ -131,11 +131,9 @@ class Grids:
     def slices(self, fields: Mapping[str, np.ndarray]) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         """Fields of the coarse grid, (Z, Y, X), read on one fine slice after the other, each (Y, X)."""
         in_plane = {name: self._in_plane(field) for name, field in fields.items()}
-        through = self.z.interpolation()
-        for index in range(len(self.z.fine)):
-            row = through[index]
-            pairs = list(zip(row.indices, row.data, strict=True))
-            yield index, {name: sum(planes[k] * weight for k, weight in pairs) for name, planes in in_plane.items()}
+        for index, weights in enumerate(self.z.interpolation().toarray()):
+            used = slice(*np.flatnonzero(weights)[[0, -1]] + [0, 1])
+            yield index, {name: np.tensordot(weights[used], planes[used], 1) for name, planes in in_plane.items()}
 
     def averaged(self, slices: np.ndarray) -> np.ndarray:
         """The means over the voxels of the plane of fine cells, (Y, X) -> (voxels in y, voxels in x)."""

@@ -64,6 +64,8 @@ class MSCSTrainer(BeginsAnew):
         super().__init__(
             self._with_network(plans, configuration, dataset_json), configuration, fold, dataset_json, device
         )
+        # Read by `initialize`; on a GPU nnU-Net decides.
+        self.precision = fastest_precision(self.device)
         # Whether the plans are nnU-Net's, and the network is decided by this version of the trainer.
         self.network_is_planned_here = not _names_mscs_net(plans, configuration)
         self.nnunets_learning_rate = self.initial_lr
@@ -132,7 +134,7 @@ class MSCSTrainer(BeginsAnew):
                 "more reliably (docs/training.md): plan anew, under another name if you keep models of these plans."
             )
         self._watch_gradients()
-        if fastest_precision(self.device) == BFLOAT16:
+        if self.precision == BFLOAT16:
             compute_in_bfloat16(self._bare_network())
             self.print_to_log_file("The network is computed in bfloat16, for which this CPU has tiles (AMX)")
         count = sum(p.numel() for p in self.network.parameters() if p.requires_grad)

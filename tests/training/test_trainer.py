@@ -14,6 +14,7 @@ from torch import nn
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.network import MSCSNet
 from nnunetv2_mscs.planning.topology import paper_architecture
+from nnunetv2_mscs.training import trainer as trainer_module
 from nnunetv2_mscs.training.nonfinite import NonFiniteLossError, SkippedSteps
 from nnunetv2_mscs.training.paper_trainer import MSCSTrainerPaper
 from nnunetv2_mscs.training.trainer import MSCSTrainer
@@ -108,6 +109,27 @@ def test_nnunets_plans_give_mscs_net_of_their_topology(preprocessed, unet, norm)
     assert {m.eps for m in network.modules() if isinstance(m, nn.InstanceNorm3d | nn.BatchNorm3d)} == {0.25}
     assert {m.kernel_size for m in network.decoder.stages[-1].modules() if isinstance(m, nn.Conv3d)} == {(1, 3, 3)}
     assert [tuple(level.shape[2:]) for level in network(torch.rand(1, 2, 8, 32, 32))] == [(8, 32, 32), (8, 16, 16)]
+
+
+@pytest.mark.parametrize(("precision", "type_inside"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_a_cpu_with_tiles_computes_in_bfloat16_and_losses_and_weights_stay_float32(
+    new_trainer, monkeypatch, precision, type_inside
+):
+    monkeypatch.setattr(trainer_module, "fastest_precision", lambda device: precision)
+    trainer = new_trainer()
+    trainer.initialize()
+    seen, losses = [], []
+    convolution = next(module for module in trainer.network.modules() if isinstance(module, nn.Conv2d))
+    convolution.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    loss = trainer.loss
+    monkeypatch.setattr(trainer, "loss", lambda output, target: losses.append(output[0].dtype) or loss(output, target))
+    before = weights(trainer)
+    assert np.isfinite(trainer.train_step(random_batch(trainer))["loss"])
+    assert np.isfinite(trainer.validation_step(random_batch(trainer))["loss"])
+    assert (set(seen), set(losses)) == ({type_inside}, {torch.float32})
+    assert not same(before, weights(trainer))
+    assert {parameter.dtype for parameter in trainer.network.parameters()} == {torch.float32}
+    assert ("in bfloat16" in Path(trainer.log_file).read_text()) == (precision == "bfloat16")
 
 
 @pytest.fixture(params=["no scaler", "scaler"])

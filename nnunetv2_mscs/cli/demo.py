@@ -2,7 +2,7 @@
 
 Every step is a command of nnU-Net's or ours, which is printed as you would type it for scans of your own. All of it
 stays in one folder, nnU-Net's three folders included. Interrupt it at any time: the same command continues where it
-stopped. Two CPU cores take about eight minutes; the training runs on a GPU if there is one.
+stopped. Two CPU cores take about six minutes; the training runs on a GPU if there is one.
 """
 
 import argparse

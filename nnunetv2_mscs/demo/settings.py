@@ -1,4 +1,4 @@
-"""How large the demo is: chosen so that two CPU cores finish it in about eight minutes."""
+"""How large the demo is: chosen so that two CPU cores finish it in about six minutes."""
 
 from dataclasses import dataclass
 
@@ -25,4 +25,4 @@ class DemoSettings:
     spacing_mm: tuple[float, float, float] = (2.4, 2.4, 6.0)
     configuration: str = "2d"
     memory_target_gb: float = 0.81
-    trainer: str = "MSCSTrainer_4epochs_100iterations"
+    trainer: str = "MSCSTrainer_4epochs_75iterations"

@@ -145,11 +145,9 @@ def _predict(folder: Path, settings: DemoSettings) -> Stage:
         "predict",
         "predict unseen cases",
         lambda here: [
-            nnunet_command(
-                *predict_words(models, model, images, PREDICTIONS, "--disable_tta", *device_options(here.device, 1))
-            )
+            nnunet_command(*predict_words(models, model, images, PREDICTIONS, *device_options(here.device, 1)))
         ],
-        parameters={"mirrored": False},
+        parameters={"mirrored": True},
         needs=all_of("convert", "train"),
         makes=(folder / PREDICTIONS,),
     )

@@ -386,9 +386,11 @@ def _draw(prediction: Prediction, case: str, results: Results) -> dict[str, Any]
         oriented=made.oriented,
         measured=made.measured,
     )
-    write_whole(results.sheet(case), png(draw_sheet(shown).image))
-    write_whole(results.thumbnail(case), png(draw_thumbnail(shown, height=THUMBNAIL_HEIGHT)))
-    slices = draw_slices(shown)
+    with ThreadPoolExecutor(1) as beside:  # encoding takes most of the time, and needs no lock of Python
+        drawn = beside.submit(draw_slices, shown)
+        write_whole(results.sheet(case), png(draw_sheet(shown).image))
+        write_whole(results.thumbnail(case), png(draw_thumbnail(shown, height=THUMBNAIL_HEIGHT)))
+        slices = drawn.result()
     write_whole(results.slices(case), slices.images)
     write_whole(results.contours(case), slices.contours)
     return slices.layout

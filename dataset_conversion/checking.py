@@ -10,6 +10,7 @@ import numpy as np
 from nnunetv2_mscs.dataset_conversion.cases import Case
 from nnunetv2_mscs.dataset_conversion.dicom_studies import load_case
 from nnunetv2_mscs.dataset_conversion.kept_scans import KeptScans
+from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.scans.channels import ADC, COMBINED, DWI, ReadingRules, channel_order
 from nnunetv2_mscs.scans.contrast import Contrast, lesion_contrast
 from nnunetv2_mscs.scans.findings import Finding, Findings, shown
@@ -38,6 +39,7 @@ class CaseReport:
         digests: a hash of each channel's voxels, the same however they are stored.
         mask_digest: a hash of its mask's voxels, likewise; empty without a lesion.
         contrast: how its lesion stands out in ADC and DWI, None without both or without a lesion large enough.
+        not_kept: why its scan could not be written, if that is so.
         order_assumed: neither the user nor the files say which channel is which.
     """
 
@@ -53,6 +55,7 @@ class CaseReport:
     digests: tuple[str, ...] = ()
     mask_digest: str = ""
     contrast: Contrast | None = None
+    not_kept: str = ""
     order_assumed: bool = False
 
     @property
@@ -71,7 +74,7 @@ def check_case(case: Case, rules: ReadingRules, kept: KeptScans) -> CaseReport:
     if scan is None:
         kept.give_up()
         return CaseReport(case, findings)
-    kept.put(case.name, scan)
+    not_kept = _keep(case.name, scan, kept)
     upright = scan.turned_to(UPRIGHT)
     report = CaseReport(
         case=case,
@@ -80,6 +83,7 @@ def check_case(case: Case, rules: ReadingRules, kept: KeptScans) -> CaseReport:
         grid=scan.grid,
         adc_unit=scan.adc_unit,
         digests=tuple(_digest(channel) for channel in upright.channels.values()),
+        not_kept=not_kept,
         order_assumed=scan.order_assumed,
     )
     if scan.labels is None or upright.labels is None:
@@ -94,6 +98,16 @@ def check_case(case: Case, rules: ReadingRules, kept: KeptScans) -> CaseReport:
     )
 
 
+def _keep(case: str, scan: Scan, kept: KeptScans) -> str:
+    """Keep a scan; why that failed, or "". All cases are still checked: the source's errors count more."""
+    try:
+        kept.put(case, scan)
+    except MscsError as error:
+        kept.give_up()
+        return error.finding
+    return ""
+
+
 def _contrast(scan: Scan, labels: np.ndarray) -> Contrast | None:
     if not {ADC, DWI} <= scan.channels.keys():
         return None
@@ -105,7 +119,7 @@ def _digest(array: np.ndarray) -> str:
 
 
 def check_cases(cases: Sequence[Case], rules: ReadingRules, kept: KeptScans, *, processes: int) -> list[CaseReport]:
-    """Reports of all cases, in their order; their scans are kept until one of them has an error."""
+    """Reports of all cases, in their order; from the first error on no more scans are kept."""
     work = partial(check_case, rules=rules, kept=kept)
     return run_parallel(work, cases, processes=processes, description="reading")
 

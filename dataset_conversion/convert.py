@@ -1,5 +1,6 @@
 """The whole way from a source folder to nnU-Net's raw dataset: find, read and check, split, put together."""
 
+import errno
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,8 @@ from nnunetv2_mscs.scans.findings import Finding, Findings
 from nnunetv2_mscs.scans.formats import unread_files
 from nnunetv2_mscs.workplace.hidden_places import clear_leftovers
 from nnunetv2_mscs.workplace.whole_files import DISK_FULL
+
+NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +123,7 @@ def convert(request: ConversionRequest) -> Conversion:
         layout, cases = _find_labelled(request, findings)
     check_apart(destination, _files(cases))
     _check_dicom(cases)
-    with _writing(), staged(destination, overwrite=request.overwrite) as folder:
+    with _writing(raw), staged(destination, overwrite=request.overwrite) as folder:
         kept = KeptScans.beside(folder)
         if findings.errors:
             kept.give_up()
@@ -163,6 +166,8 @@ def _read(
     check_together(reports, findings)
     if findings.errors:
         raise SourceRefused(findings.items)
+    if not_kept := [report.not_kept for report in reports if report.not_kept]:
+        raise MscsError(not_kept[0], DISK_FULL)
     return reports
 
 
@@ -176,13 +181,16 @@ def _listing() -> Iterator[None]:
 
 
 @contextmanager
-def _writing() -> Iterator[None]:
-    """Turn a folder or file that cannot be written into the user's error."""
+def _writing(raw: Path) -> Iterator[None]:
+    """Turn a folder or file in nnUNet_raw that cannot be written into the user's error."""
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as error:
+        is_ours = error.filename and Path(error.filename).is_relative_to(raw)
+        if not is_ours and error.errno not in NOT_WRITTEN:
+            raise
         what = Path(error.filename).name if error.filename else "The dataset"
         raise MscsError(f"{what} could not be written: {error.strerror or error}.", DISK_FULL) from error
 

@@ -13,6 +13,8 @@ from nnunetv2_mscs.scans.words import ADC, DWI, LAST_WORDS, MASK_WORDS, SEPARATO
 MASK_SUFFIX = re.compile(rf"[{SEPARATORS}](?:{'|'.join(MASK_WORDS)})$", re.IGNORECASE)
 IMAGE_SUFFIX = re.compile(rf"[{SEPARATORS}](?:image|img)$", re.IGNORECASE)
 NUMBERED = re.compile(r"(?P<case>.+)_(?P<token>\d{4})")
+# How the names of what `mscs convert` itself keeps in nnUNet_raw while it works begin.
+HIDDEN = ".mscs-convert"
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def scan_files(folder: Path, findings: Findings) -> list[Path]:
     found: list[Path] = []
     ignored: dict[str, list[str]] = {}
     for path in sorted(folder.iterdir()):
-        if (path.is_dir() and not is_passed_over(path)) or is_part_of_another(path):
+        if (path.is_dir() and not is_passed_over(path)) or is_part_of_another(path) or path.name.startswith(HIDDEN):
             continue
         if ending_of(path) and not is_passed_over(path):
             found.append(path)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nnunetv2_mscs.dataset_conversion.file_names import is_passed_over
+from nnunetv2_mscs.dataset_conversion.file_names import HIDDEN, is_passed_over
 from nnunetv2_mscs.scans.findings import Findings
 from nnunetv2_mscs.scans.formats import unread_files
 
@@ -62,6 +62,8 @@ class Folder:
         return self.listed[self.path]
 
     def _is_left_out(self, path: Path, is_folder: bool) -> bool:
+        if path.name.startswith(HIDDEN):
+            return True
         return self.left_out is not None and is_folder and path.samefile(self.left_out)
 
 

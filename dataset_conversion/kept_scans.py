@@ -1,8 +1,9 @@
 """Scans as they were read, kept in a hidden folder until all cases are known to be well.
 
-Each file of the source is read once: the check writes what the data set will hold, and the data set takes it over.
+Each case is loaded once: the check writes what the data set will hold, and the data set takes it over.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,8 @@ class KeptScans:
 
     def give_up(self) -> None:
         """Keep no further scans: there is an error, and no data set will be made."""
-        (self.folder / GIVEN_UP).touch()
+        with suppress(OSError):  # on a full disk: the scans to come will not be kept either
+            (self.folder / GIVEN_UP).touch()
 
     def put(self, case: str, scan: Scan) -> None:
         """Keep a scan, unless there is an error already.
@@ -53,16 +55,16 @@ class KeptScans:
         if scan.labels is not None:
             write_volume(scan.labels.astype(np.uint8), scan.grid, self._label(case))
 
-    def move(self, case: str, channels: int, images: Path, labels: Path | None) -> None:
+    def move(self, case: str, count: int, images: Path, labels: Path | None) -> None:
         """Move a scan into folders of the data set.
 
         Args:
             case: its name.
-            channels: how many it has.
+            count: of its channels.
             images: the folder of its channels.
             labels: the folder of its mask; None leaves the mask behind.
         """
-        for index in range(channels):
+        for index in range(count):
             file = self._image(case, index)
             file.rename(images / file.name)
         if labels is not None:

@@ -5,12 +5,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from nnunetv2_mscs.dataset_conversion.destination import Destination, refuse_namesakes
+from nnunetv2_mscs.dataset_conversion.file_names import HIDDEN
 from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.workplace.hidden_places import NEW, hidden_place, made, replace_folder
 from nnunetv2_mscs.workplace.locks import held_file
 
-PREFIX = ".mscs-convert-"
-PUBLISHING = ".mscs-convert.lock"
+PREFIX, PUBLISHING = f"{HIDDEN}-", f"{HIDDEN}.lock"
 
 
 @contextmanager

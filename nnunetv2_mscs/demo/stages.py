@@ -147,7 +147,7 @@ def _predict(folder: Path, settings: DemoSettings) -> Stage:
         lambda here: [
             nnunet_command(*predict_words(models, model, images, PREDICTIONS, *device_options(here.device, 1)))
         ],
-        parameters={"mirrored": True},
+        parameters={},
         needs=all_of("convert", "train"),
         makes=(folder / PREDICTIONS,),
     )

@@ -57,6 +57,9 @@ class MSCSNet(nn.Module):
         ValueError: if the arguments do not describe a network.
     """
 
+    # On a CPU: compute in bfloat16. Weights, gradients and outputs stay float32.
+    in_bfloat16 = False
+
     def __init__(
         self,
         input_channels: int,
@@ -145,6 +148,13 @@ class MSCSNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         if not torch.jit.is_tracing():
             self._check_input(x)
+        if not self.in_bfloat16:
+            return self._forward(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = self._forward(x)
+        return outputs.float() if isinstance(outputs, torch.Tensor) else [output.float() for output in outputs]
+
+    def _forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         skips, bottleneck = self.encoder(x)
         return self.decoder(skips, bottleneck)
 

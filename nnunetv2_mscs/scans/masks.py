@@ -37,6 +37,7 @@ def to_labels(channels: np.ndarray, *, most: int = MOST_LABELS) -> np.ndarray:
     if set(values.tolist()) <= {0, 255}:
         return (rounded == 255).astype(np.uint8)
     if values[0] < 0 or values[-1] > most:
+        values = np.unique(rounded)
         shown = ", ".join(f"{value:g}" for value in values[:10]) + (", ..." if len(values) > 10 else "")
         raise ScanError(
             f"mask has unknown label values: {shown}",

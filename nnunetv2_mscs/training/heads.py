@@ -132,5 +132,8 @@ def _result(labels: np.ndarray) -> HeadResult:
 
 
 def head_biases(network: nn.Module) -> list[torch.Tensor | None]:
-    """The bias of every head, full resolution first; `network` without wrappers."""
-    return [layer.bias for layer in reversed(network.decoder.seg_layers)]  # type: ignore[union-attr, arg-type]
+    """The bias of every head as it is added, full resolution first; `network` without wrappers."""
+    biases = [layer.bias for layer in reversed(network.decoder.seg_layers)]  # type: ignore[union-attr, arg-type]
+    if not getattr(network, "in_bfloat16", False):
+        return biases
+    return [None if bias is None else bias.bfloat16() for bias in biases]

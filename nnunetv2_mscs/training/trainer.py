@@ -1,7 +1,9 @@
 """`MSCSTrainer`: nnU-Net's trainer with MSCS-Net in it, and guards against failed starts and losses not finite."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -10,7 +12,9 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import distributed, nn
 
-from nnunetv2_mscs.network.precision import BFLOAT16, compute_in_bfloat16, fastest_precision
+from nnunetv2_mscs.errors import MscsError
+from nnunetv2_mscs.network import MSCSNet
+from nnunetv2_mscs.network.precision import BFLOAT16, FLOAT32, fastest_precision
 from nnunetv2_mscs.nnunet_files.model_folder import fold_folders
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
 from nnunetv2_mscs.planning.topology import (
@@ -32,6 +36,8 @@ from nnunetv2_mscs.training.timely import EpochSteps
 
 # Twice nnU-Net's: with it the planned network learns as fast as the U-Net (docs/training.md).
 LEARNING_RATE = 0.02
+# Names the precision of a network that is trained on a CPU.
+PRECISION = "MSCS_PRECISION"
 # Training steps without effect, of an epoch that is not over, in a checkpoint.
 SKIPPED = "skipped_steps"
 
@@ -65,7 +71,7 @@ class MSCSTrainer(BeginsAnew):
             self._with_network(plans, configuration, dataset_json), configuration, fold, dataset_json, device
         )
         # Read by `initialize`; on a GPU nnU-Net decides.
-        self.precision = fastest_precision(self.device)
+        self.precision = _precision(self.device)
         # Whether the plans are nnU-Net's, and the network is decided by this version of the trainer.
         self.network_is_planned_here = not _names_mscs_net(plans, configuration)
         self.nnunets_learning_rate = self.initial_lr
@@ -134,9 +140,9 @@ class MSCSTrainer(BeginsAnew):
                 "more reliably (docs/training.md): plan anew, under another name if you keep models of these plans."
             )
         self._watch_gradients()
-        if self.precision == BFLOAT16:
-            compute_in_bfloat16(self._bare_network())
-            self.print_to_log_file("The network is computed in bfloat16, for which this CPU has tiles (AMX)")
+        if self.device.type == "cpu" and self.precision == BFLOAT16:
+            cast(MSCSNet, self._bare_network()).in_bfloat16 = True
+            self.print_to_log_file(f"The network is computed in bfloat16 ({PRECISION}=float32 changes that)")
         count = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
         self.print_to_log_file(f"MSCS-Net with {count:,} parameters", add_timestamp=False)
 
@@ -261,6 +267,13 @@ class MSCSTrainer(BeginsAnew):
             return
         require_finite_weights(self.network, filename)
         super().save_checkpoint(filename)
+
+
+def _precision(device: torch.device) -> str:
+    wanted = os.environ.get(PRECISION)
+    if wanted and wanted not in (FLOAT32, BFLOAT16):
+        raise MscsError(f"{PRECISION} is {wanted!r}.", f"It takes {FLOAT32} or {BFLOAT16}.")
+    return wanted or fastest_precision(device)
 
 
 def _names_mscs_net(plans: dict, configuration: str) -> bool:

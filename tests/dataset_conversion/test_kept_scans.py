@@ -1,10 +1,14 @@
 """Scans are read once: what was checked is what the data set holds, and nothing is written after an error."""
 
+import errno
+
 import numpy as np
 import SimpleITK as sitk
 
+from nnunetv2_mscs.dataset_conversion import convert as converting
 from nnunetv2_mscs.dataset_conversion import kept_scans
 from nnunetv2_mscs.dataset_conversion.kept_scans import KeptScans
+from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.scans import scan as scans
 
 
@@ -57,3 +61,52 @@ def test_nothing_is_written_if_the_names_are_wrong_already(raw, source, mscs, mo
     next((source / "masks").iterdir()).unlink()
     assert mscs("convert", source, 1, "X").code == 1
     assert list(raw.iterdir()) == []
+
+
+def test_nothing_of_new_scans_is_written_if_a_name_is_taken(tmp_path, raw, source, mscs, tools, monkeypatch):
+    for seed, name in enumerate(("a", "new")):
+        phantom = tools.make_phantom(70 + seed)
+        for channel in ("adc", "dwi"):
+            tools.save(getattr(phantom, channel), tmp_path / f"unlabelled/{name}_{channel}.nii")
+    written = []
+    write = kept_scans.write_volume
+    monkeypatch.setattr(kept_scans, "write_volume", lambda *words: written.append(words[-1].name) or write(*words))
+    outcome = mscs("convert", source, 1, "X", "--unlabelled", tmp_path / "unlabelled")
+    assert outcome.code == 1
+    assert "same name" in outcome.out + outcome.err
+    assert len(written) == 9
+    assert not [name for name in written if name.startswith("new")]
+
+
+def test_a_full_disk_hides_no_error_of_the_source(raw, source, mscs, monkeypatch):
+    def fail(array, grid, path):
+        raise MscsError(f"{path.name} could not be written in full.", "Free some.")
+
+    monkeypatch.setattr(kept_scans, "write_volume", fail)
+    outcome = mscs("convert", source, 1, "X")
+    assert outcome.code == 1
+    assert "a_0000.nii.gz could not be written in full" in outcome.err
+    (source / "images/c_adc.nii").write_bytes(b"")
+    outcome = mscs("convert", source, 1, "X")
+    assert outcome.code == 1
+    assert "c_adc.nii" in outcome.out + outcome.err
+    assert "could not be written" not in outcome.out + outcome.err
+    assert list(raw.iterdir()) == []
+
+
+def test_the_place_of_the_work_is_no_part_of_the_source(raw, source, mscs):
+    (raw / "scans").mkdir()
+    source.rename(raw / "scans/source")
+    outcome = mscs("convert", raw / "scans/source", 1, "X", "--unlabelled", raw)
+    assert ".mscs-convert" not in outcome.out + outcome.err
+
+
+def test_an_error_that_has_nothing_to_do_with_writing_is_not_put_down_to_it(raw, source, mscs, monkeypatch):
+    def fail(*words, **named):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(converting, "check_cases", fail)
+    outcome = mscs("convert", source, 1, "X")
+    assert outcome.code == 1
+    assert "could not be written" not in outcome.err
+    assert "Cannot allocate memory" in outcome.err

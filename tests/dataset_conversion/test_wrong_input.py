@@ -12,7 +12,7 @@ CONVERT = ("convert", "SOURCE", "1", "X")
 
 
 def listing(folder: Path) -> list[tuple[str, int]]:
-    """All files and folders by name, files with the time of their last change; a folder's is that of a hidden place."""
+    """All files and folders by name, and when each file was last changed."""
     return sorted(
         (str(path.relative_to(folder)), path.stat().st_mtime_ns if path.is_file() else 0) for path in folder.rglob("*")
     )

@@ -1,12 +1,12 @@
 """A network that computes in bfloat16: what changes, and what stays in float32."""
 
 import copy
+import pickle
 
 import pytest
 import torch
 
 from nnunetv2_mscs.network import MSCSNet
-from nnunetv2_mscs.network.precision import compute_in_bfloat16
 
 BFLOAT16_STEP = 2.0**-8
 
@@ -29,7 +29,7 @@ def network() -> MSCSNet:
 def test_outputs_gradients_and_weights_stay_float32_and_near(network):
     image = torch.randn(2, 2, 64, 64)
     quick = copy.deepcopy(network)
-    compute_in_bfloat16(quick)
+    quick.in_bfloat16 = True
     for one in (network, quick):
         sum(output.square().mean() for output in one(image)).backward()
     for exact, rounded in zip(network(image), quick(image), strict=True):
@@ -44,13 +44,23 @@ def test_outputs_gradients_and_weights_stay_float32_and_near(network):
 
 def test_weights_are_stored_as_before(network):
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    compute_in_bfloat16(network)
+    network.in_bfloat16 = True
     assert network.state_dict().keys() == before.keys()
     assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in before.items())
 
 
+def test_a_copy_computes_with_its_own_weights(network):
+    network.in_bfloat16 = True
+    other = pickle.loads(pickle.dumps(copy.deepcopy(network)))
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+        assert not other(torch.randn(1, 2, 32, 32))[0].any()
+        assert network(torch.randn(1, 2, 32, 32))[0].any()
+
+
 def test_a_single_output_stays_a_tensor(network):
     network.decoder.deep_supervision = False
-    compute_in_bfloat16(network)
+    network.in_bfloat16 = True
     with torch.no_grad():
         assert network(torch.randn(1, 2, 32, 32)).dtype == torch.float32

@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from nnunetv2_mscs.scans.findings import ScanError
-from nnunetv2_mscs.scans.units import TO_MICRO, find_adc_unit, head_mask
+from nnunetv2_mscs.scans.units import TO_MICRO, VOXELS_FOR_THRESHOLD, find_adc_unit, head_mask
 
 SHAPE = (12, 32, 32)
 
@@ -103,3 +103,32 @@ def test_a_head_that_was_found_before_is_the_same_and_one_of_other_voxels_is_ano
     dwi[:, :16] = 0
     assert not head_mask(dwi)[:, :16].any()
     assert head_mask(dwi).dtype == bool
+
+
+def unsampled(dwi: np.ndarray) -> np.ndarray:
+    """The head by the threshold of all voxels."""
+    low, high = np.percentile(dwi, [1, 99])
+    otsu = sitk.OtsuThresholdImageFilter()
+    otsu.Execute(sitk.GetImageFromArray(np.clip(dwi, low, high).astype(np.float32)))
+    return dwi > otsu.GetThreshold()
+
+
+def disagreement(dwi: np.ndarray) -> float:
+    whole = unsampled(dwi)
+    return float(np.count_nonzero(head_mask(dwi) != whole) / np.count_nonzero(whole))
+
+
+def test_the_threshold_of_some_voxels_is_nearly_that_of_all(real_folder):
+    files = sorted((real_folder / "images").glob("*.nii.gz"))
+    volumes = [sitk.GetArrayFromImage(sitk.ReadImage(str(file))) for file in files]
+    assert max(volume.size for volume in volumes) > 4 * VOXELS_FOR_THRESHOLD
+    assert max(map(disagreement, volumes)) < 0.015
+
+
+@pytest.mark.parametrize("shape", [(49, 512, 512), (98, 256, 256), (64, 100, 200)])
+def test_a_volume_as_wide_as_the_step_between_voxels_is_sampled_in_all_columns(shape):
+    z, y, x = np.ogrid[tuple(slice(-1, 1, n * 1j) for n in shape)]
+    head = z**2 + y**2 + x**2 < 0.5
+    dwi = np.where(head, 600 + 300 * x, 30).astype(np.float32)
+    dwi += np.random.default_rng(0).normal(0, 40, shape).astype(np.float32)
+    assert disagreement(dwi) < 0.01

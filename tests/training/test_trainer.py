@@ -15,6 +15,7 @@ from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.network import MSCSNet
 from nnunetv2_mscs.planning.topology import paper_architecture
 from nnunetv2_mscs.training import trainer as trainer_module
+from nnunetv2_mscs.training.heads import HeadCounts
 from nnunetv2_mscs.training.nonfinite import NonFiniteLossError, SkippedSteps
 from nnunetv2_mscs.training.paper_trainer import MSCSTrainerPaper
 from nnunetv2_mscs.training.trainer import MSCSTrainer
@@ -115,7 +116,7 @@ def test_nnunets_plans_give_mscs_net_of_their_topology(preprocessed, unet, norm)
 def test_a_cpu_with_tiles_computes_in_bfloat16_and_losses_and_weights_stay_float32(
     new_trainer, monkeypatch, precision, type_inside
 ):
-    monkeypatch.setattr(trainer_module, "fastest_precision", lambda device: precision)
+    monkeypatch.setenv("MSCS_PRECISION", precision)
     trainer = new_trainer()
     trainer.initialize()
     seen, losses = [], []
@@ -130,6 +131,33 @@ def test_a_cpu_with_tiles_computes_in_bfloat16_and_losses_and_weights_stay_float
     assert not same(before, weights(trainer))
     assert {parameter.dtype for parameter in trainer.network.parameters()} == {torch.float32}
     assert ("in bfloat16" in Path(trainer.log_file).read_text()) == (precision == "bfloat16")
+
+
+def test_the_fastest_precision_is_taken_unless_another_is_named(new_trainer, monkeypatch):
+    monkeypatch.delenv("MSCS_PRECISION", raising=False)
+    monkeypatch.setattr(trainer_module, "fastest_precision", lambda device: "bfloat16")
+    assert new_trainer().precision == "bfloat16"
+    monkeypatch.setenv("MSCS_PRECISION", "float32")
+    assert new_trainer().precision == "float32"
+    monkeypatch.setenv("MSCS_PRECISION", "fp16")
+    with pytest.raises(MscsError, match=r"MSCS_PRECISION is 'fp16'"):
+        new_trainer()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_head_at_its_bias_is_known_in_any_precision(new_trainer, monkeypatch, precision):
+    monkeypatch.setenv("MSCS_PRECISION", precision)
+    trainer = new_trainer()
+    trainer.initialize()
+    heads = trainer.network.decoder.seg_layers
+    for head in heads:
+        nn.init.zeros_(head.weight)
+    assert all((head.bias != head.bias.bfloat16()).any() for head in heads)
+    for at_bias in (True, False):
+        output = trainer.validation_step(random_batch(trainer))
+        assert {result.at_bias for result in HeadCounts(output["heads"]).results()} == {at_bias}
+        for head in heads:
+            nn.init.normal_(head.weight)
 
 
 @pytest.fixture(params=["no scaler", "scaler"])

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from nnunetv2_mscs.dataset_conversion.options import ConversionOptions
 from nnunetv2_mscs.errors import MscsError, did_you_mean
+from nnunetv2_mscs.models.light_imports import import_for_prediction
 from nnunetv2_mscs.nnunet_files.dataset import FOLDS, SPLITS
 from nnunetv2_mscs.nnunet_files.environment import Folders
 from nnunetv2_mscs.nnunet_files.plans import CASCADE, CONFIGURATIONS, LOW_RESOLUTION
@@ -212,7 +213,7 @@ def _shown(values: Sequence[object]) -> str:
 
 
 def _check_models(settings: RunSettings, findings: Findings) -> None:
-    """Whether nnU-Net finds the planners and trainers; this imports torch."""
+    """Whether nnU-Net finds the planners and trainers; this imports torch, but little of what they train with."""
     before = len(findings.errors)
     named = dict.fromkeys([settings.trainer, *(rival.partition(":")[0] for rival in settings.compare)])
     with_length = [trainer for trainer in named if LENGTH.search(trainer)] if settings.epochs is not None else []
@@ -225,6 +226,7 @@ def _check_models(settings: RunSettings, findings: Findings) -> None:
         _check_adapting(settings, findings)
     with redirect_stdout(StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        import_for_prediction()
         models = [*own_models(settings), *rival_models(settings)]
         for planner in dict.fromkeys(model.planner for model in models if model.planner != TAKEN_OVER):
             _found(findings, partial(planner_class, planner))

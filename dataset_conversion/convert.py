@@ -45,7 +45,8 @@ from nnunetv2_mscs.scans.formats import unread_files
 from nnunetv2_mscs.workplace.hidden_places import clear_leftovers
 from nnunetv2_mscs.workplace.whole_files import DISK_FULL
 
-NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+# Errors without a file's name that come of writing; reading has its own way to say what failed.
+OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,8 +189,8 @@ def _writing(raw: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        is_ours = error.filename and Path(error.filename).is_relative_to(raw)
-        if not is_ours and error.errno not in NOT_WRITTEN:
+        is_ours = Path(error.filename).is_relative_to(raw) if error.filename else error.errno in OF_WRITING
+        if not is_ours:
             raise
         what = Path(error.filename).name if error.filename else "The dataset"
         raise MscsError(f"{what} could not be written: {error.strerror or error}.", DISK_FULL) from error

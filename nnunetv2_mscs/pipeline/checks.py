@@ -226,7 +226,7 @@ def _check_models(settings: RunSettings, findings: Findings) -> None:
         _check_adapting(settings, findings)
     with redirect_stdout(StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import_for_prediction()
+        import_for_prediction()  # to find classes takes no more of nnU-Net than to predict
         models = [*own_models(settings), *rival_models(settings)]
         for planner in dict.fromkeys(model.planner for model in models if model.planner != TAKEN_OVER):
             _found(findings, partial(planner_class, planner))

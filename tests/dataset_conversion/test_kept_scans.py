@@ -3,6 +3,7 @@
 import errno
 
 import numpy as np
+import pytest
 import SimpleITK as sitk
 
 from nnunetv2_mscs.dataset_conversion import convert as converting
@@ -101,12 +102,15 @@ def test_the_place_of_the_work_is_no_part_of_the_source(raw, source, mscs):
     assert ".mscs-convert" not in outcome.out + outcome.err
 
 
-def test_an_error_that_has_nothing_to_do_with_writing_is_not_put_down_to_it(raw, source, mscs, monkeypatch):
-    def fail(*words, **named):
-        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+@pytest.mark.parametrize(
+    "words", [(errno.ENOMEM, "Cannot allocate memory"), (errno.EACCES, "Permission denied", "/scans/a.nii")]
+)
+def test_an_error_that_has_nothing_to_do_with_writing_is_not_put_down_to_it(raw, source, mscs, monkeypatch, words):
+    def fail(*_, **named):
+        raise OSError(*words)
 
     monkeypatch.setattr(converting, "check_cases", fail)
     outcome = mscs("convert", source, 1, "X")
     assert outcome.code == 1
     assert "could not be written" not in outcome.err
-    assert "Cannot allocate memory" in outcome.err
+    assert words[1] in outcome.err

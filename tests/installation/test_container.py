@@ -66,8 +66,8 @@ def test_what_is_copied_is_all_that_the_package_is_built_from(tmp_path):
 def test_it_runs_our_command_with_nnunets_folders_in_the_mounted_one():
     assert [json.loads(words) for words in all_of("ENTRYPOINT")] == [["mscs"]]
     variables = dict(word.split("=") for words in all_of("ENV") for word in words.split())
-    assert {name: variables[name] for name in VARIABLES} == {name: f"/work/{name}" for name in VARIABLES}
-    assert all_of("WORKDIR")[-1] == "/work"
+    assert {name: variables[name] for name in VARIABLES} == {name: f"/data/{name}" for name in VARIABLES}
+    assert all_of("WORKDIR")[-1] == "/data"
 
 
 @pytest.mark.parametrize("name", ["mscs", "mscs.sif"])

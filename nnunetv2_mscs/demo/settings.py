@@ -19,8 +19,8 @@ class DemoSettings:
     """
 
     seed: int = 0
-    cases: int = 50
-    unseen_fraction: float = 0.2
+    cases: int = 60
+    unseen_fraction: float = 0.3
     size: tuple[int, int, int] = (80, 80, 12)
     spacing_mm: tuple[float, float, float] = (2.4, 2.4, 6.0)
     configuration: str = "2d"

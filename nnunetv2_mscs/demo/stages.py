@@ -4,10 +4,10 @@ from pathlib import Path
 
 from nnunetv2_mscs.demo.settings import DemoSettings
 from nnunetv2_mscs.nnunet_files.checkpoints import FINAL_CHECKPOINT
-from nnunetv2_mscs.nnunet_files.commands import device_options, nnunet_command, predict_words
+from nnunetv2_mscs.nnunet_files.commands import nnunet_command
 from nnunetv2_mscs.nnunet_files.dataset import IMAGES_TS, LABELS_TS, dataset_name
 from nnunetv2_mscs.nnunet_files.environment import PREPROCESSED, RAW, RESULTS, VARIABLES, Folders, process_variables
-from nnunetv2_mscs.nnunet_files.model_folder import VALIDATION, Model, ModelSet, fold_folder
+from nnunetv2_mscs.nnunet_files.model_folder import VALIDATION, Model, fold_folder
 from nnunetv2_mscs.nnunet_files.plans import preprocessed_folder
 from nnunetv2_mscs.pipeline.commands import mscs_command
 from nnunetv2_mscs.pipeline.stage import Stage, Training, all_of
@@ -35,7 +35,7 @@ def demo_stages(folder: Path, settings: DemoSettings) -> list[Stage]:
         _convert(folder, settings),
         _plan(folder, settings),
         _train(folder, settings),
-        _predict(folder, settings),
+        _predict(folder),
         _evaluate(folder),
         _report(folder),
     ]
@@ -137,16 +137,12 @@ def _train(folder: Path, settings: DemoSettings) -> Stage:
     )
 
 
-def _predict(folder: Path, settings: DemoSettings) -> Stage:
-    model = Model(settings.trainer, PLANS, settings.configuration)
-    models = ModelSet(DATASET, (model,), (str(FOLD),))
-    images = f"{RAW}/{DATASET}/{IMAGES_TS}"
+def _predict(folder: Path) -> Stage:
+    words = (f"{RAW}/{DATASET}/{IMAGES_TS}", "-m", DATASET_ID, "-o", PREDICTIONS)
     return Stage(
         "predict",
         "predict unseen cases",
-        lambda here: [
-            nnunet_command(*predict_words(models, model, images, PREDICTIONS, *device_options(here.device, 1)))
-        ],
+        lambda here: [mscs_command("predict", *words, "--device", here.device)],
         parameters={},
         needs=all_of("convert", "train"),
         makes=(folder / PREDICTIONS,),

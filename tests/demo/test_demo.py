@@ -36,7 +36,13 @@ from nnunetv2_mscs.pipeline.standing import NOT_YET, RESUMES, Standing
 from nnunetv2_mscs.pipeline.state import RunFolder, State
 from tests.forked_workers import forked_stages
 
-TINY = DemoSettings(cases=10, size=(48, 48, 6), spacing_mm=(4.0, 4.0, 12.0), trainer="MSCSTrainer_6epochs_2iterations")
+TINY = DemoSettings(
+    cases=10,
+    unseen_fraction=0.2,
+    size=(48, 48, 6),
+    spacing_mm=(4.0, 4.0, 12.0),
+    trainer="MSCSTrainer_6epochs_2iterations",
+)
 RUN = """
 import sys
 from pathlib import Path
@@ -108,7 +114,7 @@ def test_killed_in_its_training_it_goes_on_and_comes_to_its_end(tmp_path, monkey
         "mscs",
         "nnUNetv2_plan_and_preprocess",
         "nnUNetv2_train",
-        "nnUNetv2_predict",
+        "mscs",
         "mscs",
         "mscs",
     ]

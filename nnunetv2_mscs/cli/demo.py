@@ -37,12 +37,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from nnunetv2_mscs.demo.result import draw_result, read_result, result_table, summary_lines
-    from nnunetv2_mscs.demo.run import run_demo
+    from nnunetv2_mscs.demo.run import check_folder, run_demo
     from nnunetv2_mscs.demo.settings import DemoSettings
     from nnunetv2_mscs.demo.stages import REPORT
-    from nnunetv2_mscs.workplace.devices import default_device
+    from nnunetv2_mscs.pipeline.state import RunFolder
+    from nnunetv2_mscs.workplace.devices import check_device, default_device
 
     settings = DemoSettings(seed=args.seed)
+    check_folder(RunFolder(args.out))
+    if args.device:
+        check_device(args.device)
     device, why = (args.device, "") if args.device else default_device()
     if why:
         print(why, flush=True)

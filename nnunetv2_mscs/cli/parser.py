@@ -1,10 +1,17 @@
 """argparse as people type: a mistyped command or option is answered with the nearest right one."""
 
 import argparse
+import re
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import Any
 
 from nnunetv2_mscs.errors import did_you_mean
+
+SHORT = re.compile("-[a-zA-Z]")
+# Of nnUNetv2_predict: what our commands call otherwise.
+NNUNETS_INPUT, NNUNETS_DATASET, NNUNETS_OUTPUT = "-i", "-d", "-o"
+MODEL, OUT = "-m", "--out"
 
 
 class Parser(argparse.ArgumentParser):
@@ -14,8 +21,8 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> Any:
         """As argparse, but for unknown options: looked for first, as argparse would rather say what else is missing."""
-        if args is not None and not self._subparsers:
-            self.refuse_unknown(args)
+        if args is not None:
+            self.refuse_unknown(takewhile(lambda word: word.startswith("-"), args) if self._subparsers else args)
         known, others = super().parse_known_args(args, namespace)
         if others:
             self.error(f"too many words: {' '.join(others)}")
@@ -30,3 +37,18 @@ class Parser(argparse.ArgumentParser):
                 return
             if name.startswith("--") and not any(option.startswith(name) for option in options):
                 self.error(f"unknown option {name}.{did_you_mean(name, options)}")
+            known = self._option_string_actions
+            if SHORT.match(name) and not any(name.startswith(one) or one.startswith(name) for one in known):
+                self.error(f"unknown option {name}.{self._instead_of(name, options)}")
+
+    def _instead_of(self, short: str, options: Iterable[str]) -> str:
+        """What stands for a short option that the parser does not know, such as one of nnU-Net's; "" if unclear."""
+        positional = next((action.metavar for action in self._get_positional_actions() if action.metavar), None)
+        if short == NNUNETS_INPUT and isinstance(positional, str):
+            return f" {positional} stands without an option."
+        if short == NNUNETS_DATASET and MODEL in self._option_string_actions:
+            return f" Did you mean {MODEL}?"
+        near = [option for option in options if option.startswith(f"--{short[1]}") and option != "--debug"]
+        if short == NNUNETS_OUTPUT and OUT in near:
+            return f" Did you mean {OUT}?"
+        return f" Did you mean {near[0]}?" if len(near) == 1 else ""

@@ -147,7 +147,8 @@ def _asked(args: argparse.Namespace) -> "Run":
 
     given = {**(_from_file(args.config) if args.config else {}), **_given(args)}
     if lacking := [name.upper() for name in POSITIONAL if name not in given]:
-        raise MscsError(f"{lacking[0]} is not given.", "Usage: mscs run SOURCE DATASET_ID NAME, or --config FILE.yaml.")
+        usage = f"Usage: mscs {args.command} SOURCE DATASET_ID NAME, or --config FILE.yaml."
+        raise MscsError(f"{lacking[0]} is not given.", usage)
     folders = folders_of(given.pop("workspace", None))
     if model := given.get("adapt") or getattr(args, "default_model", None):
         _adapt(given, model, folders.results)

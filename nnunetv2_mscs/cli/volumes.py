@@ -27,6 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.overwrite and args.out is None:
         args.wrong_use("--overwrite replaces a table: name it with -o")
+    if args.out is not None and args.out.suffix.lower() != ".csv":
+        raise MscsError(f"{args.out} does not end in .csv.", "Name a file such as volumes.csv.")
     from nnunetv2_mscs.evaluation.volumes import measure_volumes, volumes_text
     from nnunetv2_mscs.workplace.resources import default_processes
     from nnunetv2_mscs.workplace.whole_files import write_whole

@@ -80,11 +80,16 @@ def pair_up(
     for case, names in matched.unclear.items():
         text = f"may belong to each of these predictions: {', '.join(names)}"
         findings.error(text, "Rename the one that does as the reference.", file=references.files[case], case=case)
+    missing = f"Put its reference into {references.place}, or take it away. Predictions are named first."
     for case, file in predictions.files.items():
         if case not in references.files:
-            report("has no reference", f"Put {case} into {references.place}, or take it away.", file=file, case=case)
+            report("has no reference", missing, file=file, case=case)
     expected = predictions.expected if predictions.partial else tuple(references.files)
-    remedy = "Predict it too, or evaluate those that are there with mscs evaluate --partial." if not partial else ""
+    remedy = (
+        "Predict it too, or evaluate those that are there: mscs evaluate PREDICTIONS REFERENCES -o OUT --partial."
+        if not partial
+        else ""
+    )
     for case in expected:
         if case not in predictions.files:
             report("has no prediction", remedy, file=references.files.get(case, ""), case=case)

@@ -212,7 +212,7 @@ def references_of(predictions: Masks) -> Path:
             return place
     raise MscsError(
         f"The references to {predictions.place} are not known.",
-        "Name them (mscs evaluate PREDICTIONS REFERENCES -o OUT, mscs report SOURCE --references DIR)"
+        "Name them (mscs evaluate PREDICTIONS REFERENCES -o OUT; mscs compare and mscs report: --references DIR)"
         + (f", or set {RAW} and {PREPROCESSED} to find those of {predictions.dataset}" if predictions.dataset else "")
         + ". Volumes need none: mscs volumes MASKS.",
     )

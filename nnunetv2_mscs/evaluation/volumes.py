@@ -37,7 +37,7 @@ class _Measured:
     findings: tuple[Finding, ...] = ()
 
 
-def measure_volumes(masks: Path, *, processes: int = 1) -> pd.DataFrame:
+def measure_volumes(masks: str | Path, *, processes: int = 1) -> pd.DataFrame:
     """One row per mask and label: volume, number of pieces (26-connected), and the volume of each piece.
 
     Args:
@@ -52,7 +52,7 @@ def measure_volumes(masks: Path, *, processes: int = 1) -> pd.DataFrame:
         MscsError: there are no masks, or (as MasksRefused) some cannot be read.
     """
     findings = Findings()
-    found = find_predictions(model_meant(masks), findings)
+    found = find_predictions(model_meant(Path(masks)), findings)
     jobs = [_Mask(name, file) for name, file in found.files.items()]
     measured = run_parallel(_measure, jobs, processes=processes, description="measuring")
     for one in measured:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -354,7 +355,9 @@ def _tried(step: Callable[[], Any]) -> Any:
     except MemoryError:
         return "there is too little memory for this scan. Free some, or use a smaller scan."
     except Exception as error:
-        return f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        *_, last = extract_tb(error.__traceback__)
+        where = f"{Path(last.filename).name}, line {last.lineno}"
+        return f"unexpected {type(error).__name__} ({where}): {' '.join(str(error).split())[:300]}"
 
 
 def _reason(error: MscsError) -> str:

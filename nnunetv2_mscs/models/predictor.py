@@ -99,9 +99,7 @@ class Predictor:
         self.min_lesion_ml = source.default(MIN_LESION, 0.0) if min_lesion_ml is None else min_lesion_ml
         if not 0 < self.threshold < 1:
             raise MscsError(f"The threshold is {self.threshold:g}.", "Choose one between 0 and 1.")
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = device
+        self.device = device = _usable(device)
         self._source = source
         self._axes = source.axes
         self._trained_adc_unit = source.dataset_json.get("adc_unit")
@@ -271,3 +269,26 @@ def _in_memory(name: str, image: Any, rules: ReadingRules) -> Channel:
     if volume.array.dtype.kind not in "biuf":
         raise ScanError(f"the {name} holds {volume.array.dtype} values, not real numbers", "Give numbers.", path)
     return Channel(path, volume, assumed=False)
+
+
+def _usable(device: str) -> str:
+    """The device by a name of PyTorch's, or for "auto" the one to take; MscsError if this machine has none of it."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        named = torch.device(device)
+    except RuntimeError:
+        named = None
+    there = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    if named is None or named.type not in there:
+        raise MscsError(f"{device!r} is no device to predict on.", "Choose cpu, cuda, cuda:1, mps or auto.")
+    if (named.index or 0) >= there[named.type]:
+        found = f"PyTorch sees {there[named.type]} of {named.type}"
+        raise MscsError(f"There is no device {device} here: {found}.", "Choose cpu, or see mscs doctor.")
+    return device

@@ -9,10 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from nnunetv2_mscs.errors import MscsError
-from nnunetv2_mscs.models.shipped import place_of
+from nnunetv2_mscs.errors import MscsError, did_you_mean
+from nnunetv2_mscs.models.shipped import SHIPPED, place_of
 from nnunetv2_mscs.nnunet_files.best_configuration import BEST_RECORD
 from nnunetv2_mscs.nnunet_files.dataset import DATASET_JSON, READER
+from nnunetv2_mscs.nnunet_files.environment import RESULTS, folder_if_named
 from nnunetv2_mscs.nnunet_files.json_files import read_json
 from nnunetv2_mscs.nnunet_files.model_folder import POSTPROCESSING, fold_folder
 from nnunetv2_mscs.nnunet_files.plans import PLANS_JSON
@@ -28,6 +29,7 @@ USUAL_AXES = "LAS"
 # In dataset.json: what a model's makers chose for `mscs predict`.
 DEFAULTS, THRESHOLD, MIN_LESION = "mscs_predict", "threshold", "min_lesion_ml"
 TAIL_BYTES = 200_000
+NAME_A_MODEL = "Name a model folder, or a data set by its id, name or folder."
 FIND_AGAIN = "Run nnUNetv2_find_best_configuration once more, or install the model once more."
 
 
@@ -137,9 +139,20 @@ def find_model(model: str | Path, *, results: Path | None = None) -> ModelSource
     place = place_of(model)
     if place.is_file():
         return _of_zip(place)
-    if results and not place.is_dir() and DATASET_WORD.fullmatch(str(model)):
+    if not place.is_dir() and not DATASET_WORD.fullmatch(str(model)):
+        raise MscsError(
+            f"{model} is no folder.{_nearest(str(model), results or folder_if_named(RESULTS))}", NAME_A_MODEL
+        )
+    if results and not place.is_dir():
         place = results_of(str(model), results)
     return ModelSource(select(str(place)))
+
+
+def _nearest(model: str, results: Path | None) -> str:
+    """ " Did you mean ...?" for the data set that is called so, or the nearest name of a model; "" without one."""
+    datasets = [path.name for path in results.glob("Dataset*_*") if path.is_dir()] if results else []
+    called_so = next((name for name in datasets if name.partition("_")[2] == model), "")
+    return f" Did you mean {called_so}?" if called_so else did_you_mean(model, [*datasets, SHIPPED])
 
 
 def _of_zip(file: Path) -> ModelSource:

@@ -245,7 +245,7 @@ def _check_adapting(settings: RunSettings, findings: Findings) -> None:
         findings.error("--planner beside --adapt: the plans are the model's", "Leave --planner out.")
     if not settings.trainer.startswith(ADAPTING_TRAINER):
         text = f"--trainer {settings.trainer} does not start from the weights of --adapt"
-        findings.error(text, f"Leave it out, or take {ADAPTING_TRAINER} with a length.")
+        findings.error(text, f"Leave it out, or take {ADAPTING_TRAINER} or {ADAPTING_TRAINER}_30epochs.")
     own = model and (model.selection.models.models[0].configuration,)
     if own and settings.configurations != own:
         findings.error(f"--configurations {_shown(settings.configurations)}: the model has {own[0]}", "Leave it out.")

@@ -132,15 +132,18 @@ def find_runs(workspace: Path | None, dataset_id: int | None = None) -> list[Run
     """All runs, or those of a data set, in nnUNet_results of a workspace, or in that of nnU-Net's variables.
 
     Raises:
-        MscsError: there is none.
+        MscsError: there is none, or the workspace does not exist.
     """
+    if workspace and not workspace.is_dir():
+        raise MscsError(f"The workspace {workspace} does not exist.", "Check the path.")
     results = folders_of(workspace).results
     dataset = "Dataset*" if dataset_id is None else dataset_name(dataset_id, "*")
     runs = [RunFolder(file.parent) for file in sorted(results.glob(f"{dataset}/{FOLDER}/{SETTINGS}"))]
     if not runs:
         if dataset_id is None:
             raise MscsError(f"There is no run in {results}.", "Start one with mscs run.")
-        remedy = "See mscs status for all runs, or start one with mscs run."
+        there = f" --workspace {shlex.quote(str(workspace))}" if workspace else ""
+        remedy = f"See mscs status{there} for all runs, or start one with mscs run."
         raise MscsError(f"There is no run of data set {dataset_id} in {results}.", remedy)
     return runs
 

@@ -6,15 +6,17 @@ from pathlib import Path
 
 from PIL import ImageDraw, ImageFont
 
+# Of matplotlib, which is not loaded for it. Looked for now, as pictures are drawn in threads (see `pictures`).
+MATPLOTLIB = find_spec("matplotlib")
+
 
 @lru_cache
 def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which comes with matplotlib, so that pictures look alike on every machine."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    matplotlib = find_spec("matplotlib")  # its folder, without the import
-    assert matplotlib is not None
-    assert matplotlib.origin is not None
-    return ImageFont.truetype(str(Path(matplotlib.origin).parent / "mpl-data" / "fonts" / "ttf" / name), size)
+    assert MATPLOTLIB is not None, "nnU-Net comes with matplotlib"
+    assert MATPLOTLIB.origin is not None, "matplotlib has an __init__.py"
+    return ImageFont.truetype(str(Path(MATPLOTLIB.origin).parent / "mpl-data" / "fonts" / "ttf" / name), size)
 
 
 def wrapped(text: str, face: ImageFont.FreeTypeFont, width: float) -> list[str]:

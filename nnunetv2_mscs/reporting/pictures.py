@@ -6,6 +6,9 @@ from io import BytesIO
 # Pillow loads all of its formats to write one that is not among its usual five, unless that one is there already.
 from PIL import Image, WebPImagePlugin, features  # noqa: F401
 
+# Now, as pictures are written in threads: Python 3.11 may fail where two threads load modules at once.
+Image.preinit()
+
 MIME = {"png": "image/png", "avif": "image/avif", "jpeg": "image/jpeg"}
 
 

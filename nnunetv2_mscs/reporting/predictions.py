@@ -17,7 +17,7 @@ COLUMNS = (
     ("lesion_volume_ml", "Volume (mL)", 2),
     ("lesion_count", "Lesions", 0),
     ("largest_probability", "Largest probability", 2),
-    ("mean_adc", "Mean ADC", 0),
+    ("mean_adc", "Mean ADC (10⁻⁶ mm²/s)", 0),
     ("relative_dwi", "Relative DWI", 2),
 )
 

@@ -122,8 +122,8 @@ def find_adc_unit(adc: np.ndarray, dwi: np.ndarray | None = None) -> AdcUnit:
     ranges = ", ".join(f"{low * 1e6 / f:g} to {high * 1e6 / f:g} in {name}" for name, f in TO_MICRO.items())
     raise ScanError(
         f"ADC unit not recognised: the brain's median is {medians[0]:.4g}; expected {ranges}",
-        "Check that this is an ADC map, in a unit or scaled to [0, 1], and not another channel (--channels gives the "
-        "order in combined files).",
+        "Check that this is an ADC map, in a unit or scaled to [0, 1], and not the DWI: by its name, its option, or in "
+        "a combined file its place.",
     )
 
 

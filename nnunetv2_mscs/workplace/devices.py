@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from functools import lru_cache
 
+from nnunetv2_mscs.errors import MscsError
+
 # PyTorch is asked in a process of its own: this one then holds no memory of a GPU, and need not import PyTorch.
 QUESTION = """
 import json, warnings, torch
@@ -68,6 +70,12 @@ def _look(visible: str | None) -> Gpus:
     names = [str(number) for number in range(len(gpus))] if visible is None else visible.split(",")
     found = tuple(Gpu(index.strip(), *gpu) for index, gpu in zip(names, gpus, strict=False))
     return Gpus(found, f"PyTorch {version} sees " + ", ".join(f"GPU {gpu.index} ({gpu.name})" for gpu in found))
+
+
+def check_device(device: str) -> None:
+    """Raise MscsError if this is a GPU of CUDA, and PyTorch sees none."""
+    if device.startswith("cuda") and not (gpus := look_for_gpus()).found:
+        raise MscsError(f"There is no GPU for the device {device}: {gpus.words}.", "Choose cpu, or see mscs doctor.")
 
 
 def default_device() -> tuple[str, str]:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nnunetv2_mscs.workplace.locks import WAIT, sole_holder
+from nnunetv2_mscs.workplace.whole_files import writing
 
 LOCK = "lock"
 RUN_VARIABLE = "MSCS_RUN_IN"
@@ -29,9 +30,10 @@ def sole_run(state: Path, *, place: Path | None = None, remedy: str = WAIT) -> I
         remedy: for others who want it meanwhile.
 
     Raises:
-        MscsError: another process holds it, or the system or its disk has no locks.
+        MscsError: another process holds it, it cannot be made, or the system or its disk has no locks.
     """
-    state.mkdir(parents=True, exist_ok=True)
+    with writing(state):
+        state.mkdir(parents=True, exist_ok=True)
     with sole_holder(state / LOCK, place or state.parent, remedy=remedy):
         end_leftovers(marked(state))
         yield

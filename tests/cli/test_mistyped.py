@@ -23,6 +23,11 @@ PROJECT = Path(__file__).resolve().parents[2]
         (["run", ".", "1", "X", "--trainr=Y"], "usage: mscs run", "unknown option --trainr. Did you mean --trainer?"),
         (["convert", "--overwrit", "--spacng"], "usage: mscs convert", "unknown option --spacng."),
         (["report", "--nothing-like-it"], "usage: mscs report", "unknown option --nothing-like-it.\n"),
+        (["-v"], "usage: mscs [-h]", "unknown option -v. Did you mean --version?"),
+        (["predict", "-i", "scans", "-o", "out"], "usage: mscs predict", "unknown option -i. INPUT stands without an"),
+        (["predict", "scans", "-d", "501"], "usage: mscs predict", "unknown option -d. Did you mean -m?"),
+        (["demo", "-o", "out"], "usage: mscs demo", "unknown option -o. Did you mean --out?"),
+        (["status", "-q"], "usage: mscs status", "unknown option -q.\n"),
         (["cancel", "1", "2", "3"], "usage: mscs cancel", "too many words: 2 3"),
     ],
 )

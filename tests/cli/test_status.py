@@ -55,5 +55,9 @@ def test_watching_ends_with_a_run_that_is_not_at_work(begun, capsys):
 
 
 def test_without_any_run_it_fails(tmp_path, capsys):
-    assert main(["status", "--workspace", str(tmp_path / "nowhere")]) == 1
+    assert main(["status", "--workspace", str(tmp_path)]) == 1
     assert "There is no run in" in capsys.readouterr().err
+    assert main(["status", "501", "--workspace", str(tmp_path)]) == 1
+    assert f"See mscs status --workspace {tmp_path} for all runs" in capsys.readouterr().err
+    assert main(["cancel", "501", "--workspace", str(tmp_path / "nowhere")]) == 1
+    assert "nowhere does not exist" in capsys.readouterr().err

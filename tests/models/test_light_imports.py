@@ -18,8 +18,19 @@ NOT_NEEDED = (
 PREDICT = """
 import json, sys
 from nnunetv2_mscs.cli.main import main
+from nnunetv2_mscs.models.predicting import _Command
+
+write, loaded = _Command.write, []
+
+def watched(*words):
+    before = set(sys.modules)
+    record = write(*words)
+    loaded.extend(sorted(set(sys.modules) - before))
+    return record
+
+_Command.write = watched
 code = main(sys.argv[1:])
-print(json.dumps([code, [name for name in {names!r} if name in sys.modules]]))
+print(json.dumps([code, [name for name in {names!r} if name in sys.modules], loaded]))
 """
 AFTERWARDS = """
 import torch
@@ -57,7 +68,7 @@ def python(code: str, *words: object) -> str:
     return done.stdout
 
 
-def test_a_prediction_imports_nothing_that_it_does_not_use(tmp_path):
+def test_a_prediction_imports_nothing_that_it_does_not_use_and_nothing_in_a_thread(tmp_path):
     z, y, x = np.indices((6, 64, 64))
     head = (y - 32) ** 2 + (x - 32) ** 2 < 26**2
     for number, value in enumerate((800.0, 300.0)):
@@ -66,7 +77,7 @@ def test_a_prediction_imports_nothing_that_it_does_not_use(tmp_path):
         sitk.WriteImage(image, tmp_path / f"scan_{number:04d}.nii.gz")
     words = ("predict", tmp_path, "-o", tmp_path / "out", "--device", "cpu", "--engine", "torch")
     said = python(PREDICT.format(names=NOT_NEEDED), *words)
-    assert json.loads(said.splitlines()[-1]) == [0, []]
+    assert json.loads(said.splitlines()[-1]) == [0, [], []]
     assert (tmp_path / "out" / "scan.nii.gz").is_file()
 
 

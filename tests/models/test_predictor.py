@@ -123,6 +123,15 @@ def test_what_is_no_scan_is_refused_with_a_reason(predictor, given, said):
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [("gpu", "'gpu' is no device to predict on."), ("meta", "'meta' is no"), ("cuda:99", "no device cuda:99 here")],
+)
+def test_a_device_that_is_not_there_is_refused(model, device, said):
+    with pytest.raises(MscsError, match=said):
+        Predictor(model, device)
+
+
 def test_an_adc_on_another_grid_is_brought_onto_that_of_the_dwi(predictor, tmp_path):
     folder = write(tmp_path, {"dwi": "dwi.nii.gz"}, tilt=TILT)
     finer = np.repeat(scan()["adc"], 2, axis=0)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from nnunetv2_mscs.errors import MscsError
 from nnunetv2_mscs.workplace import devices
-from nnunetv2_mscs.workplace.devices import Gpu, default_device, look_for_gpus
+from nnunetv2_mscs.workplace.devices import Gpu, check_device, default_device, look_for_gpus
 
 STAND_IN = """
 import warnings
@@ -54,6 +55,15 @@ def test_without_a_gpu_the_line_says_why(pytorch):
     )
     pytorch(0, "-1")
     assert default_device() == ("cpu", "device cpu: PyTorch 2.9 sees no GPU with CUDA_VISIBLE_DEVICES='-1'")
+
+
+def test_a_gpu_that_is_asked_for_must_be_there(pytorch):
+    pytorch(0)
+    with pytest.raises(MscsError, match="no GPU for the device cuda: PyTorch"):
+        check_device("cuda")
+    check_device("cpu")
+    pytorch(1)
+    check_device("cuda")
 
 
 def test_a_pytorch_that_fails_or_hangs_is_no_gpu(pytorch, monkeypatch):

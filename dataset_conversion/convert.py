@@ -59,9 +59,6 @@ class ConversionRequest(ConversionOptions):
     overwrite: bool = False
     processes: int = 1
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "source", Path(self.source))
-
     @property
     def rules(self) -> ReadingRules:
         return ReadingRules(self.spacing, self.resample, self.channels, self.allow_large_masks)

@@ -35,6 +35,8 @@ class Parser(argparse.ArgumentParser):
             name = word.partition("=")[0]
             if name == "--":
                 return
+            if " " in name:  # a value, as argparse takes it
+                continue
             if name.startswith("--") and not any(option.startswith(name) for option in options):
                 self.error(f"unknown option {name}.{did_you_mean(name, options)}")
             known = self._option_string_actions

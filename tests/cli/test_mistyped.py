@@ -39,6 +39,11 @@ def test_the_nearest_is_named_with_the_commands_own_usage(words, usage, answer, 
     assert answer in said
 
 
+def test_a_value_with_a_space_is_no_option(capsys):
+    assert main(["report", "-x y", "-o", "report"]) == 1
+    assert "report does not end in .html" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [[], ["help"], ["--help"]])
 def test_mscs_alone_lists_the_commands(words, capsys):
     with pytest.raises(SystemExit) as left:
